@@ -1,0 +1,89 @@
+// Identifiers are brands: a plain string becomes one only by passing its parser, so a tenant can never be
+// handed in where a fact id is meant. Parsers throw `MalformedId`; callers at the edge turn it into a problem.
+
+declare const brand: unique symbol;
+export type Brand<T, Name extends string> = T & { readonly [brand]: Name };
+
+/** Lower-case name of a tenant: 2 to 63 characters of `a-z 0-9 -`, starting with a letter. */
+export type TenantId = Brand<string, 'TenantId'>;
+/** Lower-case UUID of a fact; within its tenant also the claim on the caller's idempotency key. */
+export type FactId = Brand<string, 'FactId'>;
+/** `<domain>-<entity>`: the facts of one entity within its tenant. */
+export type StreamName = Brand<string, 'StreamName'>;
+/** Place of a fact in its tenant's chain: gapless, from 1. 0 is the place before the first fact. */
+export type Seq = Brand<number, 'Seq'>;
+/** The seq of the last fact of one stream as its reader saw it; 0 when the stream has none. */
+export type StreamRevision = Brand<number, 'StreamRevision'>;
+/** Milliseconds since the Unix epoch, UTC, an integer. */
+export type Instant = Brand<number, 'Instant'>;
+/** SHA-256 as 64 lower-case hexadecimal digits. */
+export type Sha256 = Brand<string, 'Sha256'>;
+
+export class MalformedId extends Error {
+  override readonly name = 'MalformedId';
+  readonly kind: string;
+  constructor(kind: string, raw: unknown, rule: string) {
+    super(`${JSON.stringify(raw)?.slice(0, 80)} is not a ${kind}: ${rule}`);
+    this.kind = kind;
+  }
+}
+
+const TENANT = /^[a-z][a-z0-9-]{1,62}$/;
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+const STREAM = /^[a-z][a-z0-9-]*-[^\s\u0000-\u001f\u007f]{1,200}$/u;
+const SHA256 = /^[0-9a-f]{64}$/;
+
+export const tenantId = (raw: string): TenantId => {
+  if (!TENANT.test(raw)) {
+    throw new MalformedId('tenant', raw, 'use 2 to 63 of a-z, 0-9 and -, starting with a letter');
+  }
+  return raw as TenantId;
+};
+
+export const isUuid = (raw: string): boolean => raw.length === 36 && UUID.test(raw);
+
+export const factId = (raw: string): FactId => {
+  if (!isUuid(raw)) throw new MalformedId('fact id', raw, 'use a lower-case UUID');
+  return raw as FactId;
+};
+
+export const streamName = (domain: string, entity: string): StreamName => {
+  const raw = `${domain}-${entity}`;
+  if (!STREAM.test(raw)) throw new MalformedId('stream', raw, 'use <domain>-<entity> without white space');
+  return raw as StreamName;
+};
+
+export const seq = (raw: number): Seq => {
+  if (!Number.isSafeInteger(raw) || raw < 0) throw new MalformedId('seq', raw, 'use a whole number from 0');
+  return raw as Seq;
+};
+
+export const sha256 = (raw: string): Sha256 => {
+  if (!SHA256.test(raw)) throw new MalformedId('SHA-256', raw, 'use 64 lower-case hexadecimal digits');
+  return raw as Sha256;
+};
+
+// RFC 3339 section 5.6, with the separators and the zone in upper case as the ABNF's canonical form has them.
+const RFC3339 = /^\d{4}-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.\d{1,9})?(?:Z|[+-](\d\d):(\d\d))$/;
+const DAYS = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] as const;
+
+/** Parses an RFC 3339 date-time; digits finer than a millisecond are cut off, not rounded. Throws `MalformedId`. */
+export const instant = (raw: string): Instant => {
+  const parts = RFC3339.exec(raw);
+  const ms = parts ? Date.parse(raw) : Number.NaN;
+  if (!parts || Number.isNaN(ms) || !isCalendarDate(raw, parts)) {
+    throw new MalformedId('RFC 3339 date-time', raw, 'use for example 2026-11-21T09:00:00Z');
+  }
+  return Math.floor(ms) as Instant;
+};
+
+// Date.parse rolls 30 February over into March and accepts 24:00:00; RFC 3339 allows neither.
+const isCalendarDate = (raw: string, parts: RegExpExecArray): boolean => {
+  const year = Number(raw.slice(0, 4));
+  const month = Number(parts[1]);
+  const day = Number(parts[2]);
+  const days = month === 2 && !(year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0)) ? 28 : DAYS[month - 1];
+  return days !== undefined && day >= 1 && day <= days && Number(parts[3]) < 24 && Number(parts[6] ?? 0) < 24;
+};
+
+export const instantText = (at: Instant): string => new Date(at).toISOString();
