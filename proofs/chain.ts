@@ -1,0 +1,156 @@
+// The hash chain: each fact's hash covers its place, its authorship, its payload and the hash of the fact before,
+// so a changed, moved, added or missing fact breaks every hash after it.
+//
+// The hashed bytes are, in this order (integers big-endian; a text is its length in bytes as u32, then its UTF-8
+// bytes; an absent text is the length 0xFFFFFFFF alone; the two never collide, and no byte can move from one
+// field to the next without changing a length):
+//
+//   "prov-ledger/fact/v1\n" (20 bytes)
+//   tenant text · seq u64 · prevHash 32 bytes · id 16 bytes · type text · schemaVersion u32 · stream text?
+//   occurredAt i64 ms · recordedAt i64 ms · actor text · opId text? · opParentId text? · region text?
+//   SHA-256(payload) 32 bytes
+//
+// The form is frozen: test/proofs/golden/chain.json holds vectors, and forgeries that must fail.
+import { hash as digest } from 'node:crypto';
+import type { Draft, Recorded } from '#schemas/event.ts';
+import type { Instant, Seq, Sha256, TenantId } from '#schemas/ids.ts';
+
+/** The prevHash of a tenant's first fact. */
+export const GENESIS_HASH = '0'.repeat(64) as Sha256;
+
+const TAG = 'prov-ledger/fact/v1\n';
+const ABSENT = 0xffff_ffff;
+const TWO_32 = 0x1_0000_0000;
+const ASCII = /^[\0-\x7f]*$/;
+
+// One arena for the whole thread: a preimage is written, hashed and forgotten before the next one starts.
+let arena = Buffer.allocUnsafe(16_384);
+let at = 0;
+
+const reserve = (bytes: number): void => {
+  if (at + bytes > arena.length) arena = Buffer.concat([arena.subarray(0, at)], Math.max(arena.length * 2, at + bytes));
+};
+
+const putU32 = (value: number): void => {
+  arena[at] = value >>> 24;
+  arena[at + 1] = value >>> 16;
+  arena[at + 2] = value >>> 8;
+  arena[at + 3] = value;
+  at += 4;
+};
+
+const putI64 = (value: number): void => {
+  putU32(Math.floor(value / TWO_32) >>> 0);
+  putU32(value >>> 0);
+};
+
+const putText = (text: string | undefined): void => {
+  if (text === undefined) {
+    reserve(4);
+    putU32(ABSENT);
+    return;
+  }
+  // latin1 writing is several times faster and is UTF-8 exactly when the text is ASCII; short ASCII texts are the rule.
+  const bytes = ASCII.test(text) ? text.length : Buffer.byteLength(text);
+  reserve(bytes + 4);
+  putU32(bytes);
+  if (bytes === text.length) arena.latin1Write(text, at, bytes);
+  else arena.utf8Write(text, at, bytes);
+  at += bytes;
+};
+
+const putHex = (hex: string, bytes: number): void => {
+  arena.hexWrite(hex, at, bytes);
+  at += bytes;
+};
+
+const putUuid = (id: string): void => {
+  putHex(id.slice(0, 8) + id.slice(9, 13) + id.slice(14, 18) + id.slice(19, 23) + id.slice(24), 16);
+};
+
+/** SHA-256 of a fact's payload text, as UTF-8. */
+export const payloadHash = (payload: string): Sha256 => digest('sha256', payload, 'hex') as Sha256;
+
+export interface ChainLink {
+  readonly tenant: TenantId;
+  readonly seq: Seq;
+  readonly prevHash: Sha256;
+  readonly recordedAt: Instant;
+}
+
+/** The hash of a draft put at one place of a chain. `payloadDigest` saves hashing the payload again. */
+export const factHash = (draft: Draft, link: ChainLink, payloadDigest = payloadHash(draft.payload)): Sha256 => {
+  at = arena.latin1Write(TAG, 0, TAG.length);
+  putText(link.tenant);
+  reserve(128);
+  putI64(link.seq);
+  putHex(link.prevHash, 32);
+  putUuid(draft.id);
+  putText(draft.type);
+  reserve(64);
+  putU32(draft.schemaVersion);
+  putText(draft.stream);
+  reserve(64);
+  putI64(draft.occurredAt);
+  putI64(link.recordedAt);
+  putText(draft.actor);
+  putText(draft.opId);
+  putText(draft.opParentId);
+  putText(draft.region);
+  reserve(32);
+  putHex(payloadDigest, 32);
+  return digest('sha256', arena.subarray(0, at), 'hex') as Sha256;
+};
+
+/** Puts a draft at its place. */
+export const seal = (draft: Draft, link: ChainLink, payloadDigest?: Sha256): Recorded => ({
+  tenant: link.tenant,
+  seq: link.seq,
+  id: draft.id,
+  type: draft.type,
+  schemaVersion: draft.schemaVersion,
+  stream: draft.stream,
+  occurredAt: draft.occurredAt,
+  recordedAt: link.recordedAt,
+  actor: draft.actor,
+  opId: draft.opId,
+  opParentId: draft.opParentId,
+  traceparent: draft.traceparent,
+  region: draft.region,
+  payload: draft.payload,
+  prevHash: link.prevHash,
+  hash: factHash(draft, link, payloadDigest),
+});
+
+/** Where a chain was last known to be sound. */
+export interface ChainPosition {
+  readonly seq: Seq;
+  readonly hash: Sha256;
+  readonly recordedAt: Instant;
+}
+
+export type ChainFault =
+  | 'wrong-tenant'
+  /** A fact is missing, repeated or out of order. */
+  | 'seq-gap'
+  /** The fact does not name the hash of the fact before it. */
+  | 'broken-link'
+  /** The fact's own bytes are not those that were hashed. */
+  | 'hash-mismatch'
+  | 'time-went-back';
+
+/** Checks one fact against the position before it; `undefined` when it is sound. */
+export const linkFault = (fact: Recorded, tenant: TenantId, before: ChainPosition): ChainFault | undefined => {
+  if (fact.tenant !== tenant) return 'wrong-tenant';
+  if (fact.seq !== before.seq + 1) return 'seq-gap';
+  if (fact.prevHash !== before.hash) return 'broken-link';
+  if (fact.recordedAt < before.recordedAt) return 'time-went-back';
+  if (factHash(fact, fact) !== fact.hash) return 'hash-mismatch';
+  return undefined;
+};
+
+export const CHAIN_START: ChainPosition = Object.freeze({
+  seq: 0 as Seq,
+  hash: GENESIS_HASH,
+  recordedAt: Number.MIN_SAFE_INTEGER as Instant,
+});
