@@ -69,12 +69,17 @@ const DAYS = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] as const;
 
 /** Parses an RFC 3339 date-time; digits finer than a millisecond are cut off, not rounded. Throws `MalformedId`. */
 export const instant = (raw: string): Instant => {
+  const ms = milliseconds(raw);
+  if (Number.isNaN(ms)) throw new MalformedId('RFC 3339 date-time', raw, 'use for example 2026-11-21T09:00:00Z');
+  return ms as Instant;
+};
+
+export const isInstant = (raw: string): boolean => !Number.isNaN(milliseconds(raw));
+
+const milliseconds = (raw: string): number => {
   const parts = RFC3339.exec(raw);
-  const ms = parts ? Date.parse(raw) : Number.NaN;
-  if (!parts || Number.isNaN(ms) || !isCalendarDate(raw, parts)) {
-    throw new MalformedId('RFC 3339 date-time', raw, 'use for example 2026-11-21T09:00:00Z');
-  }
-  return Math.floor(ms) as Instant;
+  if (!parts || !isCalendarDate(raw, parts)) return Number.NaN;
+  return Math.floor(Date.parse(raw));
 };
 
 // Date.parse rolls 30 February over into March and accepts 24:00:00; RFC 3339 allows neither.

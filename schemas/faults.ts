@@ -1,0 +1,101 @@
+// From a TypeBox schema to the faults of a value. One ajv instance serves all domains; a schema is compiled when
+// it is first asked, so that a process pays only for the events it meets. ajv's own wording never leaves here:
+// every message says what to give instead, taken from the `description` beside the rule.
+import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';
+import type { TSchema } from '@sinclair/typebox';
+import type { EventSchema, Fault } from './event.ts';
+import { isInstant } from './ids.ts';
+
+/** More faults than this are not listed: a hostile document shall not buy a long answer. */
+const FAULTS_MAX = 20;
+const NONE: readonly Fault[] = Object.freeze([]);
+
+let shared: Ajv | undefined;
+
+const ajv = (): Ajv => {
+  if (!shared) {
+    shared = new Ajv({ allErrors: true, verbose: true, strict: true, strictRequired: false });
+    shared.addFormat('date-time', { type: 'string', validate: isInstant });
+  }
+  return shared;
+};
+
+/** A checker for one schema: the faults of a value, none when it is sound. */
+export const faultsAgainst = (schema: TSchema): ((data: unknown) => readonly Fault[]) => {
+  let validate: ValidateFunction | undefined;
+  return (data) => {
+    validate ??= ajv().compile(schema);
+    return validate(data) ? NONE : describeAll(validate.errors ?? []);
+  };
+};
+
+interface Versions {
+  /** What people call each version; index 0 is version 1. */
+  readonly names: readonly string[];
+  /** The payload of each version, in the same order. */
+  readonly payloads: readonly TSchema[];
+  readonly upcasters?: EventSchema['upcasters'];
+}
+
+/** How one event type is read and written, from the schemas of its versions. */
+export const versioned = ({ names, payloads, upcasters = {} }: Versions): EventSchema => {
+  const checks = payloads.map(faultsAgainst);
+  return {
+    version: names.length,
+    versionNames: names,
+    upcasters,
+    faults: (version, data) => checks[version - 1]?.(data) ?? [unknownVersion(version, names.length)],
+  };
+};
+
+const unknownVersion = (version: number, newest: number): Fault => ({
+  pointer: '',
+  message: `schema version ${version} is not known here; use 1 to ${newest}`,
+});
+
+const describeAll = (errors: readonly ErrorObject[]): readonly Fault[] => {
+  const faults = new Map<string, Fault>();
+  for (const error of errors) {
+    const fault = describe(error);
+    if (fault && !faults.has(fault.pointer)) faults.set(fault.pointer, fault);
+    if (faults.size === FAULTS_MAX) break;
+  }
+  return [...faults.values()];
+};
+
+const describe = (error: ErrorObject): Fault | undefined => {
+  const { instancePath, keyword, params, parentSchema } = error;
+  // Raised for a member's name by the sub-schema of `propertyNames`, which is itself reported next.
+  if (error.propertyName !== undefined && keyword !== 'propertyNames') return undefined;
+  switch (keyword) {
+    case 'required': {
+      const name = String(params['missingProperty']);
+      return { pointer: below(instancePath, name), message: `is missing; give ${wanted(parentSchema?.['properties']?.[name])}` };
+    }
+    case 'additionalProperties': {
+      const way = parentSchema?.['properties']?.['ext'] ? 'remove it, or move it into "ext"' : 'remove it';
+      const message = `is not a member of ${wanted(parentSchema)}; ${way}`;
+      return { pointer: below(instancePath, String(params['additionalProperty'])), message };
+    }
+    case 'propertyNames':
+      return { pointer: below(instancePath, String(params['propertyName'])), message: `has a name that is kept back; ${wanted(error.schema)}` };
+    case 'not':
+      return { pointer: instancePath, message: wanted(error.schema) };
+    case 'type':
+      return { pointer: instancePath, message: `is ${kindOf(error.data)}; give ${wanted(parentSchema)}` };
+    default:
+      return { pointer: instancePath, message: `does not fit; give ${wanted(parentSchema)}` };
+  }
+};
+
+const wanted = (schema: unknown): string =>
+  (schema as { readonly description?: string } | undefined)?.description ?? 'what the schema asks for';
+
+const kindOf = (data: unknown): string => {
+  if (data === null) return 'null';
+  if (Array.isArray(data)) return 'an array';
+  return typeof data === 'object' ? 'an object' : `a ${typeof data}`;
+};
+
+/** RFC 6901 section 3: `~` and `/` are escaped. */
+const below = (pointer: string, name: string): string => `${pointer}/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`;
