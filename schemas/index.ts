@@ -47,6 +47,7 @@ export const decodeFact = (recorded: Recorded): Fact<LedgerEvent> => {
 };
 
 const parsed = (recorded: Recorded): unknown => {
+  if (recorded.parsed !== undefined) return recorded.parsed;
   try {
     return JSON.parse(recorded.payload);
   } catch (cause) {

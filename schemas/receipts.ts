@@ -29,7 +29,7 @@ const KEPT_BACK = 'choose one that does not begin with "prov-ledger/"';
 const visible = (max: number, description: string) =>
   Type.String({ pattern: `^[!-~]{1,${max}}$`, description: `1 to ${max} visible ASCII characters: ${description}` });
 const text = (max: number, description: string) =>
-  Type.String({ pattern: `^[^\\u0000-\\u001f\\u007f]{1,${max}}$`, description: `1 to ${max} characters without control characters: ${description}` });
+  Type.String({ pattern: `^[^\\u0000-\\u001f\\u007f\\ud800-\\udfff]{1,${max}}$`, description: `1 to ${max} characters without control characters: ${description}` });
 const anyObject = (description: string) => Type.Unsafe<JsonObject>({ type: 'object', description });
 const moment = Type.String({ format: 'date-time', description: 'an RFC 3339 date-time with its offset, for example 2026-11-21T09:00:00Z' });
 const sha256Hex = Type.String({ pattern: '^[0-9a-f]{64}$', description: 'the SHA-256 of the evidence as 64 lower-case hexadecimal digits' });
@@ -179,7 +179,7 @@ export const receiptVersion = (document: JsonObject): ReceiptVersion | Fault => 
   }
 };
 
-const v01ToV02 = ({ version: _, ext, ...said }: ReceiptV01): ReceiptV02 => {
+const v01ToV02 = ({ ext, ...said }: ReceiptV01): ReceiptV02 => {
   const { [FROM_V02]: carried, ...rest } = ext ?? {};
   return { ...said, ...carried, version: '0.2', ...extOf(rest) };
 };
@@ -189,7 +189,8 @@ const v02ToV01 = ({ inputs, region, proofs, fields_mask, ext, ...said }: Receipt
   return { ...said, version: '0.1', ...extOf({ ...ext, ...(carried && { [FROM_V02]: carried }) }) };
 };
 
-const v02ToV1 = ({ version: _, evidence, policy, timestamp, fields_mask, ext, ...said }: ReceiptV02): Receipt => {
+const v02ToV1 = (receipt: ReceiptV02): Receipt => {
+  const { version: _version, evidence, policy, timestamp, fields_mask, ext, ...said } = receipt;
   const { [FROM_V1]: carried, ...rest } = ext ?? {};
   return {
     ...said,

@@ -17,7 +17,7 @@ export const tokenId = (raw: string): TokenId => {
 };
 
 const line = (max: number, description: string) =>
-  Type.String({ pattern: `^[^\\u0000-\\u001f\\u007f]{1,${max}}$`, description: `1 to ${max} characters without control characters: ${description}` });
+  Type.String({ pattern: `^[^\\u0000-\\u001f\\u007f\\ud800-\\udfff]{1,${max}}$`, description: `1 to ${max} characters without control characters: ${description}` });
 
 const displayName = line(128, 'the name people know the tenant by');
 const reason = line(512, 'the reason');

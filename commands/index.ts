@@ -1,0 +1,8 @@
+// What can be asked of the ledger: one decider per domain, one line each.
+import { receipts } from './receipts.ts';
+import { tenants } from './tenants.ts';
+
+export const deciders = {
+  tenants,
+  receipts,
+} as const;
