@@ -6,7 +6,6 @@
 const PG_EPOCH_MS = 946_684_800_000;
 const TWO_32 = 0x1_0000_0000;
 const HEADER = Buffer.from('PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0', 'latin1');
-const ASCII = /^[\0-\x7f]*$/;
 
 /** A growing buffer that takes values in PostgreSQL's binary form. */
 export interface BinaryWriter {
@@ -100,27 +99,21 @@ export const binaryWriter = (initialBytes = 65_536): BinaryWriter => {
     text: (value) => {
       const length = value.length;
       room(4 + length * 3);
-      if (ASCII.test(value)) {
-        put32(length);
-        bytes.latin1Write(value, at, length);
-        at += length;
-        return;
-      }
-      const written = bytes.utf8Write(value, at + 4, length * 3);
+      const written = bytes.write(value, at + 4, length * 3, 'utf8');
       put32(written);
       at += written;
     },
     hex: (value, length) => {
       room(4 + length);
       put32(length);
-      bytes.hexWrite(value, at, length);
+      bytes.write(value, at, length, 'hex');
       at += length;
     },
     uuid: (value) => {
       room(20);
       put32(16);
       const hex = value.slice(0, 8) + value.slice(9, 13) + value.slice(14, 18) + value.slice(19, 23) + value.slice(24);
-      bytes.hexWrite(hex, at, 16);
+      bytes.write(hex, at, 16, 'hex');
       at += 16;
     },
     raw: (value) => {
@@ -174,6 +167,6 @@ export const readTimestamp = (bytes: Buffer, at: number): number => readInt64(by
 export const readInt64 = (bytes: Buffer, at: number): number => bytes.readInt32BE(at) * TWO_32 + bytes.readUInt32BE(at + 4);
 
 export const readUuid = (bytes: Buffer, at: number): string => {
-  const hex = bytes.hexSlice(at, at + 16);
+  const hex = bytes.toString('hex', at, at + 16);
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
 };

@@ -1,0 +1,134 @@
+// The Postgres StreamFeed: heads say which tenants have more than was delivered, pages of facts follow. One
+// notification per commit batch wakes it; a poll, whose interval bounds the delay, makes lost notifications harmless.
+import { once } from 'node:events';
+import { setTimeout as pause } from 'node:timers/promises';
+import { GENESIS_HASH } from '#proofs/chain.ts';
+import type { Seq, Sha256, TenantId } from '#schemas/ids.ts';
+import type { FeedBatch, StreamFeed, SubscribeOptions } from '#streams/stream.ts';
+import { isConnectionFailure, type Client, type Pool, streamError, withClient } from './connect.ts';
+import { readHeads, readPage, type StoredHead } from './reader.ts';
+
+export interface PostgresFeedOptions {
+  readonly pool: Pool;
+  /** Longest wait for new facts when no notification arrives; 1,000 unless told. */
+  readonly pollMs?: number;
+  /** Never listen for notifications: poll only (for a pooler in transaction mode). */
+  readonly pollOnly?: boolean;
+}
+
+export const postgresStreamFeed = ({ pool, pollMs = 1_000, pollOnly = false }: PostgresFeedOptions): StreamFeed => {
+  const closed = new AbortController();
+  const bell = pollOnly ? undefined : listener(pool, closed.signal);
+  return {
+    subscribe: (options) => deliver({ pool, pollMs, bell, closed: closed.signal }, options),
+    [Symbol.asyncDispose]: async () => {
+      closed.abort();
+      await bell?.done;
+    },
+  };
+};
+
+interface Delivery {
+  readonly pool: Pool;
+  readonly pollMs: number;
+  readonly bell: Bell | undefined;
+  readonly closed: AbortSignal;
+}
+
+interface Cursor {
+  readonly seq: Seq;
+  /** Unknown for the first page after a resume: the page then reads the fact before it for its hash. */
+  readonly hash: Sha256 | undefined;
+}
+
+const deliver = async function* ({ pool, pollMs, bell, closed }: Delivery, options: SubscribeOptions): AsyncGenerator<FeedBatch> {
+  const { batchSize = 1_000, tenants, untilCaughtUp = false } = options;
+  const signal = AbortSignal.any([options.signal, closed]);
+  const cursors = new Map<TenantId, Cursor>();
+  const cursorOf = (tenant: TenantId): Cursor => cursors.get(tenant) ?? startOf(options.from.get(tenant) ?? (0 as Seq));
+  let goal: readonly StoredHead[] | undefined;
+  while (!signal.aborted) {
+    // Taken before the heads are read: a commit after this point rings again.
+    const rung = bell?.next();
+    const heads = goal ?? (await attempt(pool, signal, (client) => readHeads(client, tenants ? [...tenants] : undefined)));
+    if (!heads) return;
+    if (untilCaughtUp) goal = heads;
+    let delivered = false;
+    for (const head of heads) {
+      const cursor = cursorOf(head.tenant);
+      if (head.seq <= cursor.seq) continue;
+      const to = Math.min(head.seq, cursor.seq + batchSize) as Seq;
+      const page = await attempt(pool, signal, (client) => readPage(client, { head, from: (cursor.seq + 1) as Seq, to, prevHash: cursor.hash }));
+      if (!page) return;
+      const facts = page.map((stored) => stored.fact);
+      const last = facts.at(-1);
+      if (!last) continue;
+      cursors.set(head.tenant, { seq: last.seq, hash: last.hash });
+      delivered = true;
+      yield { tenant: head.tenant, facts };
+      if (signal.aborted) return;
+    }
+    if (delivered) continue;
+    if (untilCaughtUp) return;
+    await wait(pollMs, signal, rung);
+  }
+};
+
+const startOf = (seq: Seq): Cursor => ({ seq, hash: seq === 0 ? GENESIS_HASH : undefined });
+
+/** Reads, waiting out an unreachable server; `undefined` once the subscription has ended. */
+const attempt = async <T>(pool: Pool, signal: AbortSignal, read: (client: Client) => Promise<T>): Promise<T | undefined> => {
+  for (let delayMs = 50; !signal.aborted; delayMs = Math.min(delayMs * 2, 2_000)) {
+    try {
+      return await withClient(pool, read);
+    } catch (error) {
+      if (!isConnectionFailure(error)) throw streamError(error);
+      await wait(delayMs, signal);
+    }
+  }
+  return undefined;
+};
+
+/** Resolves after `ms`, or when the signal aborts, or when `rung` does; leaves no timer and no listener behind. */
+const wait = async (ms: number, signal: AbortSignal, rung?: Promise<void>): Promise<void> => {
+  const over = new AbortController();
+  const timer = pause(ms, undefined, { signal: AbortSignal.any([signal, over.signal]) }).catch(() => undefined);
+  await Promise.race(rung ? [timer, rung] : [timer]);
+  over.abort();
+};
+
+interface Bell {
+  /** Resolves at the next commit batch of any process. */
+  next(): Promise<void>;
+  readonly done: Promise<void>;
+}
+
+/** One connection that listens for commits, made anew whenever it is lost. */
+const listener = (pool: Pool, signal: AbortSignal): Bell => {
+  let ring = Promise.withResolvers<void>();
+  const ringAll = (): void => {
+    ring.resolve();
+    ring = Promise.withResolvers<void>();
+  };
+  const listen = async (): Promise<void> => {
+    while (!signal.aborted) {
+      let client: Client | undefined;
+      try {
+        client = await pool.connect();
+        const lost = once(client, 'end');
+        lost.catch(() => undefined);
+        client.on('error', () => undefined);
+        client.on('notification', ringAll);
+        await client.query('LISTEN ledger_facts');
+        ringAll();
+        await Promise.race([lost, once(signal, 'abort')]);
+      } catch {
+        await wait(500, signal);
+      } finally {
+        client?.removeAllListeners('notification');
+        client?.release(true);
+      }
+    }
+  };
+  return { next: () => ring.promise, done: listen() };
+};

@@ -1,0 +1,123 @@
+// Reads from the ledger's tables, all by binary COPY. Values put into query text are whole numbers, checked UUIDs or
+// quoted literals. Facts never change and have no holes, so pages read one after the other are one consistent range.
+import { GENESIS_HASH } from '#proofs/chain.ts';
+import type { FactId, Instant, Seq, Sha256, StreamName, StreamRevision, TenantId } from '#schemas/ids.ts';
+import type { Head } from '#streams/stream.ts';
+import type { Client, Queryable } from './connect.ts';
+import { copyOut } from './copy.ts';
+import { READ_COLUMNS, readCopyRow, type StoredFact } from './rows.ts';
+
+/** A head as the adapter knows it: with the number that stands for the tenant in every row. */
+export interface StoredHead extends Head {
+  readonly tenantNo: number;
+}
+
+interface HeadRow {
+  readonly tenant_no: number;
+  readonly tenant: TenantId;
+  readonly seq: Seq;
+  readonly hash: Sha256;
+  readonly ms: number;
+}
+
+const HEAD_COLUMNS = `h.tenant_no, h.tenant, h.seq, encode(h.hash, 'hex') AS hash, (extract(epoch FROM h.recorded_at) * 1000)::bigint AS ms`;
+
+const storedHead = (row: HeadRow): StoredHead => ({
+  tenantNo: row.tenant_no,
+  tenant: row.tenant,
+  seq: row.seq,
+  hash: row.hash,
+  recordedAt: row.ms as Instant,
+});
+
+export const readHeads = async (client: Queryable, tenants?: readonly TenantId[]): Promise<readonly StoredHead[]> => {
+  const where = tenants ? 'WHERE h.tenant = ANY ($1)' : 'WHERE h.seq > 0';
+  const { rows } = await client.query<HeadRow>({
+    name: tenants ? 'heads_of' : 'heads',
+    text: `SELECT ${HEAD_COLUMNS} FROM ledger.heads h ${where} ORDER BY h.tenant`,
+    values: tenants ? [tenants] : [],
+  });
+  return rows.map(storedHead);
+};
+
+/** Takes the heads' row locks, in the order of their numbers, until the transaction ends. */
+export const lockHeads = async (client: Queryable, tenants: readonly TenantId[]): Promise<readonly StoredHead[]> => {
+  const { rows } = await client.query<HeadRow>(
+    `SELECT ${HEAD_COLUMNS} FROM ledger.heads h WHERE h.tenant = ANY ($1) ORDER BY h.tenant_no FOR NO KEY UPDATE`,
+    [tenants],
+  );
+  return rows.map(storedHead);
+};
+
+export interface StreamKey {
+  readonly tenant: TenantId;
+  readonly stream: StreamName;
+}
+
+/** The heads of the tenants and the revisions of the streams, all as of one moment. */
+export const readRevisions = async (client: Queryable, keys: readonly StreamKey[]): Promise<{ readonly heads: readonly StoredHead[]; readonly revisions: ReadonlyMap<string, StreamRevision> }> => {
+  const { rows } = await client.query<HeadRow & { readonly stream: StreamName; readonly revision: StreamRevision }>({
+    name: 'revisions',
+    text: `SELECT ${HEAD_COLUMNS}, k.stream,
+      coalesce((SELECT max(f.seq) FROM ledger.facts f WHERE f.tenant_no = h.tenant_no AND f.stream = k.stream), 0) AS revision
+      FROM unnest($1::text[], $2::text[]) AS k (tenant, stream) JOIN ledger.heads h USING (tenant)`,
+    values: [keys.map((key) => key.tenant), keys.map((key) => key.stream)],
+  });
+  return {
+    heads: rows.map(storedHead),
+    revisions: new Map(rows.map((row) => [revisionKey(row), row.revision])),
+  };
+};
+
+/** A tenant's name holds no space, so the pair is unambiguous. */
+export const revisionKey = ({ tenant, stream }: StreamKey): string => `${tenant} ${stream}`;
+
+export interface PageRequest {
+  readonly head: Pick<StoredHead, 'tenant' | 'tenantNo'>;
+  readonly from: Seq;
+  readonly to: Seq;
+  /** The hash of the fact before `from`, when the caller knows it. */
+  readonly prevHash?: Sha256 | undefined;
+}
+
+/** The facts from `from` to `to`, both included, in seq order. */
+export const readPage = async (client: Client, { head, from, to, prevHash }: PageRequest): Promise<readonly StoredFact[]> => {
+  const known = from === 1 ? GENESIS_HASH : prevHash;
+  const first = known === undefined ? from - 1 : from;
+  const query = `SELECT ${READ_COLUMNS} FROM ledger.facts f WHERE f.tenant_no = ${head.tenantNo} AND f.seq BETWEEN ${first} AND ${to} ORDER BY f.seq`;
+  const page: StoredFact[] = [];
+  let before = known ?? GENESIS_HASH;
+  for await (const { bytes, rows } of copyOut(client, query)) {
+    for (const at of rows) {
+      const stored = readCopyRow(bytes, at, head.tenant, before);
+      before = stored.fact.hash;
+      if (stored.fact.seq >= from) page.push(stored);
+    }
+  }
+  return page;
+};
+
+const withPredecessor = async (client: Client, tenant: TenantId, where: string): Promise<readonly StoredFact[]> => {
+  const query = `SELECT ${READ_COLUMNS}, p.hash FROM ledger.facts f
+    LEFT JOIN ledger.facts p ON p.tenant_no = f.tenant_no AND p.seq = f.seq - 1 WHERE ${where} ORDER BY f.seq`;
+  const found: StoredFact[] = [];
+  for await (const { bytes, rows } of copyOut(client, query)) {
+    for (const at of rows) {
+      const { end, fact, ...rest } = readCopyRow(bytes, at, tenant, GENESIS_HASH);
+      const first = bytes.readInt32BE(end) === -1;
+      const prevHash = first ? GENESIS_HASH : (bytes.toString('hex', end + 4, end + 36) as Sha256);
+      found.push({ ...rest, end, fact: { ...fact, prevHash } });
+    }
+  }
+  return found;
+};
+
+export const readStreamFacts = async (client: Client, head: StoredHead, stream: StreamName): Promise<readonly StoredFact[]> =>
+  await withPredecessor(client, head.tenant, `f.tenant_no = ${head.tenantNo} AND f.stream = ${client.escapeLiteral(stream)}`);
+
+/** The facts that hold the given ids; ids nobody holds are left out. */
+export const findFacts = async (client: Client, head: StoredHead, ids: readonly FactId[]): Promise<readonly StoredFact[]> => {
+  if (ids.length === 0) return [];
+  const list = ids.map((id) => `'${id}'`).join(', ');
+  return await withPredecessor(client, head.tenant, `f.tenant_no = ${head.tenantNo} AND f.id = ANY (ARRAY[${list}]::uuid[])`);
+};
