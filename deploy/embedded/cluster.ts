@@ -125,16 +125,17 @@ const draftPattern = /^postgres-\d+\.draft/;
 
 function removeDrafts(dataDir: string): void {
   for (const name of readdirSync(dataDir).filter((entry) => draftPattern.test(entry))) {
-    rmSync(join(dataDir, name), { recursive: true, force: true });
+    rmSync(join(dataDir, name), { recursive: true, force: true, maxRetries: 5 });
   }
 }
 
 // A kill at any line before the rename leaves a draft, which the next start removes: never half a cluster.
+// Each draft has a name of its own: an initdb that outlived its killed parent, finding its folder gone, empties it.
 function build(request: ClusterRequest, cluster: string): void {
-  const draft = `${cluster}.draft`;
+  const draft = `${cluster}.draft-${randomBytes(6).toString('hex')}`;
   try {
     if (request.template === undefined) initialise(draft, request);
-    else copyTemplate(request.template, draft, request.account);
+    else copyTemplate(request.template, draft, request);
   } catch (cause) {
     removeDrafts(request.dataDir);
     const said =
@@ -142,7 +143,7 @@ function build(request: ClusterRequest, cluster: string): void {
     throw new EmbeddedPostgresError('init_failed', `initdb failed in ${request.dataDir}: ${said}`, { cause });
   }
   renameSync(draft, cluster);
-  syncFolder(dirname(cluster));
+  sync(dirname(cluster));
 }
 
 function initialise(draft: string, request: ClusterRequest): void {
@@ -168,7 +169,7 @@ function initialise(draft: string, request: ClusterRequest): void {
   writeCredentials(draft, { ...credentials, databases: [request.database] }, request);
 }
 
-function copyTemplate(template: string, draft: string, account: ServerAccount | undefined): void {
+function copyTemplate(template: string, draft: string, { account }: ClusterRequest): void {
   cpSync(template, draft, { recursive: true, mode: 0 });
   chmodSync(draft, 0o700);
   if (account === undefined) return;
@@ -191,6 +192,7 @@ function writeCredentials(cluster: string, credentials: Credentials, request: Cl
   const file = join(cluster, CREDENTIALS);
   writeFileSync(`${file}.draft`, `${JSON.stringify(credentials)}\n`, { mode: 0o600 });
   give(`${file}.draft`, request.account);
+  sync(`${file}.draft`);
   renameSync(`${file}.draft`, file);
 }
 
@@ -215,9 +217,9 @@ function give(path: string, account: ServerAccount | undefined): void {
   if (account !== undefined) chownSync(path, account.uid, account.gid);
 }
 
-function syncFolder(folder: string): void {
+function sync(path: string): void {
   if (process.platform === 'win32') return;
-  const handle = openSync(folder, 'r');
+  const handle = openSync(path, 'r');
   try {
     fsyncSync(handle);
   } finally {

@@ -19,11 +19,18 @@ export function connectionUrl(connection: Connection): string {
   return host.startsWith('/') ? `${url}?host=${encodeURIComponent(host)}` : url;
 }
 
-export const CONNECTION_FILE = 'connection.json';
+const CONNECTION_FILE = 'connection.json';
 
-/** `connection.json` in the data folder, 0600: written when the server is ready, removed when it is stopped. */
-export type ConnectionFile = Connection & { readonly ownerPid: number; readonly postmasterPid: number };
+/**
+ * `connection.json` in the data folder, 0600: written when the server is ready. It stays after a stop, without pids,
+ * so that the next start can take the same port.
+ */
+export type ConnectionFile = Connection & {
+  readonly ownerPid: number | undefined;
+  readonly postmasterPid: number | undefined;
+};
 
+/** What the file says; undefined when there is none, or when it is not ours to read. */
 export function readConnectionFile(dataDir: string): ConnectionFile | undefined {
   try {
     return JSON.parse(readFileSync(join(dataDir, CONNECTION_FILE), 'utf8')) as ConnectionFile;
@@ -32,6 +39,7 @@ export function readConnectionFile(dataDir: string): ConnectionFile | undefined 
   }
 }
 
+/** Replaces the file in one step: a reader sees the old content or the new. */
 export function writeConnectionFile(dataDir: string, content: ConnectionFile): void {
   const draft = join(dataDir, `.${CONNECTION_FILE}`);
   writeFileSync(draft, `${JSON.stringify(content, undefined, 2)}\n`, { mode: 0o600 });

@@ -19,7 +19,6 @@ import {
   prepareDataDir,
 } from './cluster.ts';
 import {
-  CONNECTION_FILE,
   type Connection,
   type ConnectionFile,
   connectionUrl,
@@ -140,7 +139,7 @@ async function startOwned(
   writeConnectionFile(dataDir, { ...connection, ownerPid: process.pid, postmasterPid: supervised.pid() });
   const stop: EmbeddedPostgres['stop'] = async ({ mode = 'fast' } = {}) => {
     await supervised.stop(mode);
-    rmSync(join(dataDir, CONNECTION_FILE), { force: true });
+    writeConnectionFile(dataDir, { ...connection, ownerPid: undefined, postmasterPid: undefined });
     if (socketDir !== undefined) rmSync(socketDir, { recursive: true, force: true });
     release();
   };
@@ -163,7 +162,7 @@ function sharedServer(file: ConnectionFile, database: string = file.database): E
   return {
     connection,
     url: connectionUrl(connection),
-    pid: file.postmasterPid,
+    pid: file.postmasterPid ?? 0,
     owned: false,
     stop,
     [Symbol.asyncDispose]: stop,
