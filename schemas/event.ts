@@ -32,6 +32,8 @@ export interface Draft extends Authorship {
   readonly schemaVersion: number;
   readonly stream?: StreamName | undefined;
   readonly payload: string;
+  /** The payload parsed, in its own version, when whoever made this object had it at hand: saves parsing again. */
+  readonly parsed?: unknown;
 }
 
 /** A fact as it is stored. `payload` is the exact text whose UTF-8 bytes were hashed. */
