@@ -42,6 +42,7 @@ export type EmbeddedPostgres = AsyncDisposable & {
   readonly pid: number;
   /** False when another prov-ledger process owns the server; `stop` then does nothing. */
   readonly owned: boolean;
+  /** Once is enough, further calls wait for the first. */
   readonly stop: (options?: { readonly mode?: StopMode }) => Promise<void>;
 };
 
@@ -137,12 +138,14 @@ async function startOwned(
   const { user, password } = credentials;
   const connection = { host: socketDir ?? '127.0.0.1', port, user, password, database };
   writeConnectionFile(dataDir, { ...connection, ownerPid: process.pid, postmasterPid: supervised.pid() });
-  const stop: EmbeddedPostgres['stop'] = async ({ mode = 'fast' } = {}) => {
+  let stopped: Promise<void> | undefined;
+  const stopOnce = async (mode: StopMode): Promise<void> => {
     await supervised.stop(mode);
     writeConnectionFile(dataDir, { ...connection, ownerPid: undefined, postmasterPid: undefined });
     if (socketDir !== undefined) rmSync(socketDir, { recursive: true, force: true });
     release();
   };
+  const stop: EmbeddedPostgres['stop'] = ({ mode = 'fast' } = {}) => (stopped ??= stopOnce(mode));
   return {
     connection,
     url: connectionUrl(connection),
