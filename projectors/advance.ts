@@ -1,0 +1,139 @@
+// One read model over one batch of one tenant: as far as it can go.
+import type { Fact, Recorded } from '#schemas/event.ts';
+import type { Seq, TenantId } from '#schemas/ids.ts';
+import type { AnyProjector } from './batch.ts';
+import { beginning, type Checkpoint, type HaltCause, positionOf, type RowSink, type Step } from './sink.ts';
+
+/** A delivered batch whose facts are decoded when first asked for, once for all read models. */
+export interface SharedBatch {
+  readonly tenant: TenantId;
+  readonly facts: readonly Recorded[];
+  /** The fact at an index, or why it cannot be read. */
+  readonly decoded: (index: number) => Fact | Error;
+}
+
+export const sharedBatch = (tenant: TenantId, facts: readonly Recorded[], decode: (recorded: Recorded) => Fact): SharedBatch => {
+  const known: (Fact | Error | undefined)[] = [];
+  return {
+    tenant,
+    facts,
+    decoded: (index) => {
+      const before = known[index];
+      if (before !== undefined) return before;
+      const now = attempt(() => decode(facts[index] as Recorded));
+      known[index] = now;
+      return now;
+    },
+  };
+};
+
+const attempt = <T>(work: () => T): T | Error => {
+  try {
+    return work();
+  } catch (error) {
+    return error instanceof Error ? error : new Error(String(error));
+  }
+};
+
+const MESSAGE_MAX = 2000;
+
+// What halts a read model is written into the database, which takes neither NUL nor half a surrogate pair.
+const faultAt = ({ seq, id }: Recorded, message: string): HaltCause => ({
+  seq,
+  id,
+  message: message.replaceAll('\0', '\\0').slice(0, MESSAGE_MAX).toWellFormed(),
+});
+
+/** What is known about the facts of a batch from having tried. */
+interface Tried {
+  /** The fact that must not be taken, when it is known. */
+  readonly poison?: { readonly seq: Seq; readonly error: Error };
+  /** Facts to fold at most in one step; halved until the one that the database refuses stands alone. */
+  readonly most: number;
+}
+
+const UNTRIED: Tried = { most: Number.POSITIVE_INFINITY };
+
+/**
+ * Takes the facts of the batch after the checkpoint and answers with the checkpoint as it then stands, at the
+ * batch's last fact unless it has halted. `gap`: the batch begins beyond the fact that is next.
+ */
+export const advance = async (projector: AnyProjector, batch: SharedBatch, start: Checkpoint, sink: RowSink): Promise<Checkpoint | 'gap'> => {
+  const { tenant } = batch;
+  let at = start;
+  let tried = UNTRIED;
+  while (at.fault === undefined) {
+    const next = at.seq + 1 - (batch.facts[0] as Recorded).seq;
+    if (next < 0) return 'gap';
+    const step = stepFrom(projector, batch, at, next, tried);
+    if (!step) return at;
+    const result = await sink.apply(projector, step);
+    switch (result.kind) {
+      case 'applied':
+        at = { tenant, ...step.to, fault: step.fault };
+        tried = tried.poison ? tried : UNTRIED;
+        break;
+      case 'overtaken':
+        at = (await sink.checkpoints(projector, tenant))[0] ?? beginning(tenant);
+        break;
+      case 'refused':
+        tried = afterRefusal(step, result.error, result.fact);
+        break;
+      default:
+        return result satisfies never;
+    }
+  }
+  return at;
+};
+
+const afterRefusal = ({ facts }: Step, error: Error, fact: Fact | undefined): Tried => {
+  const poison = fact ?? (facts.length === 1 ? facts[0] : undefined);
+  if (poison) return { most: Number.POSITIVE_INFINITY, poison: { seq: poison.seq, error } };
+  // Nothing to fold and refused all the same: the checkpoint itself is at fault, and no fact can be blamed for it.
+  if (facts.length === 0) throw error;
+  return { most: facts.length >> 1 };
+};
+
+/** The longest step that may be taken; `undefined` when the checkpoint stands at the batch's end or beyond. */
+const stepFrom = (projector: AnyProjector, batch: SharedBatch, at: Checkpoint, next: number, { poison, most }: Tried): Step | undefined => {
+  const { tenant, facts } = batch;
+  const otherLog = differentLog(facts, at, next);
+  if (otherLog) return { tenant, from: at, to: at, facts: [], fault: otherLog };
+  const taken: Fact[] = [];
+  let fault: HaltCause | undefined;
+  let index = next;
+  for (; index < facts.length; index += 1) {
+    const recorded = facts[index] as Recorded;
+    fault = index > next ? brokenLink(facts[index - 1] as Recorded, recorded) : undefined;
+    if (recorded.seq === poison?.seq) fault ??= faultAt(recorded, poison.error.message);
+    if (fault) break;
+    if (!projector.handles.includes(recorded.type)) continue;
+    if (taken.length >= most) break;
+    const fact = batch.decoded(index);
+    if (fact instanceof Error) {
+      fault = faultAt(recorded, fact.message);
+      break;
+    }
+    taken.push(fact);
+  }
+  if (index <= next && !fault) return undefined;
+  return { tenant, from: at, to: index > next ? positionOf(facts[index - 1] as Recorded) : at, facts: taken, fault };
+};
+
+/** The log must hold the very fact that the checkpoint was taken at, or go on from its hash. */
+const differentLog = (facts: readonly Recorded[], at: Checkpoint, next: number): HaltCause | undefined => {
+  const last = facts[next - 1];
+  const first = next === 0 ? facts[0] : undefined;
+  if (last && last.hash !== at.hash) {
+    return faultAt(last, `the log is not the one that was read: fact ${at.seq} had the hash ${at.hash}, now it has ${last.hash}; restore the log, or rebuild the read model`);
+  }
+  if (first && first.prevHash !== at.hash) {
+    return faultAt(first, `the log does not go on from what was read: fact ${at.seq} had the hash ${at.hash}, the next one names ${first.prevHash}; restore the log, or rebuild the read model`);
+  }
+  return undefined;
+};
+
+const brokenLink = (before: Recorded, fact: Recorded): HaltCause | undefined => {
+  if (fact.seq === before.seq + 1 && fact.prevHash === before.hash) return undefined;
+  return faultAt(fact, `the chain is broken: fact ${fact.seq} does not follow from fact ${before.seq}; restore the log from an export or a replica`);
+};

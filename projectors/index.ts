@@ -1,0 +1,12 @@
+// The read models, by domain.
+import type { AnyProjector } from './batch.ts';
+import { receipts, receiptsDaily } from './receipts.ts';
+import { tenants } from './tenants.ts';
+
+/** One line each; a domain without a read model stands here with an empty list and the reason beside it. */
+export const projectorsByDomain = {
+  tenants: [tenants],
+  receipts: [receipts, receiptsDaily],
+} as const satisfies { readonly [domain: string]: readonly AnyProjector[] };
+
+export const projectors: readonly AnyProjector[] = Object.values(projectorsByDomain).flat();

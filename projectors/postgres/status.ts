@@ -1,0 +1,75 @@
+// How fresh the read models are, and what an operator does about one that has halted.
+import type { Seq, TenantId } from '#schemas/ids.ts';
+import { type Pool, streamError } from '#streams/postgres/connect.ts';
+
+/** One read model of one tenant, as in `views.projection_status`. */
+export interface ProjectionStatus {
+  readonly tenant: TenantId;
+  readonly projection: string;
+  readonly version: number;
+  readonly asOfSeq: Seq;
+  readonly headSeq: Seq;
+  /** Below 0 when the ledger was restored to an older state than the read model has seen. */
+  readonly lagFacts: number;
+  readonly lagSeconds: number;
+  readonly state: 'current' | 'behind' | 'halted' | 'ahead of ledger';
+  readonly fault?: { readonly seq: Seq; readonly id: string; readonly message: string };
+}
+
+interface StatusRow {
+  readonly tenant: TenantId;
+  readonly projection: string;
+  readonly version: number;
+  readonly as_of_seq: Seq;
+  readonly head_seq: Seq;
+  readonly lag_facts: number;
+  readonly lag_seconds: number;
+  readonly state: ProjectionStatus['state'];
+  readonly fault_seq: Seq | null;
+  readonly fault_id: string;
+  readonly fault_message: string;
+}
+
+/** Of all tenants, or of one; ordered by tenant and read model. Throws `StreamError`. */
+export const projectionStatus = async (pool: Pool, tenant?: TenantId): Promise<readonly ProjectionStatus[]> => {
+  try {
+    const { rows } = await pool.query<StatusRow>(
+      `SELECT tenant, projection, version, as_of_seq, head_seq, lag_facts, lag_seconds::float8 AS lag_seconds, state, fault_seq, fault_id, fault_message
+       FROM views.projection_status WHERE $1::text IS NULL OR tenant = $1 ORDER BY tenant, projection, version`,
+      [tenant ?? null],
+    );
+    return rows.map(statusOf);
+  } catch (error) {
+    throw streamError(error);
+  }
+};
+
+const statusOf = (row: StatusRow): ProjectionStatus => ({
+  tenant: row.tenant,
+  projection: row.projection,
+  version: row.version,
+  asOfSeq: row.as_of_seq,
+  headSeq: row.head_seq,
+  lagFacts: row.lag_facts,
+  lagSeconds: row.lag_seconds,
+  state: row.state,
+  ...(row.fault_seq !== null && { fault: { seq: row.fault_seq, id: row.fault_id, message: row.fault_message } }),
+});
+
+/**
+ * Lets a halted read model try the same fact again, after its cause was put right; no fact is ever skipped. Running
+ * processes notice by themselves. False when it had not halted. Throws `StreamError`.
+ */
+export const resumeHalted = async (pool: Pool, projection: string, tenant: TenantId): Promise<boolean> => {
+  try {
+    const { rowCount } = await pool.query(
+      `UPDATE projections.checkpoints
+       SET status = 'running', fault_seq = NULL, fault_id = NULL, fault_message = NULL, fault_at = NULL, updated_at = now()
+       WHERE projection = $1 AND tenant = $2 AND status = 'halted'`,
+      [projection, tenant],
+    );
+    return (rowCount ?? 0) > 0;
+  } catch (error) {
+    throw streamError(error);
+  }
+};
