@@ -1,19 +1,17 @@
 // A signed commit batch as rows: one row of ledger.batches says which tenants it covers, from which seq on, how many
 // facts of each, and the Merkle root of those facts. The path of any fact can be worked out again from that and from
 // the facts' own hashes, so no path is stored.
-import type { CommitBatch } from '#proofs/checkpoint.ts';
-import type { Instant, Seq, Sha256 } from '#schemas/ids.ts';
+import type { BatchStatement, Share, SignedStatement } from '#proofs/checkpoint.ts';
+import type { Seq, Sha256 } from '#schemas/ids.ts';
 import { binaryArray, OID, readInt64 } from './binary.ts';
 import type { Client } from './connect.ts';
-import type { PlannedTenant } from './plan.ts';
-import { type FactRow, factArrays } from './rows.ts';
+import type { Plan, PlannedTenant } from './plan.ts';
+import { factArrays } from './rows.ts';
 
 /** What one batch holds of one tenant. */
-export interface BatchShare {
+export interface BatchShare extends Share {
   readonly tenantNo: number;
   readonly firstSeq: Seq;
-  readonly count: number;
-  readonly root: Sha256;
 }
 
 const SHARE_BYTES = 4 + 8 + 4 + 32;
@@ -59,10 +57,9 @@ export const batchNumbers = (): { next(client: Pick<Client, 'query'>): Promise<n
 
 export interface SignedBatch {
   readonly batchNo: number;
-  readonly kid: string;
-  readonly signedAt: Instant;
-  readonly batch: CommitBatch;
-  readonly signature: Buffer;
+  readonly statement: BatchStatement;
+  readonly signed: SignedStatement;
+  readonly shares: readonly BatchShare[];
 }
 
 /** The six array parameters of ledger.move_heads. */
@@ -79,30 +76,28 @@ export const headArrays = (tenants: readonly PlannedTenant[]): readonly Buffer[]
 };
 
 /** The six scalar parameters that describe the signed batch. */
-export const batchValues = ({ batchNo, kid, signedAt, batch, signature }: SignedBatch, shares: readonly BatchShare[]): readonly unknown[] => [
+export const batchValues = ({ batchNo, statement, signed, shares }: SignedBatch): readonly unknown[] => [
   batchNo,
-  kid,
-  new Date(signedAt),
-  Buffer.from(batch.root, 'hex'),
-  signature,
+  signed.kid,
+  new Date(statement.signedAt),
+  Buffer.from(statement.root, 'hex'),
+  signed.signature,
   encodeLayout(shares),
 ];
 
-export const sharesOf = (tenants: readonly PlannedTenant[], batch: CommitBatch): readonly BatchShare[] =>
-  tenants.map(({ head, facts }, index) => ({
-    tenantNo: head.tenantNo,
-    firstSeq: (head.seq + 1) as Seq,
-    count: facts.length,
-    root: batch.tenantRoots[index] as Sha256,
-  }));
+export const sharesOf = (tenants: readonly PlannedTenant[], shares: readonly Share[]): readonly BatchShare[] =>
+  shares.map((share, index) => {
+    const { head } = tenants[index] as PlannedTenant;
+    return { ...share, tenantNo: head.tenantNo, firstSeq: (head.seq + 1) as Seq };
+  });
 
 const APPEND = `SELECT ledger.append_batch(${Array.from({ length: 28 }, (_, index) => `$${index + 1}`).join(', ')})`;
 
 /** Stores a batch in one statement: heads, signature, facts. Fails as a whole with PL001 when a head has moved. */
-export const storeBatch = async (client: Client, signed: SignedBatch, tenants: readonly PlannedTenant[], rows: readonly FactRow[]): Promise<void> => {
+export const storeBatch = async (client: Client, batch: SignedBatch, { tenants, rows }: Pick<Plan<unknown>, 'tenants' | 'rows'>): Promise<void> => {
   await client.query({
     name: 'append_batch',
     text: APPEND,
-    values: [...headArrays(tenants), ...batchValues(signed, sharesOf(tenants, signed.batch)), ...factArrays(rows)],
+    values: [...headArrays(tenants), ...batchValues(batch), ...factArrays(rows)],
   });
 };

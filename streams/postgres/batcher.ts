@@ -19,6 +19,7 @@ export interface QueuedAppend {
   readonly bytes: number;
   readonly settle: (result: AppendResult) => void;
   readonly fail: (error: StreamError) => void;
+  readonly settled: () => boolean;
 }
 
 export interface Batcher {
@@ -32,6 +33,23 @@ const bytesOf = (request: AppendRequest): number => {
   let bytes = 0;
   for (const draft of request.drafts) bytes += draft.payload.length + 512;
   return bytes;
+};
+
+const queued = (request: AppendRequest, bytes: number, { settle, fail }: Pick<QueuedAppend, 'settle' | 'fail'>): QueuedAppend => {
+  let done = false;
+  return {
+    request,
+    bytes,
+    settled: () => done,
+    settle: (result) => {
+      done = true;
+      settle(result);
+    },
+    fail: (error) => {
+      done = true;
+      fail(error);
+    },
+  };
 };
 
 export const batcher = ({ maxFacts, maxQueuedFacts, maxQueuedBytes, commit }: BatcherOptions): Batcher => {
@@ -82,7 +100,7 @@ export const batcher = ({ maxFacts, maxQueuedFacts, maxQueuedBytes, commit }: Ba
         if (queuedFacts + request.drafts.length > maxQueuedFacts || queuedBytes + bytes > maxQueuedBytes) {
           return fail(new StreamError('overloaded', `${queuedFacts} facts are waiting to be stored: repeat after a pause`));
         }
-        queue.push({ request, bytes, settle, fail });
+        queue.push(queued(request, bytes, { settle, fail }));
         queuedFacts += request.drafts.length;
         queuedBytes += bytes;
         running ??= drain();

@@ -1,6 +1,6 @@
 // The signature over one stored fact, worked out again from its batch: the facts' hashes of its tenant's share, and
 // the roots of all shares.
-import { type BatchProof, batchProof } from '#proofs/checkpoint.ts';
+import { type BatchProof, storedProof } from '#proofs/checkpoint.ts';
 import type { Instant, Seq, Sha256 } from '#schemas/ids.ts';
 import { StreamError } from '#streams/errors.ts';
 import { decodeLayout } from './batch-rows.ts';
@@ -38,14 +38,8 @@ export const proofAt = async (client: Client, { ledgerId, head, seq }: ProofRequ
     text: `SELECT encode(hash, 'hex') AS hash FROM ledger.facts WHERE tenant_no = $1 AND seq >= $2 AND seq < $3 ORDER BY seq`,
     values: [head.tenantNo, share.firstSeq, share.firstSeq + share.count],
   });
-  return batchProof({
-    ledgerId,
-    kid: batch.kid,
-    signedAt: batch.signed_ms,
-    signature: batch.signature,
-    shares,
-    tenantIndex,
-    hashes: rows.map((row) => row.hash),
-    factIndex: seq - share.firstSeq,
-  });
+  return storedProof(
+    { ledgerId, signedAt: batch.signed_ms, kid: batch.kid, signature: batch.signature, shares },
+    { tenantIndex, factIndex: seq - share.firstSeq, hashes: rows.map((row) => row.hash) },
+  );
 };

@@ -33,7 +33,7 @@ export interface PostgresStore extends StreamStore {
 export const postgresStreamStore = async (options: PostgresStoreOptions): Promise<PostgresStore> => {
   const { pool, signer, clock = Date.now } = options;
   const ledgerId = await readLedgerId(pool);
-  const { commit } = committer({ pool, signer, ledgerId, clock: clock as () => Instant, retryForMs: options.retryForMs ?? 10_000 });
+  const commit = committer({ pool, signer, ledgerId, clock: clock as () => Instant, retryForMs: options.retryForMs ?? 10_000 });
   const appends = batcher({
     commit,
     maxFacts: options.maxBatchFacts ?? 1_000,

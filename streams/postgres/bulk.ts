@@ -1,0 +1,113 @@
+// Bulk append: facts sealed elsewhere go in by binary COPY, and in the same transaction the head moves, the signed
+// batch is stored, and whatever the caller adds (read models, checkpoints). Above a few thousand facts this is about
+// twice as fast as arrays in a statement.
+import type { ChainPosition } from '#proofs/chain.ts';
+import { signBatch, statementOf } from '#proofs/checkpoint.ts';
+import type { Signer } from '#proofs/keys/signer.ts';
+import type { FactId, Instant, Seq, Sha256, TenantId } from '#schemas/ids.ts';
+import { StreamError } from '#streams/errors.ts';
+import { batchNumbers, batchValues } from './batch-rows.ts';
+import { binaryArray, OID } from './binary.ts';
+import { type Client, type Pool, sqlState, streamError, transaction, withClient } from './connect.ts';
+import { copyIn } from './copy.ts';
+import { readHeads, type StoredHead } from './reader.ts';
+import { COPY_COLUMNS } from './rows.ts';
+
+
+/** Sealed facts of one tenant, contiguous from behind `before`. */
+export interface BulkChunk {
+  readonly batchNo: number;
+  /** COPY rows of `COPY_COLUMNS`, without header and trailer. */
+  readonly rows: Uint8Array;
+  readonly count: number;
+  readonly before: ChainPosition;
+  readonly after: ChainPosition;
+  /** RFC 6962 root over the facts' hashes. */
+  readonly root: Sha256;
+}
+
+/** `id-taken`: some id is stored already. `lost-race`: the head is not where the chunk begins. Nothing was stored. */
+export type BulkResult = 'appended' | 'id-taken' | 'lost-race';
+
+export interface BulkAppender {
+  readonly head: () => Promise<StoredHead | undefined>;
+  readonly nextBatchNo: () => Promise<number>;
+  /** `alongside` runs in the transaction, after the facts are in and before the commit. */
+  append(chunk: BulkChunk, alongside?: (client: Client) => Promise<void>): Promise<BulkResult>;
+  /** For each of the ids, the SHA-256 of the request that claimed it, or `undefined`. */
+  claims(ids: readonly FactId[]): Promise<readonly (Sha256 | undefined)[]>;
+}
+
+export interface BulkOptions {
+  readonly pool: Pool;
+  readonly ledgerId: string;
+  readonly signer: Signer;
+  readonly tenant: TenantId;
+  readonly clock?: () => number;
+}
+
+const TARGET = `ledger.facts (${COPY_COLUMNS})`;
+const MOVE_HEADS = 'SELECT ledger.move_heads($1, $2, $3, $4, $5, $6)';
+const INSERT_BATCH = 'INSERT INTO ledger.batches (batch_no, kid, signed_at, root, signature, layout) VALUES ($1, $2, $3, $4, $5, $6)';
+
+export const bulkAppender = ({ pool, ledgerId, signer, tenant, clock = Date.now }: BulkOptions): BulkAppender => {
+  const numbers = batchNumbers();
+  const head = async (): Promise<StoredHead | undefined> => {
+    const [found] = await withClient(pool, (client) => readHeads(client, [tenant]));
+    return found && found.seq > 0 ? found : undefined;
+  };
+  const tenantNo = async (client: Client): Promise<number> => {
+    const [found] = await readHeads(client, [tenant]);
+    if (!found) throw new StreamError('unexpected', `${tenant}: the tenant is gone`);
+    return found.tenantNo;
+  };
+  return {
+    head,
+    nextBatchNo: async () => await withClient(pool, (client) => numbers.next(client)),
+    append: async (chunk, alongside) => {
+      const signedAt = clock() as Instant;
+      const statement = statementOf({ ledgerId, signedAt }, [chunk]);
+      const signing = signBatch(statement, signer);
+      signing.catch(() => undefined);
+      try {
+        await transaction(pool, async (client) => {
+          await copyIn(client, TARGET, [chunk.rows]);
+          const no = await tenantNo(client);
+          const share = { tenantNo: no, firstSeq: (chunk.before.seq + 1) as Seq, count: chunk.count, root: chunk.root };
+          await client.query(INSERT_BATCH, [...batchValues({ batchNo: chunk.batchNo, statement, signed: await signing, shares: [share] })]);
+          await client.query({ name: 'move_heads', text: MOVE_HEADS, values: [...headMove(no, chunk)] });
+          await alongside?.(client);
+          await client.query("SELECT pg_notify('ledger_facts', '')");
+        });
+        return 'appended';
+      } catch (error) {
+        const code = sqlState(error);
+        if (code === '23505') return (error as { constraint?: string }).constraint === 'facts_claim' ? 'id-taken' : 'lost-race';
+        if (code === 'PL001' || code === '40001' || code === '40P01') return 'lost-race';
+        throw streamError(error);
+      }
+    },
+    claims: async (ids) => await withClient(pool, (client) => readClaims(client, tenant, ids)),
+  };
+};
+
+/** The parameters of ledger.move_heads for one tenant. */
+const headMove = (tenantNo: number, { before, after }: BulkChunk): readonly Buffer[] => [
+  binaryArray(OID.int4, [tenantNo], (w, value) => w.int4(value)),
+  binaryArray(OID.int8, [before.seq], (w, value) => w.int8(value)),
+  binaryArray(OID.bytea, [before.hash], (w, value) => w.hex(value, 32)),
+  binaryArray(OID.int8, [after.seq], (w, value) => w.int8(value)),
+  binaryArray(OID.bytea, [after.hash], (w, value) => w.hex(value, 32)),
+  binaryArray(OID.timestamptz, [after.recordedAt], (w, value) => w.timestamptz(value)),
+];
+
+const readClaims = async (client: Client, tenant: TenantId, ids: readonly FactId[]): Promise<readonly (Sha256 | undefined)[]> => {
+  const { rows } = await client.query<{ id: FactId; claim: Sha256 }>({
+    name: 'claims',
+    text: `SELECT f.id, encode(coalesce(f.request_hash, sha256(f.payload)), 'hex') AS claim
+      FROM ledger.heads h JOIN ledger.facts f USING (tenant_no) WHERE h.tenant = $1 AND f.id = ANY ($2::uuid[])`,
+    values: [tenant, binaryArray(OID.uuid, ids, (w, id) => w.uuid(id))],
+  });
+  const claims = new Map(rows.map((row) => [row.id, row.claim]));
+  return ids.map((id) => claims.get(id));
+};
