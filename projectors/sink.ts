@@ -2,7 +2,7 @@
 // step forward with rows and checkpoint together, or not at all.
 import { CHAIN_START, type ChainPosition } from '#proofs/chain.ts';
 import type { Fact, Recorded } from '#schemas/event.ts';
-import type { Seq, TenantId } from '#schemas/ids.ts';
+import type { Instant, Seq, TenantId } from '#schemas/ids.ts';
 import type { AnyProjector } from './batch.ts';
 
 /** Why a read model halted: the fact it did not take, and what was wrong. */
@@ -45,6 +45,6 @@ export interface RowSink {
 }
 
 /** Where every read model begins with every tenant. */
-export const beginning = (tenant: TenantId): Checkpoint => ({ tenant, ...CHAIN_START });
+export const beginning = (tenant: TenantId): Checkpoint => ({ tenant, ...CHAIN_START, recordedAt: 0 as Instant });
 
 export const positionOf = ({ seq, hash, recordedAt }: Recorded): ChainPosition => ({ seq, hash, recordedAt });

@@ -11,7 +11,8 @@ export interface ProjectionStatus {
   readonly headSeq: Seq;
   /** Below 0 when the ledger was restored to an older state than the read model has seen. */
   readonly lagFacts: number;
-  readonly lagSeconds: number;
+  /** Ledger time that is not yet in the read model; absent while nothing was read. */
+  readonly lagSeconds?: number;
   readonly state: 'current' | 'behind' | 'halted' | 'ahead of ledger';
   readonly fault?: { readonly seq: Seq; readonly id: string; readonly message: string };
 }
@@ -23,7 +24,7 @@ interface StatusRow {
   readonly as_of_seq: Seq;
   readonly head_seq: Seq;
   readonly lag_facts: number;
-  readonly lag_seconds: number;
+  readonly lag_seconds: number | null;
   readonly state: ProjectionStatus['state'];
   readonly fault_seq: Seq | null;
   readonly fault_id: string;
@@ -51,7 +52,7 @@ const statusOf = (row: StatusRow): ProjectionStatus => ({
   asOfSeq: row.as_of_seq,
   headSeq: row.head_seq,
   lagFacts: row.lag_facts,
-  lagSeconds: row.lag_seconds,
+  ...(row.lag_seconds !== null && { lagSeconds: row.lag_seconds }),
   state: row.state,
   ...(row.fault_seq !== null && { fault: { seq: row.fault_seq, id: row.fault_id, message: row.fault_message } }),
 });

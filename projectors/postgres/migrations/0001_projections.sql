@@ -39,11 +39,11 @@ COMMENT ON COLUMN projections.checkpoints.recorded_at IS 'When the fact at seq w
 CREATE VIEW views.projection_status AS
 SELECT h.tenant, m.projection, m.version,
        coalesce(c.seq, 0) AS as_of_seq,
-       c.recorded_at AS as_of,
+       CASE WHEN c.seq > 0 THEN c.recorded_at END AS as_of,
        h.seq AS head_seq,
        h.seq - coalesce(c.seq, 0) AS lag_facts,
        CASE WHEN h.seq <= coalesce(c.seq, 0) THEN 0
-            ELSE round(extract(epoch FROM h.recorded_at - coalesce(c.recorded_at, h.recorded_at)), 3) END AS lag_seconds,
+            WHEN c.seq > 0 THEN round(extract(epoch FROM h.recorded_at - c.recorded_at), 3) END AS lag_seconds,
        CASE WHEN c.status = 'halted' THEN 'halted'
             WHEN h.seq < coalesce(c.seq, 0) THEN 'ahead of ledger'
             WHEN h.seq = coalesce(c.seq, 0) THEN 'current'
@@ -60,7 +60,7 @@ COMMENT ON COLUMN views.projection_status.as_of_seq IS 'The read model contains 
 COMMENT ON COLUMN views.projection_status.as_of IS 'When the fact at as_of_seq was recorded; NULL before the first one.';
 COMMENT ON COLUMN views.projection_status.head_seq IS 'Place of the tenant''s last recorded fact.';
 COMMENT ON COLUMN views.projection_status.lag_facts IS 'Facts recorded and not yet in the read model; below 0 when the ledger lost facts that had been read.';
-COMMENT ON COLUMN views.projection_status.lag_seconds IS 'Ledger time between as_of and the last recorded fact; 0 when nothing is missing.';
+COMMENT ON COLUMN views.projection_status.lag_seconds IS 'Ledger time between as_of and the last recorded fact; 0 when nothing is missing, NULL when nothing was read yet.';
 COMMENT ON COLUMN views.projection_status.state IS 'current, behind, halted (stopped at a fact it cannot take; the fault columns say why), or ahead of ledger (the ledger was restored to an older state).';
 COMMENT ON COLUMN views.projection_status.updated_at IS 'When the read model last moved.';
 COMMENT ON COLUMN views.projection_status.fault_seq IS 'Place of the fact it halted at.';
