@@ -41,14 +41,22 @@ export type Frontier = {
   state(): FrontierState;
 };
 
+export type MerkleTree = { readonly root: string; proof(index: number): string[] };
+
 const HASH = /^[0-9a-f]{64}$/;
 const node65 = Buffer.alloc(65);
 node65[0] = 0x01;
+const leaf33 = Buffer.alloc(33);
 
 /** SHA-256(0x00 || data). `data` is bytes, or hexadecimal digits for bytes. */
 export function leafHash(data: Uint8Array | string): string {
-  if (typeof data === 'string' && !/^(?:[0-9a-f]{2})*$/.test(data))
+  if (typeof data === 'string' && HASH.test(data)) {
+    leaf33.write(data, 1, 32, 'hex');
+    return hash('sha256', leaf33, 'hex');
+  }
+  if (typeof data === 'string' && !/^(?:[0-9a-f]{2})*$/.test(data)) {
     throw new TypeError('leaf text must be lowercase hex');
+  }
   const bytes = typeof data === 'string' ? Buffer.from(data, 'hex') : data;
   const prefixed = Buffer.alloc(1 + bytes.length);
   prefixed.set(bytes, 1);
@@ -84,17 +92,26 @@ export function frontier(from: FrontierState = { size: 0, nodes: [] }): Frontier
   };
 }
 
+/** The whole tree kept, for many proofs out of it: each costs a walk up and no hash. */
+export function merkleTree(leaves: readonly string[]): MerkleTree {
+  const levels: string[][] = [leaves.map(checked)];
+  for (let level = levels[0] as string[]; level.length > 1; levels.push(level)) level = parents(level);
+  return { root: levels.at(-1)?.[0] ?? EMPTY_ROOT, proof: (index) => pathUp(levels, index) };
+}
+
 /** PATH(m, D[n]) of RFC 9162 section 2.1.3.1, from the leaf upwards. Hashes the whole tree once. */
 export function inclusionProof(leaves: readonly string[], index: number): string[] {
-  if (!Number.isInteger(index) || index < 0 || index >= leaves.length) {
-    throw new RangeError(`no leaf ${index} in a tree of ${leaves.length}`);
-  }
+  return merkleTree(leaves).proof(index);
+}
+
+function pathUp(levels: readonly (readonly string[])[], index: number): string[] {
+  const size = levels[0]?.length ?? 0;
+  if (!Number.isInteger(index) || index < 0 || index >= size)
+    throw new RangeError(`no leaf ${index} in a tree of ${size}`);
   const proof: string[] = [];
-  let level = leaves.map(checked);
-  for (let at = index; level.length > 1; at >>>= 1) {
-    const sibling = level[at ^ 1];
-    if (sibling !== undefined) proof.push(hex(sibling));
-    level = parents(level);
+  for (let depth = 0, at = index; depth < levels.length; depth += 1, at >>>= 1) {
+    const sibling = levels[depth]?.[at ^ 1];
+    if (sibling !== undefined) proof.push(sibling);
   }
   return proof;
 }
@@ -117,13 +134,19 @@ export function consistencyProof(leaves: readonly string[], size1: number): stri
 
 /** RFC 9162 section 2.1.3.2. False for anything malformed; never throws. */
 export function verifyInclusion(claim: InclusionClaim): boolean {
+  const root = rootOfInclusion(claim);
+  return root !== undefined && root === claim.root;
+}
+
+/** The root that a proof leads to; undefined for anything malformed. Compare it with a root that is signed. */
+export function rootOfInclusion(claim: Omit<InclusionClaim, 'root'>): string | undefined {
   const index = unsigned64(claim?.index);
   const size = unsigned64(claim?.size);
-  if (index === undefined || size === undefined || index >= size) return false;
-  if (!areHashes([claim.leaf, claim.root]) || !areHashes(claim.proof)) return false;
+  if (index === undefined || size === undefined || index >= size) return undefined;
+  if (!areHashes([claim.leaf]) || !areHashes(claim.proof)) return undefined;
   const { inner, border } = pathShape(index, size);
-  if (claim.proof.length !== inner + border) return false;
-  return hex(climb(claim.leaf, claim.proof, index, inner)) === claim.root;
+  if (claim.proof.length !== inner + border) return undefined;
+  return hex(climb(claim.leaf, claim.proof, index, inner));
 }
 
 /**
@@ -178,15 +201,15 @@ function parents(level: readonly string[]): string[] {
   const above: string[] = [];
   for (let left = 0; left < level.length; left += 2) {
     const right = level[left + 1];
-    above.push(right === undefined ? (level[left] as string) : parent(level[left] as string, right));
+    above.push(right === undefined ? (level[left] as string) : parent(level[left] as string, right, 'hex'));
   }
   return above;
 }
 
-function parent(left: string, right: string): string {
+function parent(left: string, right: string, output: 'hex' | 'binary' = 'binary'): string {
   node65.write(left, 1, 32, left.length === 64 ? 'hex' : 'latin1');
   node65.write(right, 33, 32, right.length === 64 ? 'hex' : 'latin1');
-  return hash('sha256', node65, 'binary');
+  return hash('sha256', node65, output);
 }
 
 function checked(digits: string): string {
