@@ -1,13 +1,12 @@
-/**
- * The signed commit batch: one signature over everything one group commit made durable. Law: a receipt's proof
- * needs nothing but its fact's hash, this proof and the ledger's public key, and shows other tenants only as hashes.
- *
- * Two RFC 6962 trees. Lower, one per tenant: leaf data = the 32 bytes of a fact's hash. Upper, over the tenants of
- * the batch: leaf data = the tenant's fact count (u64 BE) || its lower root, 40 bytes, so that a leaf of one tree is
- * never a leaf of the other. The upper root stands in the statement that is signed (batch-statement.ts).
- */
-import { type BatchStatement, encodeStatement, isU32, statementBytes } from './batch-statement.ts';
-import type { KeySet } from './keys/key-set.ts';
+// The signed commit batch. One group commit holds facts of several tenants: a tree per tenant over its facts' hashes,
+// and a tree over the tenants, whose leaves are (number of facts as u64, root of the tenant's tree), so that the
+// path of a fact shows other tenants as opaque hashes only. What is signed is one statement of fixed size:
+//
+//   "prov-ledger/commit-batch/v1\n" (28 bytes) · ledger id 16 bytes · signedAt u64 ms
+//   tenant count u32 · fact count u32 · root 32 bytes                                   (all integers big-endian)
+//
+// A quiet ledger signs each receipt by itself, a busy one a thousand with one signature; a statement fits every KMS.
+import { type Instant, isUuid, type Sha256 } from '#schemas/ids.ts';
 import {
   keyFromJwk,
   type VerificationKey,
@@ -15,132 +14,177 @@ import {
   verifySignatureAside,
 } from './keys/public-key.ts';
 import { type Signer, SigningFault } from './keys/signer.ts';
-import {
-  leafHash,
-  type MerkleTree,
-  merkleRoot,
-  merkleTree,
-  rootOfInclusion,
-  verifyInclusion,
-} from './merkle.ts';
+import { leafHash, merkleRoot, merkleTree, rootOfInclusion, verifyInclusion } from './merkle.ts';
 
-export { type BatchStatement, encodeStatement } from './batch-statement.ts';
-
-/** The way from one fact to the signed root. `tenantFactCount` counts the facts of this fact's tenant. */
-export type BatchPath = {
-  readonly tenantIndex: number;
-  readonly tenantHashes: readonly string[];
+/** From a fact to the batch's root: the audit paths of RFC 9162 section 2.1.3, as hexadecimal hashes. */
+export interface BatchPath {
   readonly factIndex: number;
-  readonly tenantFactCount: number;
-  readonly factHashes: readonly string[];
-};
+  /** Facts of the fact's tenant in the batch. */
+  readonly factCount: number;
+  readonly factPath: readonly string[];
+  readonly tenantIndex: number;
+  readonly tenantPath: readonly string[];
+}
 
-/** The proof that every fact carries: plain JSON, `signature` in base64url. */
-export type BatchProof = {
+/** What is signed, apart from its form. */
+export interface BatchStatement {
+  readonly ledgerId: string;
+  readonly signedAt: Instant;
+  readonly tenantCount: number;
+  /** Facts in the whole batch. */
+  readonly batchFactCount: number;
+  readonly root: Sha256;
+}
+
+/** The signature over one fact, as every receipt carries it. */
+export interface BatchProof extends BatchStatement {
   readonly kid: string;
+  /** base64url. */
   readonly signature: string;
-  readonly statement: BatchStatement;
   readonly path: BatchPath;
-};
-
-/** One tenant's part of a batch: how many facts, and the lower root over them. */
-export type Share = { readonly count: number; readonly root: string };
-
-type BatchOf = { readonly ledgerId: string; readonly signedAt: number };
-type FactPlace = { readonly tenantIndex: number; readonly factIndex: number };
-type Signed = { readonly kid: string; readonly signature: Uint8Array };
-
-/** What is needed to sign and store a batch. */
-export type SealedBatch = {
-  /** The bytes to sign. */
-  readonly statement: Buffer;
-  readonly root: string;
-  /** One per tenant, in the order given. */
-  readonly tenantRoots: readonly string[];
-};
-
-/** A batch whose trees are at hand, so that any fact's proof costs no hash. */
-export type CommitBatch = SealedBatch & {
-  path(tenantIndex: number, factIndex: number): BatchPath;
-  proof(of: FactPlace & Signed): BatchProof;
-};
-
-/** Which check failed: the proof's form, the key it names, its signature, its counts, its path to the root. */
-export type BatchCheck = 'malformed' | 'kid' | 'signature' | 'counts' | 'path';
-export type BatchVerdict = { readonly ok: true } | { readonly ok: false; readonly check: BatchCheck };
-
-const HASH = /^[0-9a-f]{64}$/;
-
-/** The lower root over one tenant's fact hashes, no level kept. */
-export function tenantRoot(factHashes: Iterable<string>): string {
-  return merkleRoot(Iterator.from(factHashes).map((hash) => leafHash(hash)));
 }
 
-/** Trees and statement over the facts of one commit; every tenant given has at least one. */
-export function buildBatch(
-  of: BatchOf & { readonly tenants: readonly { readonly hashes: readonly string[] }[] },
-): CommitBatch {
-  const lower = of.tenants.map(({ hashes }) => factTree(hashes));
-  const shares = lower.map((tree, index) => ({
-    root: tree.root,
-    count: of.tenants[index]?.hashes.length ?? 0,
+const TAG = 'prov-ledger/commit-batch/v1\n';
+const TWO_32 = 0x1_0000_0000;
+
+/** The bytes that are signed; throws TypeError on a field out of its range. */
+export const statementBytes = (statement: BatchStatement): Buffer => {
+  const { ledgerId, signedAt, tenantCount, batchFactCount, root } = statement;
+  if (!isStatement(statement)) {
+    throw new TypeError(
+      'a commit batch has a lower-case ledger UUID, a time, at least one fact a tenant, and a root',
+    );
+  }
+  const bytes = Buffer.alloc(TAG.length + 16 + 8 + 4 + 4 + 32);
+  let at = bytes.write(TAG, 'latin1');
+  at += bytes.write(ledgerId.replaceAll('-', ''), at, 16, 'hex');
+  at = bytes.writeUInt32BE(Math.floor(signedAt / TWO_32), at);
+  at = bytes.writeUInt32BE(signedAt >>> 0, at);
+  at = bytes.writeUInt32BE(tenantCount, at);
+  at = bytes.writeUInt32BE(batchFactCount, at);
+  bytes.write(root, at, 32, 'hex');
+  return bytes;
+};
+
+// Two statements must never share their bytes, so each field has one spelling.
+const isStatement = ({ ledgerId, signedAt, tenantCount, batchFactCount, root }: BatchStatement): boolean =>
+  typeof ledgerId === 'string' &&
+  isUuid(ledgerId) &&
+  Number.isSafeInteger(signedAt) &&
+  signedAt >= 0 &&
+  isCount(tenantCount) &&
+  isCount(batchFactCount) &&
+  tenantCount <= batchFactCount &&
+  isHash(root);
+
+const isCount = (value: unknown): value is number =>
+  Number.isInteger(value) && (value as number) >= 1 && (value as number) < TWO_32;
+
+const isHash = (value: unknown): value is Sha256 => typeof value === 'string' && /^[0-9a-f]{64}$/.test(value);
+
+// 40 bytes, where a fact's leaf has 32: a leaf of one tree is never a leaf of the other.
+const tenantLeaf = (count: number, root: string): string =>
+  leafHash(count.toString(16).padStart(16, '0') + root);
+
+/** Root over the hashes of one tenant's facts. */
+export const tenantRoot = (hashes: readonly Sha256[]): Sha256 => merkleRoot(hashes.map(leafHash)) as Sha256;
+
+/** One tenant's part of a batch. */
+export interface Share {
+  readonly count: number;
+  readonly root: Sha256;
+}
+
+export interface BatchOf {
+  readonly ledgerId: string;
+  readonly signedAt: Instant;
+}
+
+/** A batch whose tenants' roots are known already. */
+export const statementOf = ({ ledgerId, signedAt }: BatchOf, shares: readonly Share[]): BatchStatement => ({
+  ledgerId,
+  signedAt,
+  tenantCount: shares.length,
+  batchFactCount: shares.reduce((sum, share) => sum + share.count, 0),
+  root: merkleRoot(shares.map((share) => tenantLeaf(share.count, share.root))) as Sha256,
+});
+
+export interface CommitBatch {
+  readonly statement: BatchStatement;
+  readonly shares: readonly Share[];
+  /** The proof of one fact; each tenant's tree is hashed once for all its facts. */
+  proof(
+    place: { readonly tenantIndex: number; readonly factIndex: number },
+    signed: SignedStatement,
+  ): BatchProof;
+}
+
+export interface SignedStatement {
+  readonly kid: string;
+  readonly signature: Buffer;
+}
+
+/** The batch of a group commit: for each tenant the hashes of its facts, in seq order; none of them empty. */
+export const buildBatch = ({
+  tenants,
+  ...of
+}: BatchOf & { readonly tenants: readonly (readonly Sha256[])[] }): CommitBatch => {
+  const trees = tenants.map((hashes) => merkleTree(hashes.map(leafHash)));
+  const shares = trees.map((tree, index) => ({
+    count: tenants[index]?.length ?? 0,
+    root: tree.root as Sha256,
   }));
-  const upper = shareTree(shares);
-  const statement = statementOf(of, shares, upper.root);
-  const path = (tenantIndex: number, factIndex: number): BatchPath => {
-    const tree = lower[tenantIndex];
-    if (tree === undefined) throw new RangeError(`no tenant ${tenantIndex} in a batch of ${lower.length}`);
-    return {
-      tenantIndex,
-      tenantHashes: upper.proof(tenantIndex),
-      factIndex,
-      tenantFactCount: shares[tenantIndex]?.count ?? 0,
-      factHashes: tree.proof(factIndex),
-    };
-  };
+  const upper = merkleTree(shares.map((share) => tenantLeaf(share.count, share.root)));
+  const statement = statementOf(of, shares);
   return {
-    statement: encodeStatement(statement),
-    root: upper.root,
-    tenantRoots: shares.map((share) => share.root),
-    path,
-    proof: ({ tenantIndex, factIndex, ...signed }) =>
-      proofOf(signed, statement, path(tenantIndex, factIndex)),
+    statement,
+    shares,
+    proof: ({ tenantIndex, factIndex }, signed) =>
+      proofOf(statement, signed, {
+        factIndex,
+        factCount: shares[tenantIndex]?.count ?? 0,
+        factPath: trees[tenantIndex]?.proof(factIndex) ?? [],
+        tenantIndex,
+        tenantPath: upper.proof(tenantIndex),
+      }),
   };
+};
+
+const proofOf = (
+  statement: BatchStatement,
+  { kid, signature }: SignedStatement,
+  path: BatchPath,
+): BatchProof => ({
+  ...statement,
+  kid,
+  signature: signature.toString('base64url'),
+  path,
+});
+
+export interface StoredBatch extends BatchOf, SignedStatement {
+  readonly shares: readonly Share[];
 }
 
-/** A batch of one tenant whose root was computed elsewhere, as a bulk import's worker does. */
-export function singleTenantBatch(of: BatchOf & Share): SealedBatch {
-  const { root } = shareTree([of]);
-  return { statement: encodeStatement(statementOf(of, [of], root)), root, tenantRoots: [of.root] };
-}
-
-/** A fact's proof later, from what a store keeps: each tenant's count and root, and the hashes of one tenant. */
-export function batchProof(
-  from: BatchOf &
-    FactPlace &
-    Signed & { readonly shares: readonly Share[]; readonly hashes: readonly string[] },
-): BatchProof {
-  const { tenantIndex, factIndex, shares, hashes } = from;
-  const upper = shareTree(shares);
-  return proofOf(from, statementOf(from, shares, upper.root), {
-    tenantIndex,
-    tenantHashes: upper.proof(tenantIndex),
-    factIndex,
-    tenantFactCount: hashes.length,
-    factHashes: factTree(hashes).proof(factIndex),
+/** The proof of a stored fact, from its batch's shares and the hashes of its own tenant's facts in that batch. */
+export const storedProof = (
+  batch: StoredBatch,
+  place: { readonly tenantIndex: number; readonly factIndex: number; readonly hashes: readonly Sha256[] },
+): BatchProof =>
+  proofOf(statementOf(batch, batch.shares), batch, {
+    factIndex: place.factIndex,
+    factCount: place.hashes.length,
+    factPath: merkleTree(place.hashes.map(leafHash)).proof(place.factIndex),
+    tenantIndex: place.tenantIndex,
+    tenantPath: merkleTree(batch.shares.map((share) => tenantLeaf(share.count, share.root))).proof(
+      place.tenantIndex,
+    ),
   });
-}
 
-const shownKeys = new WeakMap<Signer, VerificationKey>();
-
-/**
- * Signs, and verifies what came back before anyone sees it, so that a faulty signer lets no bad receipt out.
- * Throws `SigningFault`.
- */
-export async function signBatch(statement: Uint8Array, signer: Signer): Promise<Buffer> {
-  const key = shownKeys.get(signer) ?? keyFromJwk(signer.publicJwk);
-  shownKeys.set(signer, key);
-  if (key.kid !== signer.kid || key.algorithm !== signer.algorithm) {
+/** Signs, and verifies before anybody sees the signature, so that a faulty signer lets no bad receipt out. Throws `SigningFault`. */
+export const signBatch = async (statement: BatchStatement, signer: Signer): Promise<SignedStatement> => {
+  const bytes = statementBytes(statement);
+  const key = keyOf(signer);
+  if (key.kid !== signer.kid) {
     throw new SigningFault(
       'wrong-key',
       `signer ${signer.kid} shows the key ${key.kid}: mend its configuration`,
@@ -148,88 +192,82 @@ export async function signBatch(statement: Uint8Array, signer: Signer): Promise<
   }
   let signature: Buffer;
   try {
-    signature = await signer.sign(statement);
+    signature = await signer.sign(bytes);
   } catch (cause) {
     throw new SigningFault(
       'signer-failed',
-      `key ${signer.kid} did not sign: see the cause, then try again`,
+      `the key ${signer.kid} did not sign: see the cause, then try again`,
       cause,
     );
   }
-  if (await verifySignatureAside(key, statement, signature)) return signature;
+  if (await verifySignatureAside(key, bytes, signature)) return { kid: signer.kid, signature };
   throw new SigningFault(
     'bad-signature',
-    `key ${signer.kid} made a signature that does not verify: replace the signer`,
+    `the key ${signer.kid} made a signature that does not verify: take it out of service`,
   );
-}
+};
+
+const publicKeys = new WeakMap<Signer, VerificationKey>();
+
+const keyOf = (signer: Signer): VerificationKey => {
+  const known = publicKeys.get(signer) ?? keyFromJwk(signer.publicJwk);
+  publicKeys.set(signer, known);
+  return known;
+};
+
+export type BatchFault =
+  /** The proof lacks a member, or one is out of its range or has another spelling than the one it may have. */
+  | 'malformed'
+  /** The proof names another key than the one it is checked with. */
+  | 'other-key'
+  /** The numbers of facts and tenants in it cannot all be true. */
+  | 'counts'
+  /** The paths do not lead from this fact to the signed root. */
+  | 'not-included'
+  /** The key did not sign this statement. */
+  | 'bad-signature';
 
 /**
- * Everything about one receipt's proof. Never throws. `keys` are those the caller trusts, never any that came with
- * the receipt; whether `statement.ledgerId` is the ledger that was meant is the caller's to compare.
+ * Checks a fact's hash against its proof; `undefined` when all holds. Never throws. The key is one the caller trusts,
+ * never one that came with the proof; whether `ledgerId` is the ledger that was meant is the caller's to compare.
  */
-export function verifyBatchProof(factHash: string, proof: BatchProof, keys: KeySet): BatchVerdict {
-  const bytes = statementBytes(proof?.statement);
-  if (bytes === undefined || typeof proof.signature !== 'string') return failed('malformed');
-  const key = keys.find(proof.kid);
-  if (key === undefined) return failed('kid');
+export const proofFault = (
+  factHash: Sha256,
+  proof: BatchProof,
+  key: VerificationKey,
+): BatchFault | undefined => {
+  const fault = pathFault(factHash, proof);
+  if (fault !== undefined) return fault;
+  if (proof.kid !== key.kid) return 'other-key';
+  if (typeof proof.signature !== 'string') return 'malformed';
   const signature = Buffer.from(proof.signature, 'base64url');
-  // Node skips what is not base64url; a signature has one spelling here.
-  if (signature.toString('base64url') !== proof.signature) return failed('malformed');
-  if (!verifySignature(key, bytes, signature)) return failed('signature');
-  return verifyBatchPath(factHash, proof.statement, proof.path);
-}
+  // Node skips what is not base64url; without this one signature would have many spellings.
+  if (signature.toString('base64url') !== proof.signature) return 'malformed';
+  return verifySignature(key, statementBytes(proof), signature) ? undefined : 'bad-signature';
+};
 
-/** The path alone, for a caller that has verified this statement's signature already. Never throws. */
-export function verifyBatchPath(factHash: string, statement: BatchStatement, path: BatchPath): BatchVerdict {
-  if (typeof factHash !== 'string' || !HASH.test(factHash)) return failed('malformed');
-  if (typeof path !== 'object' || path === null || statementBytes(statement) === undefined)
-    return failed('malformed');
-  const { tenantIndex, tenantHashes, factIndex, tenantFactCount, factHashes } = path;
-  if (![tenantIndex, factIndex, tenantFactCount].every(isU32)) return failed('malformed');
-  // Every other tenant has at least one fact; a lone tenant has them all.
-  const others = statement.tenantCount - 1;
-  const left = statement.factCount - tenantFactCount;
-  if (left < others || (others === 0 && left !== 0)) return failed('counts');
+/** The same without the signature, for a caller that has verified this statement's already. Never throws. */
+export const pathFault = (
+  factHash: Sha256,
+  proof: Omit<BatchProof, 'kid' | 'signature'>,
+): BatchFault | undefined => {
+  if (!isHash(factHash) || typeof proof !== 'object' || proof === null || !isStatement(proof))
+    return 'malformed';
+  const { path, tenantCount, batchFactCount, root } = proof;
+  if (typeof path !== 'object' || path === null || !isCount(path.factCount)) return 'malformed';
+  // Each other tenant has at least one fact; a lone tenant has them all.
+  const others = tenantCount - 1;
+  const left = batchFactCount - path.factCount;
+  if (left < others || (others === 0 && left !== 0)) return 'counts';
   const leaf = leafHash(factHash);
-  const root = rootOfInclusion({ index: factIndex, size: tenantFactCount, leaf, proof: factHashes });
-  if (root === undefined) return failed('path');
+  const share = rootOfInclusion({ index: path.factIndex, size: path.factCount, leaf, proof: path.factPath });
+  if (share === undefined) return 'not-included';
   const included = verifyInclusion({
-    index: tenantIndex,
-    size: statement.tenantCount,
-    leaf: shareLeaf({ count: tenantFactCount, root }),
-    root: statement.root,
-    proof: tenantHashes,
+    index: path.tenantIndex,
+    size: tenantCount,
+    leaf: tenantLeaf(path.factCount, share),
+    root,
+    proof: path.tenantPath,
   });
-  return included ? { ok: true } : failed('path');
-}
-
-function statementOf(
-  { ledgerId, signedAt }: BatchOf,
-  shares: readonly Share[],
-  root: string,
-): BatchStatement {
-  if (shares.some(({ count }) => count < 1))
-    throw new TypeError('a tenant without facts does not belong in a batch');
-  const factCount = shares.reduce((sum, { count }) => sum + count, 0);
-  return Object.freeze({ ledgerId, signedAt, tenantCount: shares.length, factCount, root });
-}
-
-function proofOf({ kid, signature }: Signed, statement: BatchStatement, path: BatchPath): BatchProof {
-  return { kid, signature: Buffer.from(signature).toString('base64url'), statement, path };
-}
-
-function factTree(hashes: readonly string[]): MerkleTree {
-  return merkleTree(hashes.map((hash) => leafHash(hash)));
-}
-
-function shareTree(shares: readonly Share[]): MerkleTree {
-  return merkleTree(shares.map(shareLeaf));
-}
-
-function shareLeaf({ count, root }: Share): string {
-  return leafHash(count.toString(16).padStart(16, '0') + root);
-}
-
-function failed(check: BatchCheck): BatchVerdict {
-  return { ok: false, check };
-}
+  return included ? undefined : 'not-included';
+};

@@ -34,7 +34,8 @@ export type LocalKeysOptions = {
 export type LocalKeys = {
   readonly signer: Signer;
   /** The active key first, then the retired ones, which keep verifying. */
-  readonly keys: KeySet;
+  readonly keys: readonly VerificationKey[];
+  jwks(): KeySet;
   /** Makes a new key, makes it active, and returns the folder's new contents. */
   rotate(algorithm?: SignatureAlgorithm): Promise<LocalKeys>;
 };
@@ -62,9 +63,11 @@ export async function localKeys({ folder, algorithm = 'Ed25519' }: LocalKeysOpti
   await linkOnce(join(folder, ACTIVE), join(folder, `${publicHalf(active).kid}.pem`));
   const current = publicHalf(active);
   const retired = await retiredKeys(folder, current.kid);
+  const keys = Object.freeze([current, ...retired]);
   return Object.freeze({
     signer: signerOf(active, current),
-    keys: keySet([current, ...retired]),
+    keys,
+    jwks: () => jwks(keys),
     rotate: async (next: SignatureAlgorithm = current.algorithm) => {
       await replaceActive(folder, next);
       return localKeys({ folder });

@@ -22,6 +22,15 @@ export type VerificationKey = {
   readonly key: KeyObject;
 };
 
+/** RFC 7517 section 5, as published at /.well-known/jwks.json: public members only. */
+export type KeySet = {
+  readonly keys: readonly (PublicJwk & {
+    readonly kid: string;
+    readonly alg: 'EdDSA' | 'ES256';
+    readonly use: 'sig';
+  })[];
+};
+
 /** In each case the key is not used; its owner has to publish it again, mended. */
 export type KeyFaultCode =
   | 'not-a-jwk'
@@ -86,6 +95,35 @@ export function keyFromJwk(jwk: unknown): VerificationKey {
 /** RFC 7638 over SHA-256, unpadded base64url, all 43 characters: a shorter name can be made to collide. */
 export function thumbprint(jwk: PublicJwk): string {
   return hash('sha256', canonicalize(jwk as unknown as JsonValue), 'base64url');
+}
+
+/** The JWK Set to publish. */
+export function jwks(keys: readonly VerificationKey[]): KeySet {
+  return {
+    keys: keys.map(({ publicJwk, kid, algorithm }) => ({
+      ...publicJwk,
+      kid,
+      alg: algorithm === 'Ed25519' ? 'EdDSA' : 'ES256',
+      use: 'sig',
+    })),
+  };
+}
+
+/** Reads a published set, each key once; throws `KeyFault` on the first key that may not be used, saying which. */
+export function keysFromJwks(document: unknown): readonly VerificationKey[] {
+  const listed = (document as { keys?: unknown } | null | undefined)?.keys;
+  if (!Array.isArray(listed)) throw new KeyFault('not-a-jwk', 'a JWK Set is an object with an array "keys"');
+  const byKid = new Map<string, VerificationKey>();
+  for (const [index, jwk] of listed.entries()) {
+    try {
+      const key = keyFromJwk(jwk);
+      byKid.set(key.kid, key);
+    } catch (error) {
+      if (error instanceof KeyFault) throw new KeyFault(error.code, `key ${index}: ${error.message}`, error);
+      throw error;
+    }
+  }
+  return [...byKid.values()];
 }
 
 /** False for anything but a good signature of these bytes by this key; never throws. */
