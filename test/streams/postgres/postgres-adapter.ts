@@ -1,0 +1,151 @@
+// The Postgres adapter as its contract suites see it: a database of its own per ledger, a pool of its own per instance.
+import pg from 'pg';
+import { connect, type Pool, RUNTIME_ROLE } from '#streams/postgres/connect.ts';
+import { postgresStreamFeed } from '#streams/postgres/feed.ts';
+import { LEDGER_MIGRATIONS, migrate } from '#streams/postgres/migrate.ts';
+import { postgresStreamStore } from '#streams/postgres/store.ts';
+import type { StreamFeed } from '#streams/stream.ts';
+import type {
+  CommitFault,
+  Instance,
+  LedgerAdapter,
+  LedgerUnderTest,
+} from '#test/contracts/ledger-adapter.ts';
+import { type DatabaseTemplate, type FreshDatabase, freshDatabase } from '#test/support/postgres.ts';
+import { testSigner } from '#test/support/test-signer.ts';
+
+export const ledgerTemplate: DatabaseTemplate = {
+  name: 'ledger',
+  prepare: async (connection) => {
+    const owner = new pg.Pool({ ...connection, max: 1 });
+    await migrate(owner, [LEDGER_MIGRATIONS]);
+    await owner.end();
+  },
+};
+
+/** Longer than any test: what arrives sooner was woken. */
+const NEVER_MS = 600_000;
+
+export interface PostgresUnderTest extends LedgerUnderTest {
+  readonly database: FreshDatabase;
+  /** A pool of the runtime role, as the program has it; closed with the ledger. */
+  readonly pool: (name?: string) => Pool;
+  /** The database's owner, whom rights do not bind. */
+  readonly owner: Pool;
+  /** An instance on a given pool. */
+  readonly on: (pool: Pool) => Promise<Instance>;
+}
+
+export const openPostgres = async (): Promise<PostgresUnderTest> => {
+  const database = await freshDatabase({ template: ledgerTemplate });
+  const { signer, keys } = testSigner();
+  const clock = { now: 1_763_715_600_000 };
+  const closing: (() => PromiseLike<unknown>)[] = [];
+  const pool = (name = 'test'): Pool => {
+    const made = connect({ url: database.url, role: RUNTIME_ROLE, max: 6, name });
+    closing.push(() => made.end());
+    return made;
+  };
+  const owner = connect({ url: database.url, max: 2, name: 'owner' });
+  closing.push(() => owner.end());
+  const feedOn = (
+    its: Pool,
+    options: { readonly pollMs: number; readonly pollOnly?: boolean },
+  ): StreamFeed => {
+    const feed = postgresStreamFeed({ pool: its, ...options });
+    closing.push(() => feed[Symbol.asyncDispose]());
+    return feed;
+  };
+  const on = async (its: Pool, retryForMs = 5_000): Promise<Instance> => {
+    const store = await postgresStreamStore({ pool: its, signer, clock: () => clock.now, retryForMs });
+    closing.push(() => store[Symbol.asyncDispose]());
+    return { store, feed: feedOn(its, { pollMs: NEVER_MS }) };
+  };
+  return {
+    ...(await on(pool())),
+    keys,
+    clock,
+    database,
+    pool,
+    owner,
+    on,
+    another: async () => await on(pool()),
+    failing: async (fault) => await on(await faulty(pool('doomed'), owner, fault), 0),
+    deafFeed: async () => feedOn(pool(), { pollMs: 200, pollOnly: true }),
+    idleTransaction: async () => {
+      const session = await owner.connect();
+      await session.query('BEGIN');
+      await session.query(
+        `SELECT pg_current_xact_id(), nextval('ledger.batch_no'), (SELECT count(*) FROM ledger.facts)`,
+      );
+      return {
+        [Symbol.asyncDispose]: async () => {
+          await session.query('ROLLBACK');
+          session.release();
+        },
+      };
+    },
+    [Symbol.asyncDispose]: async () => {
+      for (const close of closing.reverse()) await close();
+      await database[Symbol.asyncDispose]();
+    },
+  };
+};
+
+const faulty = async (pool: Pool, owner: Pool, fault: CommitFault): Promise<Pool> => {
+  if (fault === 'cut-before-commit') await owner.query(CUT_ONCE);
+  else interceptOnce(pool, fault);
+  return pool;
+};
+
+// The sequence outlives the rollback, so the session is killed once, with claim and facts written and not committed.
+const CUT_ONCE = `
+  CREATE SEQUENCE public.cuts;
+  CREATE FUNCTION public.cut() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+  BEGIN
+    IF current_setting('application_name') = 'doomed' AND nextval('public.cuts') = 1 THEN
+      PERFORM pg_terminate_backend(pg_backend_pid());
+      PERFORM pg_sleep(5);
+    END IF;
+    RETURN NULL;
+  END $$;
+  CREATE TRIGGER cut AFTER INSERT ON ledger.facts FOR EACH STATEMENT EXECUTE FUNCTION public.cut();`;
+
+type Query = (...args: readonly unknown[]) => Promise<unknown>;
+
+const isAppend = (query: unknown): boolean => {
+  const text = typeof query === 'string' ? query : ((query as { text?: string } | undefined)?.text ?? '');
+  return text.includes('ledger.append_batch');
+};
+
+/** The pool's next append fails: it is refused before it is sent, or its answer is lost after it was stored. */
+export const interceptOnce = (pool: Pool, fault: 'refused' | 'cut-after-commit' | Error, times = 1): void => {
+  let left = times;
+  pool.on('connect', (client) => {
+    const original = client.query.bind(client) as Query;
+    const query: Query = async (...args) => {
+      if (left === 0 || !isAppend(args[0])) return await original(...args);
+      left -= 1;
+      if (fault instanceof Error) throw fault;
+      if (fault === 'refused')
+        throw Object.assign(new Error('could not extend file: No space left on device'), { code: '53100' });
+      await original(...args);
+      (client as unknown as { connection: { stream: { destroy: () => void } } }).connection.stream.destroy();
+      throw Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' });
+    };
+    Object.assign(client, {
+      query: (...args: readonly unknown[]) => (isAppend(args[0]) ? query(...args) : original(...args)),
+    });
+  });
+};
+
+export const postgres: LedgerAdapter = {
+  name: 'postgres',
+  open: openPostgres,
+  supports: {
+    another: true,
+    failing: { refused: true, 'cut-before-commit': true, 'cut-after-commit': true },
+    deafFeed: true,
+    idleTransaction: true,
+  },
+};
