@@ -114,7 +114,8 @@ const loadRows = async (client: Client, projector: AnyProjector, statements: Sta
   return new Map(rows.map((row) => [statements.keyTextOf(row), row]));
 };
 
-const write = async (client: Client, projector: AnyProjector, statements: Statements, tenant: TenantId, changes: Changes): Promise<void> => {
+/** Writes what a batch changed, inside the caller's transaction. */
+export const write = async (client: Client, projector: AnyProjector, statements: Statements, tenant: TenantId, changes: Changes): Promise<void> => {
   const { inserts, upserts, deletes } = changes;
   if (deletes.length > 0) await client.query(statements.remove(tenant, deletes));
   if (upserts.size > 0) await client.query(statements.upsert(tenant, [...upserts.values()]));

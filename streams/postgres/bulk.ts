@@ -2,7 +2,7 @@
 // batch is stored, and whatever the caller adds (read models, checkpoints). Above a few thousand facts this is about
 // twice as fast as arrays in a statement.
 import type { ChainPosition } from '#proofs/chain.ts';
-import { signBatch, statementOf } from '#proofs/checkpoint.ts';
+import { type BatchStatement, type SignedStatement, signBatch, statementOf } from '#proofs/checkpoint.ts';
 import type { Signer } from '#proofs/keys/signer.ts';
 import type { FactId, Instant, Seq, Sha256, TenantId } from '#schemas/ids.ts';
 import { StreamError } from '#streams/errors.ts';
@@ -10,7 +10,7 @@ import { batchNumbers, batchValues } from './batch-rows.ts';
 import { binaryArray, OID } from './binary.ts';
 import { type Client, type Pool, sqlState, streamError, transaction, withClient } from './connect.ts';
 import { copyIn } from './copy.ts';
-import { readHeads, type StoredHead } from './reader.ts';
+import { lockHeads, readHeads, type StoredHead } from './reader.ts';
 import { COPY_COLUMNS } from './rows.ts';
 
 
@@ -29,11 +29,15 @@ export interface BulkChunk {
 /** `id-taken`: some id is stored already. `lost-race`: the head is not where the chunk begins. Nothing was stored. */
 export type BulkResult = 'appended' | 'id-taken' | 'lost-race';
 
+/** Runs in the transaction, after the facts are in and before the commit. */
+export type Alongside = (client: Client) => Promise<void>;
+
 export interface BulkAppender {
   readonly head: () => Promise<StoredHead | undefined>;
   readonly nextBatchNo: () => Promise<number>;
-  /** `alongside` runs in the transaction, after the facts are in and before the commit. */
-  append(chunk: BulkChunk, alongside?: (client: Client) => Promise<void>): Promise<BulkResult>;
+  append(chunk: BulkChunk, alongside?: Alongside): Promise<BulkResult>;
+  /** Holds the head while the chunk is made, so that no other writer can win: for an importer that keeps losing. */
+  appendLocked(make: (head: StoredHead) => Promise<BulkChunk>, alongside?: Alongside): Promise<BulkResult>;
   /** For each of the ids, the SHA-256 of the request that claimed it, or `undefined`. */
   claims(ids: readonly FactId[]): Promise<readonly (Sha256 | undefined)[]>;
 }
@@ -50,45 +54,69 @@ const TARGET = `ledger.facts (${COPY_COLUMNS})`;
 const MOVE_HEADS = 'SELECT ledger.move_heads($1, $2, $3, $4, $5, $6)';
 const INSERT_BATCH = 'INSERT INTO ledger.batches (batch_no, kid, signed_at, root, signature, layout) VALUES ($1, $2, $3, $4, $5, $6)';
 
-export const bulkAppender = ({ pool, ledgerId, signer, tenant, clock = Date.now }: BulkOptions): BulkAppender => {
+export const bulkAppender = (options: BulkOptions): BulkAppender => {
+  const { pool, tenant } = options;
   const numbers = batchNumbers();
-  const head = async (): Promise<StoredHead | undefined> => {
-    const [found] = await withClient(pool, (client) => readHeads(client, [tenant]));
-    return found && found.seq > 0 ? found : undefined;
-  };
-  const tenantNo = async (client: Client): Promise<number> => {
-    const [found] = await readHeads(client, [tenant]);
-    if (!found) throw new StreamError('unexpected', `${tenant}: the tenant is gone`);
-    return found.tenantNo;
-  };
   return {
-    head,
+    head: async () => {
+      const [found] = await withClient(pool, (client) => readHeads(client, [tenant]));
+      return found && found.seq > 0 ? found : undefined;
+    },
     nextBatchNo: async () => await withClient(pool, (client) => numbers.next(client)),
     append: async (chunk, alongside) => {
-      const signedAt = clock() as Instant;
-      const statement = statementOf({ ledgerId, signedAt }, [chunk]);
-      const signing = signBatch(statement, signer);
-      signing.catch(() => undefined);
-      try {
-        await transaction(pool, async (client) => {
-          await copyIn(client, TARGET, [chunk.rows]);
-          const no = await tenantNo(client);
-          const share = { tenantNo: no, firstSeq: (chunk.before.seq + 1) as Seq, count: chunk.count, root: chunk.root };
-          await client.query(INSERT_BATCH, [...batchValues({ batchNo: chunk.batchNo, statement, signed: await signing, shares: [share] })]);
-          await client.query({ name: 'move_heads', text: MOVE_HEADS, values: [...headMove(no, chunk)] });
-          await alongside?.(client);
-          await client.query("SELECT pg_notify('ledger_facts', '')");
-        });
-        return 'appended';
-      } catch (error) {
-        const code = sqlState(error);
-        if (code === '23505') return (error as { constraint?: string }).constraint === 'facts_claim' ? 'id-taken' : 'lost-race';
-        if (code === 'PL001' || code === '40001' || code === '40P01') return 'lost-race';
-        throw streamError(error);
-      }
+      const signing = sign(options, chunk);
+      return await outcome(transaction(pool, async (client) => {
+        await copyIn(client, TARGET, [chunk.rows]);
+        await finish(client, { tenant, chunk, batch: await signing }, alongside);
+      }));
     },
+    appendLocked: async (make, alongside) =>
+      await outcome(transaction(pool, async (client) => {
+        const [head] = await lockHeads(client, [tenant]);
+        if (!head) throw new StreamError('unexpected', `${tenant}: the tenant is gone`);
+        const chunk = await make(head);
+        if (chunk.count === 0) return;
+        const batch = await sign(options, chunk);
+        await copyIn(client, TARGET, [chunk.rows]);
+        await finish(client, { tenant, chunk, batch }, alongside);
+      })),
     claims: async (ids) => await withClient(pool, (client) => readClaims(client, tenant, ids)),
   };
+};
+
+interface SignedChunk {
+  readonly statement: BatchStatement;
+  readonly signed: SignedStatement;
+}
+
+const sign = ({ ledgerId, signer, clock = Date.now }: BulkOptions, chunk: BulkChunk): Promise<SignedChunk> => {
+  const statement = statementOf({ ledgerId, signedAt: clock() as Instant }, [chunk]);
+  const signing = signBatch(statement, signer).then((signed) => ({ statement, signed }));
+  // Awaited inside the transaction, which may fail before it gets there.
+  signing.catch(() => undefined);
+  return signing;
+};
+
+const finish = async (client: Client, { tenant, chunk, batch }: { tenant: TenantId; chunk: BulkChunk; batch: SignedChunk }, alongside?: Alongside): Promise<void> => {
+  const [head] = await readHeads(client, [tenant]);
+  if (!head) throw new StreamError('unexpected', `${tenant}: the tenant is gone`);
+  const share = { tenantNo: head.tenantNo, firstSeq: (chunk.before.seq + 1) as Seq, count: chunk.count, root: chunk.root };
+  await client.query(INSERT_BATCH, [...batchValues({ batchNo: chunk.batchNo, ...batch, shares: [share] })]);
+  await client.query({ name: 'move_heads', text: MOVE_HEADS, values: [...headMove(head.tenantNo, chunk)] });
+  await alongside?.(client);
+  await client.query("SELECT pg_notify('ledger_facts', '')");
+};
+
+const outcome = async (work: Promise<void>): Promise<BulkResult> => {
+  try {
+    await work;
+    return 'appended';
+  } catch (error) {
+    const code = sqlState(error);
+    if (code === '23505' && (error as { constraint?: string }).constraint === 'facts_claim') return 'id-taken';
+    if (code === '23505' || code === 'PL001' || code === '40001' || code === '40P01') return 'lost-race';
+    throw streamError(error);
+  }
 };
 
 /** The parameters of ledger.move_heads for one tenant. */
