@@ -100,18 +100,18 @@ function runNpm(project) {
   console.error('prov-ledger: installing packages (first start, or the list of packages changed)');
   // A production setting or a user's `omit` would leave out the Node and the PostgreSQL that everything runs on.
   const flags = ['--include=optional', '--include=dev', '--no-audit', '--no-fund', '--loglevel=error'];
-  const locked = existsSync(join(project, 'package-lock.json'));
-  if (!locked || !npm(project, ['ci', ...flags])) {
-    if (locked) console.error('prov-ledger: npm ci failed, trying npm install');
-    if (!npm(project, ['install', ...flags])) throw new LaunchError(FAILED);
+  // `ci` also refuses a lock file that lacks the optional packages of other platforms (written where the registry had
+  // none of them); `install --no-save` takes what the lock file names, adds this platform's, and writes nothing back.
+  if (!npm(project, ['ci', ...flags], 'ignore') && !npm(project, ['install', '--no-save', ...flags], 2)) {
+    throw new LaunchError(FAILED);
   }
   const stamp = join(project, 'node_modules', STAMP);
   writeFileSync(`${stamp}.draft`, wantedStamp(project));
   renameSync(`${stamp}.draft`, stamp);
 }
 
-function npm(project, args) {
-  const options = { cwd: project, stdio: ['ignore', 2, 2] };
+function npm(project, args, output) {
+  const options = { cwd: project, stdio: ['ignore', output, output] };
   // The npm that runs us, if one does; the shell finds npm.cmd on Windows.
   const script = process.env.npm_execpath;
   const done =
