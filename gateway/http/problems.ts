@@ -1,0 +1,247 @@
+// Everything that can go wrong with a request, in one catalogue: RFC 9457 problem documents. A code is a promise to
+// callers: it is never given another meaning. `todo` says what the caller does about it; what exactly happened
+// in one case goes into `detail`. No document carries a stack, a payload or a secret.
+import { CanonicalError, type CanonicalFault, type CanonicalFaultCode } from '#proofs/canonical.ts';
+import type { Fault } from '#schemas/event.ts';
+import { StreamError, type StreamErrorCode } from '#streams/errors.ts';
+
+interface Entry {
+  readonly status: number;
+  readonly title: string;
+  readonly todo: string;
+  /** Seconds, for the Retry-After header: the same request may succeed after that. */
+  readonly retryAfter?: number;
+}
+
+const BODY = { status: 400, title: 'The body is not a JSON text that can mean only one thing' } as const;
+const TOKEN = { status: 401, title: 'The request carries no valid token' } as const;
+
+export const catalogue = {
+  // The request as such.
+  'request-malformed': {
+    status: 400,
+    title: 'The request is not well-formed HTTP',
+    todo: 'Send an HTTP/1.1 request with complete headers and a valid path.',
+  },
+  'no-such-route': {
+    status: 404,
+    title: 'There is nothing at this path',
+    todo: 'See docs/operations/http.md for the paths there are.',
+  },
+  'method-not-allowed': {
+    status: 405,
+    title: 'This path does not take this method',
+    todo: 'Use one of the methods in the Allow header.',
+  },
+  'request-timeout': {
+    status: 408,
+    title: 'The request did not arrive in time',
+    todo: 'Send it again, without pauses.',
+  },
+  'media-type-unsupported': {
+    status: 415,
+    title: 'The body is of a media type that is not taken here',
+    todo: 'Send Content-Type: application/json, or application/x-ndjson for many receipts, and the body uncompressed.',
+  },
+  'headers-too-large': {
+    status: 431,
+    title: 'The headers are too large',
+    todo: 'Keep the path and all headers together below 16 KiB.',
+  },
+  // Who asks.
+  'token-missing': { ...TOKEN, todo: 'Send Authorization: Bearer <token>.' },
+  'token-refused': {
+    ...TOKEN,
+    todo: 'Check that the token is complete and was issued by this ledger; otherwise ask for a new one.',
+  },
+  'token-expired': { ...TOKEN, title: 'The token has expired', todo: 'Ask for a new token.' },
+  'token-revoked': { ...TOKEN, title: 'The token has been revoked', todo: 'Ask for a new token.' },
+  'tenant-suspended': {
+    status: 403,
+    title: 'The tenant is suspended',
+    todo: 'Ask the operator to resume the tenant.',
+  },
+  'scope-missing': {
+    status: 403,
+    title: 'The token does not have the right to do this',
+    todo: 'Use a token with the scope named in "scope".',
+  },
+  'other-tenant': {
+    status: 403,
+    title: 'The token belongs to another tenant',
+    todo: "Use a token of the tenant that is asked for, or the token's own tenant.",
+  },
+  // The body.
+  'body-too-large': {
+    status: 413,
+    title: 'The body is too large',
+    todo: 'Send receipts of at most 1 MiB, and batches of at most 64 MiB.',
+  },
+  'too-many-lines': {
+    status: 413,
+    title: 'The batch has too many lines',
+    todo: 'Send at most 10,000 receipts in one batch; those of this line and after it were not read.',
+  },
+  'body-not-json': { ...BODY, todo: 'Send one JSON value (RFC 8259).' },
+  'body-invalid-utf8': { ...BODY, todo: 'Encode the body as UTF-8.' },
+  'body-duplicate-key': { ...BODY, todo: 'Give every member of an object once.' },
+  'body-unsafe-integer': { ...BODY, todo: 'Send numbers beyond 2^53-1 as strings.' },
+  'body-number-out-of-range': { ...BODY, todo: 'Send numbers that a double cannot hold as strings.' },
+  'body-lone-surrogate': { ...BODY, todo: 'Send valid Unicode: surrogates only in pairs.' },
+  'body-nul-character': { ...BODY, todo: 'Remove NUL characters from strings.' },
+  'body-too-deep': { ...BODY, todo: 'Nest arrays and objects at most 64 deep.' },
+  'body-forbidden-key': { ...BODY, todo: 'Rename members called __proto__.' },
+  // What the receipt says.
+  'receipt-malformed': {
+    status: 422,
+    title: 'The body is JSON, but not a receipt',
+    todo: 'Correct the members listed in "errors".',
+  },
+  'tenant-mismatch': {
+    status: 403,
+    title: 'The receipt names another tenant than the token',
+    todo: "Send the receipt with that tenant's token, or leave its tenant out.",
+  },
+  'receipt-id-taken': {
+    status: 409,
+    title: 'This receipt id stands for another receipt',
+    todo: 'Nothing was stored. Compare with the receipt in "first"; a different receipt needs an id of its own.',
+  },
+  'no-such-receipt': {
+    status: 404,
+    title: 'The tenant has no receipt with this id',
+    todo: 'Check the id; a receipt is found only with a token of its own tenant.',
+  },
+  // The service.
+  'not-ready': {
+    status: 503,
+    title: 'The service is not ready',
+    todo: 'Wait until nothing is listed in "missing".',
+    retryAfter: 2,
+  },
+  'shutting-down': {
+    status: 503,
+    title: 'This process is shutting down',
+    todo: 'Send the request again: another process, or the next one, answers.',
+    retryAfter: 1,
+  },
+  'store-unavailable': {
+    status: 503,
+    title: 'The store cannot be reached',
+    todo: 'Send the request again with the same receipt id: if it was stored, it is answered as a repetition.',
+    retryAfter: 2,
+  },
+  overloaded: {
+    status: 503,
+    title: 'More receipts are waiting than can be held',
+    todo: 'Nothing was stored. Send it again after the pause.',
+    retryAfter: 1,
+  },
+  'store-mismatch': {
+    status: 503,
+    title: 'The store is not set up for this version of the service',
+    todo: 'Tell the operator: the database needs `prov-ledger migrate`, or its rights granted.',
+    retryAfter: 30,
+  },
+  'out-of-space': {
+    status: 507,
+    title: 'The store has no room left',
+    todo: 'Tell the operator; send it again later with the same receipt id.',
+    retryAfter: 60,
+  },
+  'store-corrupt': {
+    status: 500,
+    title: 'Stored facts do not follow from one another',
+    todo: 'Tell the operator: `prov-ledger verify` names the place. Repeating does not help.',
+  },
+  'internal-error': {
+    status: 500,
+    title: 'The service failed',
+    todo: 'Send it again with the same receipt id; if it fails again, give the operator the request id in "instance".',
+  },
+} as const satisfies { readonly [code: string]: Entry };
+
+export type ProblemCode = keyof typeof catalogue;
+
+/** One problem of one request. `detail` is what happened, readable by whoever sent it. */
+export interface Problem {
+  readonly code: ProblemCode;
+  readonly detail: string;
+  /** Further members of the document (RFC 9457 section 3.2). */
+  readonly members?: { readonly [name: string]: unknown };
+}
+
+export const problem = (code: ProblemCode, detail: string, members?: Problem['members']): Problem =>
+  members ? { code, detail, members } : { code, detail };
+
+export const problemEntry = (code: ProblemCode): Entry => catalogue[code];
+
+/** The document; `requestId` names the occurrence. */
+export const problemDocument = ({ code, detail, members }: Problem, requestId: string) => {
+  const { status, title, todo } = problemEntry(code);
+  const type = `urn:prov-ledger:problem:${code}`;
+  return {
+    type,
+    title,
+    status,
+    detail,
+    todo,
+    instance: `urn:prov-ledger:request:${requestId}`,
+    code,
+    ...members,
+  };
+};
+
+export type ProblemDocument = ReturnType<typeof problemDocument>;
+
+/** RFC 9457's own example lists faults as `errors`, each with a JSON Pointer in URI fragment form (RFC 6901 section 6). */
+export const receiptMalformed = (faults: readonly Fault[]): Problem =>
+  problem(
+    'receipt-malformed',
+    `${faults.length === 1 ? 'one member is' : `${faults.length} members are`} not as a receipt has them`,
+    {
+      errors: faults.map(({ pointer, message }) => ({ pointer: `#${encodeURI(pointer)}`, detail: message })),
+    },
+  );
+
+const FAULT_CODES: { readonly [code in CanonicalFaultCode]: ProblemCode } = {
+  'not-json': 'body-not-json',
+  'not-a-json-value': 'body-not-json',
+  'duplicate-key': 'body-duplicate-key',
+  'unsafe-integer': 'body-unsafe-integer',
+  'number-out-of-range': 'body-number-out-of-range',
+  'lone-surrogate': 'body-lone-surrogate',
+  'nul-character': 'body-nul-character',
+  'too-deep': 'body-too-deep',
+  'too-large': 'body-too-large',
+  'invalid-utf8': 'body-invalid-utf8',
+  'forbidden-key': 'body-forbidden-key',
+};
+
+/** Longer pointers are cut: names in a hostile body shall not buy a long answer. */
+const POINTER_MAX = 200;
+
+export const bodyProblem = ({ code, message, path, offset }: CanonicalFault): Problem =>
+  problem(FAULT_CODES[code], message, {
+    ...(path && path.length <= POINTER_MAX && { pointer: `#${encodeURI(path.toWellFormed())}` }),
+    ...(offset !== undefined && { offset }),
+  });
+
+const STREAM_CODES: { readonly [code in StreamErrorCode]: ProblemCode } = {
+  unavailable: 'store-unavailable',
+  'out-of-space': 'out-of-space',
+  corrupt: 'store-corrupt',
+  'schema-mismatch': 'store-mismatch',
+  forbidden: 'store-mismatch',
+  closed: 'shutting-down',
+  overloaded: 'overloaded',
+  unexpected: 'internal-error',
+};
+
+/** What a thrown error means to the caller. Messages of errors stay inside: they may quote SQL, paths and values. */
+export const problemOf = (error: unknown): Problem => {
+  if (error instanceof StreamError)
+    return problem(STREAM_CODES[error.code], catalogue[STREAM_CODES[error.code]].title);
+  if (error instanceof CanonicalError) return bodyProblem(error.fault);
+  return problem('internal-error', catalogue['internal-error'].title);
+};

@@ -1,0 +1,157 @@
+// What can be done with receipts over HTTP: record one, record many, get one with its proof.
+import { Readable } from 'node:stream';
+import { claimId } from '#commands/run.ts';
+import { receiptBundle } from '#proofs/bundle.ts';
+import type { Appended, StreamStore } from '#streams/stream.ts';
+import type { Caller } from './auth.ts';
+import { inOrder, type Window } from './in-order.ts';
+import { type Line, type LineLimits, readLines } from './lines.ts';
+import { type Problem, problem, problemDocument } from './problems.ts';
+import { type Recorder, type Recording, receiptHref, recordReceipt } from './record.ts';
+import { type Call, jsonReply, NDJSON_TYPE, problemReply, type Reply } from './route.ts';
+
+const BATCH: LineLimits = { lineBytesMax: 1 << 20, batchBytesMax: 64 << 20, linesMax: 10_000 };
+
+// As many as one group commit takes; the bytes bound what a batch of large receipts holds in memory.
+const WINDOW: Window<Line> = {
+  items: 1_000,
+  weight: 8 << 20,
+  weigh: (line) => (line.kind === 'line' ? line.bytes.length : 0),
+};
+
+/** Results held for a client that sends its whole batch before it reads: without this the two would wait for each other. */
+const RESULTS_BYTES_MAX = 16 << 20;
+
+// W3C Trace Context section 3.2; other versions and the all-zero ids are passed over, as it asks.
+const TRACEPARENT = /^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/;
+
+const traceparentOf = ({ headers: { traceparent } }: Call): string | undefined =>
+  typeof traceparent === 'string' && TRACEPARENT.test(traceparent) ? traceparent : undefined;
+
+/** POST /receipts. The same answer, byte for byte, for the first sending (201) and for every repetition (200). */
+export const postReceipts =
+  (recorder: Recorder) =>
+  async (call: Call, caller: Caller): Promise<Reply> => {
+    const { body, requestId } = call;
+    const sender = { caller, traceparent: traceparentOf(call) };
+    if (body instanceof Readable) return batchReply(recorder, call, sender);
+    if (body === undefined)
+      return problemReply(problem('media-type-unsupported', 'the request has no body'), requestId);
+    const recording = await recordReceipt(recorder, body, sender);
+    switch (recording.kind) {
+      case 'recorded':
+        return jsonReply(receiptBundle(recording.appended.fact, recording.appended.proof), 201, {
+          location: receiptHref(idOf(recording.appended)),
+        });
+      case 'repeated':
+        return jsonReply(receiptBundle(recording.appended.fact, recording.appended.proof), 200, {
+          'content-location': receiptHref(idOf(recording.appended)),
+        });
+      case 'malformed':
+      case 'refused':
+      case 'conflict':
+        return problemReply(recording.problem, requestId);
+      default:
+        return recording satisfies never;
+    }
+  };
+
+const idOf = ({ fact }: Appended): string => (fact.parsed ?? JSON.parse(fact.payload)).id as string;
+
+const batchReply = (
+  recorder: Recorder,
+  { body, headers, requestId }: Call,
+  sender: Parameters<typeof recordReceipt>[2],
+): Reply => {
+  if (Number(headers['content-length']) > BATCH.batchBytesMax) {
+    return problemReply(
+      problem('body-too-large', `a batch has at most ${BATCH.batchBytesMax} bytes`),
+      requestId,
+    );
+  }
+  const results = batchResults(recorder, body as Readable, { sender, requestId });
+  return {
+    status: 200,
+    type: NDJSON_TYPE,
+    body: Readable.from(results, { objectMode: false, highWaterMark: RESULTS_BYTES_MAX }),
+  };
+};
+
+interface BatchContext {
+  readonly sender: Parameters<typeof recordReceipt>[2];
+  readonly requestId: string;
+}
+
+/** One line of JSON per line of the batch, in the same order. */
+const batchResults = (
+  recorder: Recorder,
+  body: Readable,
+  { sender, requestId }: BatchContext,
+): AsyncGenerator<string> => {
+  const work = async (line: Line): Promise<string> => {
+    const { number } = line;
+    if (line.kind !== 'line')
+      return resultLine(number, { kind: 'refused', problem: limitProblem(line.kind) }, requestId);
+    return resultLine(number, await recordReceipt(recorder, line.bytes, sender), requestId);
+  };
+  // The stream stays whole when reading stops at a limit: destroying it would cut off the answer.
+  const chunks = {
+    [Symbol.asyncIterator]: () => body.iterator({ destroyOnReturn: false }) as AsyncIterator<Buffer>,
+  };
+  return inOrder(readLines(chunks, BATCH), work, WINDOW);
+};
+
+const resultLine = (line: number, recording: Recording, requestId: string): string => {
+  switch (recording.kind) {
+    case 'recorded':
+    case 'repeated': {
+      const { fact } = recording.appended;
+      return `${JSON.stringify({ line, status: recording.kind, id: idOf(recording.appended), seq: fact.seq, hash: fact.hash })}\n`;
+    }
+    case 'malformed':
+    case 'refused':
+    case 'conflict':
+      return `${JSON.stringify({ line, status: recording.kind, problem: problemDocument(recording.problem, requestId) })}\n`;
+    default:
+      return recording satisfies never;
+  }
+};
+
+const limitProblem = (kind: Exclude<Line['kind'], 'line'>): Problem => {
+  switch (kind) {
+    case 'line-too-long':
+      return problem(
+        'body-too-large',
+        `the line is longer than ${BATCH.lineBytesMax} bytes; the lines after it were read`,
+      );
+    case 'batch-too-large':
+      return problem(
+        'body-too-large',
+        `the batch is longer than ${BATCH.batchBytesMax} bytes; this line and those after it were not read`,
+      );
+    case 'too-many-lines':
+      return problem(
+        'too-many-lines',
+        `the batch has more than ${BATCH.linesMax} lines; this line and those after it were not read`,
+      );
+    default:
+      return kind satisfies never;
+  }
+};
+
+/**
+ * GET /provenance/receipts/{id}: the receipt, its fact and its proof, in the form that offline verification takes.
+ * The id is the receipt's own, or that of its fact. Another tenant's receipt does not exist for the caller.
+ */
+export const getReceipt =
+  (store: Pick<StreamStore, 'find' | 'proof'>) =>
+  async ({ params, requestId }: Call, { tenant }: Caller): Promise<Reply> => {
+    const { id = '' } = params;
+    const fact = RECEIPT_ID.test(id) ? await store.find(tenant, claimId(tenant, id)) : undefined;
+    const proof = fact?.type === 'receipts.ReceiptRecorded' ? await store.proof(tenant, fact.seq) : undefined;
+    if (!fact || !proof)
+      return problemReply(problem('no-such-receipt', `${tenant} has no receipt with this id`), requestId);
+    return jsonReply(receiptBundle(fact, proof));
+  };
+
+const RECEIPT_ID = /^[!-~]{1,128}$/;
