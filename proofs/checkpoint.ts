@@ -101,13 +101,17 @@ export interface BatchOf {
 }
 
 /** A batch whose tenants' roots are known already. */
-export const statementOf = ({ ledgerId, signedAt }: BatchOf, shares: readonly Share[]): BatchStatement => ({
-  ledgerId,
-  signedAt,
-  tenantCount: shares.length,
-  batchFactCount: shares.reduce((sum, share) => sum + share.count, 0),
-  root: merkleRoot(shares.map((share) => tenantLeaf(share.count, share.root))) as Sha256,
-});
+export const statementOf = ({ ledgerId, signedAt }: BatchOf, shares: readonly Share[]): BatchStatement => {
+  if (!shares.every(({ count }) => isCount(count)))
+    throw new TypeError('a tenant without facts does not belong in a batch');
+  return {
+    ledgerId,
+    signedAt,
+    tenantCount: shares.length,
+    batchFactCount: shares.reduce((sum, share) => sum + share.count, 0),
+    root: merkleRoot(shares.map((share) => tenantLeaf(share.count, share.root))) as Sha256,
+  };
+};
 
 export interface CommitBatch {
   readonly statement: BatchStatement;
