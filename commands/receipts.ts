@@ -1,9 +1,16 @@
 // Recording a receipt: a pure insert. Nothing that was recorded before can forbid it, so no state is loaded.
 import type { Fault } from '#schemas/event.ts';
-import { type Instant, type TenantId, instant, instantText } from '#schemas/ids.ts';
+import { type Instant, instant, instantText, type TenantId } from '#schemas/ids.ts';
 import { faultsOf } from '#schemas/index.ts';
-import { type JsonObject, type ReceiptDocument, type ReceiptRecorded, type ReceiptVersion, receiptVersion, toVersion } from '#schemas/receipts.ts';
-import { type Decider, type Refusal, accept, refuse } from './decider.ts';
+import {
+  type JsonObject,
+  type ReceiptDocument,
+  type ReceiptRecorded,
+  type ReceiptVersion,
+  receiptVersion,
+  toVersion,
+} from '#schemas/receipts.ts';
+import { accept, type Decider, type Refusal, refuse } from './decider.ts';
 
 /** `receipt` is the document as it came, of the version it claims (`receiptVersion`). The context's key is its id. */
 export interface RecordReceipt {
@@ -27,7 +34,10 @@ export const receipts: Decider<ReceiptCommand, undefined, ReceiptRecorded, Recei
     if (faults.length > 0) return malformed(faults);
     const document = receipt as unknown as ReceiptDocument;
     if (document.tenant !== tenant) {
-      return refuse('TenantMismatch', `the receipt names the tenant ${document.tenant}, the request is for ${tenant}; send it with that tenant's token`);
+      return refuse(
+        'TenantMismatch',
+        `the receipt names the tenant ${document.tenant}, the request is for ${tenant}; send it with that tenant's token`,
+      );
     }
     const read = toVersion(document, schemaVersion, 3);
     return accept<ReceiptRecorded>({
@@ -58,6 +68,7 @@ export interface ReceiptDefaults {
 /** The document with its id, its time and its tenant; the very same object when it has all three. */
 export const completeReceipt = (document: JsonObject, { id, at, tenant }: ReceiptDefaults): JsonObject => {
   const time = receiptVersion(document) === 3 ? 'created_at' : 'timestamp';
-  if (document['id'] !== undefined && document['tenant'] !== undefined && document[time] !== undefined) return document;
+  if (document['id'] !== undefined && document['tenant'] !== undefined && document[time] !== undefined)
+    return document;
   return { id, tenant, [time]: instantText(at), ...document };
 };

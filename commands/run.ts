@@ -1,8 +1,15 @@
 // Load, decide, append, and again when somebody was faster: the loop around every decider, once for all domains.
 import { hash } from 'node:crypto';
-import { type JsonValue, canonicalize } from '#proofs/canonical.ts';
+import { canonicalize, type JsonValue } from '#proofs/canonical.ts';
 import type { DomainEvent, Draft, Fault, Recorded } from '#schemas/event.ts';
-import { type FactId, type Sha256, type StreamName, type StreamRevision, type TenantId, isUuid } from '#schemas/ids.ts';
+import {
+  type FactId,
+  isUuid,
+  type Sha256,
+  type StreamName,
+  type StreamRevision,
+  type TenantId,
+} from '#schemas/ids.ts';
 import { decodeFact, eventSchema, faultsOf } from '#schemas/index.ts';
 import type { Appended, Expectation, StreamStore } from '#streams/stream.ts';
 import type { CommandContext, Decided, Decider, Refusal } from './decider.ts';
@@ -44,12 +51,20 @@ export const runCommand = async <Command, State, E extends DomainEvent, R extend
   for (let attempt = 0; attempt < attempts; attempt++) {
     const facts = stream === undefined ? [] : await store.readStream(context.tenant, stream);
     const decision = decider.decide(command, fold(decider, facts), context);
-    if (decision.kind === 'refused') return (stream && (await firstAnswer(runner, { command, context, stream, facts }))) ?? decision;
+    if (decision.kind === 'refused')
+      return (stream && (await firstAnswer(runner, { command, context, stream, facts }))) ?? decision;
     const faults = stream === undefined ? [] : faultsIn(decision.events);
     if (faults.length > 0) return { kind: 'refused', refusal: malformed(faults) };
-    const expect = decider.opensTenant?.(command) ? ({ kind: 'new-tenant' } as const) : expectation(stream, facts);
+    const expect = decider.opensTenant?.(command)
+      ? ({ kind: 'new-tenant' } as const)
+      : expectation(stream, facts);
     const drafts = draftsOf(decision.events, context, { stream });
-    const result = await store.append({ tenant: context.tenant, drafts, expect, requestHash: requestHash(decider, command) });
+    const result = await store.append({
+      tenant: context.tenant,
+      drafts,
+      expect,
+      requestHash: requestHash(decider, command),
+    });
     switch (result.kind) {
       case 'appended':
         return { kind: 'recorded', facts: result.facts };
@@ -64,7 +79,9 @@ export const runCommand = async <Command, State, E extends DomainEvent, R extend
         result satisfies never;
     }
   }
-  throw new CommandError(`${context.tenant}: decided ${attempts} times, and each time others were faster; send it again`);
+  throw new CommandError(
+    `${context.tenant}: decided ${attempts} times, and each time others were faster; send it again`,
+  );
 };
 
 interface Refused<Command> {
@@ -91,7 +108,9 @@ const firstAnswer = async <Command, State, E extends DomainEvent, R extends Refu
   const decision = decider.decide(command, fold(decider, before), asOf);
   if (decision.kind === 'refused') return { kind: 'id-taken', first };
   const drafts = draftsOf(decision.events, asOf, { stream });
-  const expect = decider.opensTenant?.(command) ? ({ kind: 'new-tenant' } as const) : expectation(stream, before);
+  const expect = decider.opensTenant?.(command)
+    ? ({ kind: 'new-tenant' } as const)
+    : expectation(stream, before);
   const result = await store.append({ tenant, drafts, expect, requestHash: requestHash(decider, command) });
   return result.kind === 'repeated' ? result : { kind: 'id-taken', first };
 };
@@ -111,7 +130,9 @@ const expectation = (stream: StreamName | undefined, facts: readonly Recorded[])
     : { kind: 'stream', stream, revision: (facts.at(-1)?.seq ?? 0) as number as StreamRevision };
 
 const faultsIn = (events: readonly Decided[]): readonly Fault[] =>
-  events.flatMap(({ event, schemaVersion }) => faultsOf(event.type, schemaVersion ?? newest(event.type), event.data));
+  events.flatMap(({ event, schemaVersion }) =>
+    faultsOf(event.type, schemaVersion ?? newest(event.type), event.data),
+  );
 
 const malformed = (faults: readonly Fault[]): Malformed => ({
   refusal: 'Malformed',
@@ -120,8 +141,13 @@ const malformed = (faults: readonly Fault[]): Malformed => ({
 });
 
 /** A pure insert's payload is its request; any other request is its command, whatever that came to decide. */
-const requestHash = ({ domain, stream }: Pick<Decider<never, never, never, never>, 'domain' | 'stream'>, command: unknown): Sha256 | undefined =>
-  stream === undefined ? undefined : (hash('sha256', canonicalize({ domain, command: command as JsonValue })) as Sha256);
+const requestHash = (
+  { domain, stream }: Pick<Decider<never, never, never, never>, 'domain' | 'stream'>,
+  command: unknown,
+): Sha256 | undefined =>
+  stream === undefined
+    ? undefined
+    : (hash('sha256', canonicalize({ domain, command: command as JsonValue })) as Sha256);
 
 interface DraftOptions {
   readonly stream?: StreamName | undefined;
@@ -133,7 +159,11 @@ interface DraftOptions {
  * The facts-to-be of one decision. Needs no store: a bulk import decides and drafts by the hundred thousand.
  * Throws `CanonicalError` on a payload that JSON cannot say.
  */
-export const draftsOf = (decided: readonly Decided[], context: CommandContext, { stream, payload }: DraftOptions = {}): Draft[] => {
+export const draftsOf = (
+  decided: readonly Decided[],
+  context: CommandContext,
+  { stream, payload }: DraftOptions = {},
+): Draft[] => {
   const claim = claimId(context.tenant, context.key);
   const drafts: Draft[] = [];
   for (let index = 0; index < decided.length; index++) {
@@ -167,9 +197,12 @@ const newest = (type: string): number => {
  * tenant, into a UUID of version 8 (RFC 9562 section 5.8). Lengths go first, so that no two pairs read alike.
  */
 export const claimId = (tenant: TenantId, key: string): FactId =>
-  isUuid(key) ? (key as FactId) : uuidOf(`prov-ledger/claim/v1\n${tenant.length}:${tenant}${Buffer.byteLength(key)}:${key}`);
+  isUuid(key)
+    ? (key as FactId)
+    : uuidOf(`prov-ledger/claim/v1\n${tenant.length}:${tenant}${Buffer.byteLength(key)}:${key}`);
 
-const laterId = (claim: FactId, index: number): FactId => uuidOf(`prov-ledger/claim-next/v1\n${claim}${index}`);
+const laterId = (claim: FactId, index: number): FactId =>
+  uuidOf(`prov-ledger/claim-next/v1\n${claim}${index}`);
 
 const VARIANT = '89ab';
 

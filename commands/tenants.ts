@@ -2,7 +2,7 @@
 import type { Sha256, TenantId } from '#schemas/ids.ts';
 import { type Instant, instant, streamName } from '#schemas/ids.ts';
 import type { TenantEvent, TokenId } from '#schemas/tenants.ts';
-import { type Decider, type Refusal, accept, refuse } from './decider.ts';
+import { accept, type Decider, type Refusal, refuse } from './decider.ts';
 
 /** Each is for the tenant of its context. */
 export type TenantCommand =
@@ -86,27 +86,45 @@ export const tenants: Decider<TenantCommand, TenantState, TenantEvent, TenantRef
 
   decide: (command, state, { tenant, at }) => {
     if (command.type === 'CreateTenant') {
-      if (state.standing !== 'absent') return refuse('TenantAlreadyExists', `${tenant} exists; choose another name or use it as it is`);
-      return accept({ event: { type: 'tenants.TenantCreated', data: { tenant, display_name: command.displayName } } });
+      if (state.standing !== 'absent')
+        return refuse('TenantAlreadyExists', `${tenant} exists; choose another name or use it as it is`);
+      return accept({
+        event: { type: 'tenants.TenantCreated', data: { tenant, display_name: command.displayName } },
+      });
     }
-    if (state.standing === 'absent') return refuse('TenantUnknown', `there is no tenant ${tenant}; create it first`);
+    if (state.standing === 'absent')
+      return refuse('TenantUnknown', `there is no tenant ${tenant}; create it first`);
     switch (command.type) {
       case 'RenameTenant':
-        return accept({ event: { type: 'tenants.TenantRenamed', data: { display_name: command.displayName } } });
+        return accept({
+          event: { type: 'tenants.TenantRenamed', data: { display_name: command.displayName } },
+        });
       case 'SuspendTenant':
-        if (state.standing === 'suspended') return refuse('TenantSuspended', `${tenant} is suspended already`);
+        if (state.standing === 'suspended')
+          return refuse('TenantSuspended', `${tenant} is suspended already`);
         return accept({ event: { type: 'tenants.TenantSuspended', data: { reason: command.reason } } });
       case 'ResumeTenant':
-        if (state.standing === 'active') return refuse('TenantNotSuspended', `${tenant} is not suspended; there is nothing to resume`);
+        if (state.standing === 'active')
+          return refuse('TenantNotSuspended', `${tenant} is not suspended; there is nothing to resume`);
         return accept({ event: { type: 'tenants.TenantResumed', data: {} } });
       case 'IssueToken':
         return issueToken(command, state, { tenant, at });
       case 'RevokeToken': {
         const { tokenId: token_id, reason } = command;
         const token = state.tokens.get(token_id);
-        if (!token) return refuse('TokenUnknown', `${tenant} has no token ${token_id}; list its tokens to find the one meant`);
-        if (token.revoked) return refuse('TokenAlreadyRevoked', `the token ${token_id} was revoked before; it lets nobody in`);
-        return accept({ event: { type: 'tenants.TokenRevoked', data: { token_id, ...(reason !== undefined && { reason }) } } });
+        if (!token)
+          return refuse(
+            'TokenUnknown',
+            `${tenant} has no token ${token_id}; list its tokens to find the one meant`,
+          );
+        if (token.revoked)
+          return refuse('TokenAlreadyRevoked', `the token ${token_id} was revoked before; it lets nobody in`);
+        return accept({
+          event: {
+            type: 'tenants.TokenRevoked',
+            data: { token_id, ...(reason !== undefined && { reason }) },
+          },
+        });
       }
       default:
         return command satisfies never;
@@ -114,11 +132,18 @@ export const tenants: Decider<TenantCommand, TenantState, TenantEvent, TenantRef
   },
 };
 
-const issueToken = (command: IssueToken, state: TenantState, { tenant, at }: { tenant: TenantId; at: Instant }) => {
+const issueToken = (
+  command: IssueToken,
+  state: TenantState,
+  { tenant, at }: { tenant: TenantId; at: Instant },
+) => {
   const { tokenId, tokenHash, scopes, expiresAt, label } = command;
-  if (state.standing === 'suspended') return refuse('TenantSuspended', `${tenant} is suspended; resume it before letting anyone in`);
-  if (state.tokens.has(tokenId)) return refuse('TokenIdTaken', `${tenant} has had a token ${tokenId}; choose another id`);
-  if (expiresAt !== undefined && Date.parse(expiresAt) <= at) return refuse('TokenAlreadyExpired', `${expiresAt} has passed; give a later end`);
+  if (state.standing === 'suspended')
+    return refuse('TenantSuspended', `${tenant} is suspended; resume it before letting anyone in`);
+  if (state.tokens.has(tokenId))
+    return refuse('TokenIdTaken', `${tenant} has had a token ${tokenId}; choose another id`);
+  if (expiresAt !== undefined && Date.parse(expiresAt) <= at)
+    return refuse('TokenAlreadyExpired', `${expiresAt} has passed; give a later end`);
   const data = {
     token_id: tokenId,
     token_hash: tokenHash,
@@ -138,7 +163,8 @@ const withToken = (state: TenantState, token: TenantToken): TenantState => ({
 export const tokenInForce = (state: TenantState, tokenHash: string, at: Instant): TenantToken | undefined => {
   if (state.standing !== 'active') return undefined;
   for (const token of state.tokens.values()) {
-    if (token.tokenHash === tokenHash) return token.revoked || (token.expiresAt ?? Infinity) <= at ? undefined : token;
+    if (token.tokenHash === tokenHash)
+      return token.revoked || (token.expiresAt ?? Infinity) <= at ? undefined : token;
   }
   return undefined;
 };

@@ -39,7 +39,10 @@ const codecs = (): ReadonlyMap<string, Codec> => {
 };
 
 const codecOf = (schema: RecordSchema): [string, Codec] => {
-  const fields = schema.fields.map(({ name, type }) => ({ name, json: JSON.stringify(type).includes('"canonical-json"') }));
+  const fields = schema.fields.map(({ name, type }) => ({
+    name,
+    json: JSON.stringify(type).includes('"canonical-json"'),
+  }));
   return [`${schema.namespace}.${schema.name}`, { record: avro.Type.forSchema(schema as never), fields }];
 };
 

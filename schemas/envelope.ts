@@ -3,7 +3,7 @@
 // other; it is written again from them, in the version it was recorded in.
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import type { Recorded } from './event.ts';
-import { factId, type Instant, seq, sha256, type Sha256, streamName, tenantId } from './ids.ts';
+import { factId, type Instant, type Sha256, seq, sha256, streamName, tenantId } from './ids.ts';
 import { decodeFact, faultsOf } from './index.ts';
 import type { JsonObject, Receipt, ReceiptVersion } from './receipts.ts';
 import { toVersion } from './receipts.ts';
@@ -47,8 +47,10 @@ const TYPE = 'receipts.ReceiptRecorded';
 /** The envelope of a recorded receipt. Throws `UndecodableFact` for a fact of a newer version. */
 export const toProto = ({ fact, proof }: SealedReceipt, canonicalize: Canonicalize): Uint8Array => {
   const decoded = decodeFact(fact);
-  if (decoded.type !== TYPE) throw new MalformedEnvelope(`fact ${fact.seq} is ${fact.type}: only receipts have this envelope`);
-  const text = (value: unknown): string | undefined => (value === undefined ? undefined : canonicalize(value as never));
+  if (decoded.type !== TYPE)
+    throw new MalformedEnvelope(`fact ${fact.seq} is ${fact.type}: only receipts have this envelope`);
+  const text = (value: unknown): string | undefined =>
+    value === undefined ? undefined : canonicalize(value as never);
   const { data } = decoded;
   const message = create(pb.ReceiptSchema, {
     id: data.id,
@@ -65,7 +67,8 @@ export const toProto = ({ fact, proof }: SealedReceipt, canonicalize: Canonicali
       kid: data.kid,
       opId: data.op_id,
       opParentId: data.op_parent_id,
-      selectiveFields: data.selective_fields && create(pb.SelectiveFieldsSchema, { pointers: data.selective_fields }),
+      selectiveFields:
+        data.selective_fields && create(pb.SelectiveFieldsSchema, { pointers: data.selective_fields }),
       proofsJson: text(data.proofs),
       extJson: text(data.ext),
     }),
@@ -115,22 +118,29 @@ const proofMessage = ({ kid, signature, path, root, signedAt, ...statement }: En
 export const fromProto = (bytes: Uint8Array, canonicalize: Canonicalize): SealedReceipt => {
   try {
     const message = fromBinary(pb.ReceiptSchema, bytes);
-    if (!message.fact || !message.batchProof) throw new MalformedEnvelope('it has no fact or no proof; ask for one with both');
+    if (!message.fact || !message.batchProof)
+      throw new MalformedEnvelope('it has no fact or no proof; ask for one with both');
     const { type, schemaVersion } = message.fact;
     if (type !== TYPE) throw new MalformedEnvelope(`its fact is ${type}, not a receipt`);
     const receipt = receiptOf(message);
     const [fault] = faultsOf(TYPE, 3, receipt);
     if (fault) throw new MalformedEnvelope(`its receipt is not sound: ${fault.pointer} ${fault.message}`);
-    if (!(schemaVersion >= 1 && schemaVersion <= 3)) throw new MalformedEnvelope(`its schema version ${schemaVersion} is not known; use a newer program`);
+    if (!(schemaVersion >= 1 && schemaVersion <= 3))
+      throw new MalformedEnvelope(`its schema version ${schemaVersion} is not known; use a newer program`);
     const payload = canonicalize(toVersion(receipt, 3, schemaVersion as ReceiptVersion) as never);
     return { fact: factOf(message.fact, payload), proof: proofOf(message.batchProof) };
   } catch (cause) {
     if (cause instanceof MalformedEnvelope) throw cause;
-    throw new MalformedEnvelope(`these bytes are no receipt envelope: ${(cause as Error).message}`, { cause });
+    throw new MalformedEnvelope(`these bytes are no receipt envelope: ${(cause as Error).message}`, {
+      cause,
+    });
   }
 };
 
-const DECISIONS: Readonly<Record<number, Receipt['decision']>> = { [pb.Decision.ALLOW]: 'allow', [pb.Decision.DENY]: 'deny' };
+const DECISIONS: Readonly<Record<number, Receipt['decision']>> = {
+  [pb.Decision.ALLOW]: 'allow',
+  [pb.Decision.DENY]: 'deny',
+};
 
 const receiptOf = (message: pb.Receipt): Receipt => ({
   id: message.id,
@@ -165,7 +175,13 @@ const factOf = (fact: pb.Fact, payload: string): Recorded => {
     occurredAt: Number(fact.occurredAtMs) as Instant,
     recordedAt: Number(fact.recordedAtMs) as Instant,
     actor,
-    ...said({ stream: fact.stream === undefined ? undefined : streamName(domain, entity.join('-')), opId, opParentId, region, traceparent }),
+    ...said({
+      stream: fact.stream === undefined ? undefined : streamName(domain, entity.join('-')),
+      opId,
+      opParentId,
+      region,
+      traceparent,
+    }),
     payload,
     prevHash: hexOf(fact.prevHash),
     hash: hexOf(fact.hash),
@@ -173,7 +189,8 @@ const factOf = (fact: pb.Fact, payload: string): Recorded => {
 };
 
 const proofOf = ({ kid, signature, statement, path }: pb.BatchProof): EnvelopeProof => {
-  if (!statement || !path) throw new MalformedEnvelope('its proof has no statement or no path; ask for one with both');
+  if (!statement || !path)
+    throw new MalformedEnvelope('its proof has no statement or no path; ask for one with both');
   return {
     ledgerId: factId(statement.ledgerId),
     signedAt: Number(statement.signedAtMs) as Instant,

@@ -1,8 +1,9 @@
 // From a TypeBox schema to the faults of a value. One ajv instance serves all domains; a schema is compiled when
 // it is first asked, so that a process pays only for the events it meets. ajv's own wording never leaves here:
 // every message says what to give instead, taken from the `description` beside the rule.
+
+import { type TSchema, Type } from '@sinclair/typebox';
 import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';
-import type { TSchema } from '@sinclair/typebox';
 import type { EventSchema, Fault } from './event.ts';
 import { isInstant } from './ids.ts';
 
@@ -19,6 +20,38 @@ const ajv = (): Ajv => {
   }
   return shared;
 };
+
+// Shapes that several domains use. A description completes the sentence "give ...".
+
+/** Text for people: any Unicode but control characters and halves of surrogate pairs. */
+export const text = (max: number, description: string) =>
+  Type.String({
+    pattern: `^[^\\u0000-\\u001f\\u007f\\ud800-\\udfff]{1,${max}}$`,
+    description: `1 to ${max} characters without control characters: ${description}`,
+  });
+
+/** Text for programs: no white space, nothing beyond ASCII. */
+export const visible = (max: number, description: string) =>
+  Type.String({
+    pattern: `^[!-~]{1,${max}}$`,
+    description: `1 to ${max} visible ASCII characters: ${description}`,
+  });
+
+export const sha256Hex = (of: string) =>
+  Type.String({
+    pattern: '^[0-9a-f]{64}$',
+    description: `the SHA-256 of ${of} as 64 lower-case hexadecimal digits`,
+  });
+
+export const dateTime = Type.String({
+  format: 'date-time',
+  description: 'an RFC 3339 date-time with its offset, for example 2026-11-21T09:00:00Z',
+});
+
+export const tenantName = Type.String({
+  pattern: '^[a-z][a-z0-9-]{1,62}$',
+  description: 'the tenant: 2 to 63 of a-z, 0-9 and -, starting with a letter',
+});
 
 /** A checker for one schema: the faults of a value, none when it is sound. */
 export const faultsAgainst = (schema: TSchema): ((data: unknown) => readonly Fault[]) => {
@@ -70,7 +103,10 @@ const describe = (error: ErrorObject): Fault | undefined => {
   switch (keyword) {
     case 'required': {
       const name = String(params['missingProperty']);
-      return { pointer: below(instancePath, name), message: `is missing; give ${wanted(parentSchema?.['properties']?.[name])}` };
+      return {
+        pointer: below(instancePath, name),
+        message: `is missing; give ${wanted(parentSchema?.['properties']?.[name])}`,
+      };
     }
     case 'additionalProperties': {
       const way = parentSchema?.['properties']?.['ext'] ? 'remove it, or move it into "ext"' : 'remove it';
@@ -78,7 +114,10 @@ const describe = (error: ErrorObject): Fault | undefined => {
       return { pointer: below(instancePath, String(params['additionalProperty'])), message };
     }
     case 'propertyNames':
-      return { pointer: below(instancePath, String(params['propertyName'])), message: `has a name that is kept back; ${wanted(error.schema)}` };
+      return {
+        pointer: below(instancePath, String(params['propertyName'])),
+        message: `has a name that is kept back; ${wanted(error.schema)}`,
+      };
     case 'not':
       return { pointer: instancePath, message: wanted(error.schema) };
     case 'type':
@@ -98,4 +137,5 @@ const kindOf = (data: unknown): string => {
 };
 
 /** RFC 6901 section 3: `~` and `/` are escaped. */
-const below = (pointer: string, name: string): string => `${pointer}/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`;
+const below = (pointer: string, name: string): string =>
+  `${pointer}/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`;

@@ -74,7 +74,8 @@ const DAYS_TO_EPOCH = 719_528;
 /** Parses an RFC 3339 date-time; digits finer than a millisecond are cut off, not rounded. Throws `MalformedId`. */
 export const instant = (raw: string): Instant => {
   const ms = milliseconds(raw);
-  if (Number.isNaN(ms)) throw new MalformedId('RFC 3339 date-time', raw, 'use for example 2026-11-21T09:00:00Z');
+  if (Number.isNaN(ms))
+    throw new MalformedId('RFC 3339 date-time', raw, 'use for example 2026-11-21T09:00:00Z');
   return ms as Instant;
 };
 
@@ -88,7 +89,8 @@ const milliseconds = (raw: string): number => {
   const day = two(raw, 8);
   const leap = year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0);
   if (day > (DAYS[month] as number) + (leap && month === 1 ? 1 : 0)) return Number.NaN;
-  const days = daysBefore(year) + (DAYS_BEFORE[month] as number) + (leap && month > 1 ? 1 : 0) + day - 1 - DAYS_TO_EPOCH;
+  const days =
+    daysBefore(year) + (DAYS_BEFORE[month] as number) + (leap && month > 1 ? 1 : 0) + day - 1 - DAYS_TO_EPOCH;
   const minutes = days * 1440 + two(raw, 11) * 60 + two(raw, 14) - offsetMinutes(raw);
   return minutes * 60_000 + two(raw, 17) * 1000 + fraction(raw);
 };

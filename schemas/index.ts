@@ -4,15 +4,10 @@ import { type ReceiptEvent, receipts } from './receipts.ts';
 import { type TenantEvent, tenants } from './tenants.ts';
 
 /** One line each. */
-export const domains: readonly DomainSchema[] = [
-  tenants,
-  receipts,
-];
+export const domains: readonly DomainSchema[] = [tenants, receipts];
 
 /** Everything that may be said. */
-export type LedgerEvent =
-  | TenantEvent
-  | ReceiptEvent;
+export type LedgerEvent = TenantEvent | ReceiptEvent;
 
 /**
  * A stored fact that this program cannot read: its type is not known here, it is of a newer version, or its
@@ -25,14 +20,18 @@ export class UndecodableFact extends Error {
   }
 }
 
-const bySchemaType: ReadonlyMap<string, EventSchema> = new Map(domains.flatMap((domain) => Object.entries(domain.events)));
+const bySchemaType: ReadonlyMap<string, EventSchema> = new Map(
+  domains.flatMap((domain) => Object.entries(domain.events)),
+);
 
 /** How one event type is read and written; `undefined` when the type is not known. */
 export const eventSchema = (type: string): EventSchema | undefined => bySchemaType.get(type);
 
 /** Faults of a payload; a type that is not known is itself one. */
 export const faultsOf = (type: string, version: number, data: unknown): readonly Fault[] =>
-  bySchemaType.get(type)?.faults(version, data) ?? [{ pointer: '', message: `${type} is not an event type known here` }];
+  bySchemaType.get(type)?.faults(version, data) ?? [
+    { pointer: '', message: `${type} is not an event type known here` },
+  ];
 
 /** The fact with its payload parsed and brought up to the newest version. Throws `UndecodableFact`. */
 export const decodeFact = (recorded: Recorded): Fact<LedgerEvent> => {
@@ -40,10 +39,16 @@ export const decodeFact = (recorded: Recorded): Fact<LedgerEvent> => {
   if (!schema) throw new UndecodableFact(recorded, 'its type is not known here; run a newer program');
   const { schemaVersion } = recorded;
   if (!(schemaVersion >= 1 && schemaVersion <= schema.version)) {
-    throw new UndecodableFact(recorded, `it is of version ${schemaVersion}, known are 1 to ${schema.version}; run a newer program`);
+    throw new UndecodableFact(
+      recorded,
+      `it is of version ${schemaVersion}, known are 1 to ${schema.version}; run a newer program`,
+    );
   }
   const data = parsed(recorded);
-  return { ...recorded, data: schemaVersion === schema.version ? data : upcast(schema, schemaVersion, data) } as Fact<LedgerEvent>;
+  return {
+    ...recorded,
+    data: schemaVersion === schema.version ? data : upcast(schema, schemaVersion, data),
+  } as Fact<LedgerEvent>;
 };
 
 const parsed = (recorded: Recorded): unknown => {
@@ -51,7 +56,11 @@ const parsed = (recorded: Recorded): unknown => {
   try {
     return JSON.parse(recorded.payload);
   } catch (cause) {
-    throw new UndecodableFact(recorded, 'its payload is no JSON; restore the chain from an export or a replica', { cause });
+    throw new UndecodableFact(
+      recorded,
+      'its payload is no JSON; restore the chain from an export or a replica',
+      { cause },
+    );
   }
 };
 

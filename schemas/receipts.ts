@@ -5,7 +5,7 @@
 // in which it came. docs/domains/receipts.md freezes the three versions: "0.1", "0.2" and "1".
 import { type Static, Type } from '@sinclair/typebox';
 import type { DomainEvent, DomainSchema, Fault } from './event.ts';
-import { versioned } from './faults.ts';
+import { dateTime, sha256Hex, tenantName, text, versioned, visible } from './faults.ts';
 import { type Brand, MalformedId } from './ids.ts';
 
 /** One to 128 visible ASCII characters: a UUID, a ULID, `git:<hash>`. */
@@ -14,7 +14,8 @@ export type ReceiptId = Brand<string, 'ReceiptId'>;
 const RECEIPT_ID = /^[!-~]{1,128}$/;
 
 export const receiptId = (raw: string): ReceiptId => {
-  if (!RECEIPT_ID.test(raw)) throw new MalformedId('receipt id', raw, 'use 1 to 128 visible ASCII characters');
+  if (!RECEIPT_ID.test(raw))
+    throw new MalformedId('receipt id', raw, 'use 1 to 128 visible ASCII characters');
   return raw as ReceiptId;
 };
 
@@ -26,26 +27,28 @@ const FROM_V02 = 'prov-ledger/0.2';
 const FROM_V1 = 'prov-ledger/1';
 const KEPT_BACK = 'choose one that does not begin with "prov-ledger/"';
 
-const visible = (max: number, description: string) =>
-  Type.String({ pattern: `^[!-~]{1,${max}}$`, description: `1 to ${max} visible ASCII characters: ${description}` });
-const text = (max: number, description: string) =>
-  Type.String({ pattern: `^[^\\u0000-\\u001f\\u007f\\ud800-\\udfff]{1,${max}}$`, description: `1 to ${max} characters without control characters: ${description}` });
 const anyObject = (description: string) => Type.Unsafe<JsonObject>({ type: 'object', description });
-const moment = Type.String({ format: 'date-time', description: 'an RFC 3339 date-time with its offset, for example 2026-11-21T09:00:00Z' });
-const sha256Hex = Type.String({ pattern: '^[0-9a-f]{64}$', description: 'the SHA-256 of the evidence as 64 lower-case hexadecimal digits' });
 
 // The named algorithms have their digests' lengths; any other one takes 8 to 64 bytes.
 const HASHES = 'sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}|git-sha1:[0-9a-f]{40}';
 const OTHER_HASHES = '(?!(?:sha256|sha384|sha512|git-sha1):)[a-z][a-z0-9-]{0,31}:(?:[0-9a-f]{2}){8,64}';
 const evidenceHash = (pattern: string) =>
-  Type.String({ pattern, description: 'the hash of the evidence as <algorithm>:<lower-case hexadecimal digits>, for example sha256: and 64 digits' });
+  Type.String({
+    pattern,
+    description:
+      'the hash of the evidence as <algorithm>:<lower-case hexadecimal digits>, for example sha256: and 64 digits',
+  });
 
 const core = {
   id: visible(128, "the receipt's id, unique within its tenant"),
   action: text(256, 'what was asked for, for example db.export'),
   actor: text(256, 'who asked'),
-  tenant: Type.String({ pattern: '^[a-z][a-z0-9-]{1,62}$', description: 'the tenant: 2 to 63 of a-z, 0-9 and -, starting with a letter' }),
-  decision: Type.Unsafe<'allow' | 'deny'>({ type: 'string', enum: ['allow', 'deny'], description: '"allow" or "deny"' }),
+  tenant: tenantName,
+  decision: Type.Unsafe<'allow' | 'deny'>({
+    type: 'string',
+    enum: ['allow', 'deny'],
+    description: '"allow" or "deny"',
+  }),
 };
 
 const asked = {
@@ -61,14 +64,18 @@ const operation = {
 
 const proofs = Type.Array(
   Type.Object(
-    { type: Type.String({ pattern: '^[^\\u0000-\\u001f\\u007f]{1,128}$', description: 'what kind of proof it is, in 1 to 128 characters' }) },
+    { type: text(128, 'what kind of proof it is') },
     { additionalProperties: true, description: 'a proof: an object with a "type"' },
   ),
   { maxItems: 64, description: 'at most 64 proofs, each an object with a "type"' },
 );
 
 const pointers = Type.Array(
-  Type.String({ pattern: '^(?:/(?:[^~/]|~[01])*)+$', maxLength: 512, description: 'a JSON Pointer (RFC 6901) into the receipt, for example /inputs/amount' }),
+  Type.String({
+    pattern: '^(?:/(?:[^~/]|~[01])*)+$',
+    maxLength: 512,
+    description: 'a JSON Pointer (RFC 6901) into the receipt, for example /inputs/amount',
+  }),
   { maxItems: 256, uniqueItems: true, description: 'at most 256 different JSON Pointers' },
 );
 
@@ -87,7 +94,10 @@ const extension = <Carried extends Parameters<typeof Type.Object>[0]>(carried: C
     Type.Object(carried, {
       additionalProperties: true,
       minProperties: 1,
-      propertyNames: { pattern: ['^(?!prov-ledger/)', ...Object.keys(carried).map((name) => `^${name}$`)].join('|'), description: KEPT_BACK },
+      propertyNames: {
+        pattern: ['^(?!prov-ledger/)', ...Object.keys(carried).map((name) => `^${name}$`)].join('|'),
+        description: KEPT_BACK,
+      },
       description: 'a JSON object with at least one member of your own',
     }),
   );
@@ -95,12 +105,22 @@ const extension = <Carried extends Parameters<typeof Type.Object>[0]>(carried: C
 const oneEvidence = {
   not: {
     required: ['evidence', 'ext'],
-    properties: { ext: { type: 'object', required: [FROM_V1], properties: { [FROM_V1]: { type: 'object', required: ['evidence_hash'] } } } },
+    properties: {
+      ext: {
+        type: 'object',
+        required: [FROM_V1],
+        properties: { [FROM_V1]: { type: 'object', required: ['evidence_hash'] } },
+      },
+    },
     description: `names its evidence twice; give either "evidence" or the one in ext under "${FROM_V1}"`,
   },
 };
 
-const older = { evidence: Type.Optional(sha256Hex), policy: Type.Optional(text(256, 'the version of the policy that decided')), timestamp: moment };
+const older = {
+  evidence: Type.Optional(sha256Hex('the evidence')),
+  policy: Type.Optional(text(256, 'the version of the policy that decided')),
+  timestamp: dateTime,
+};
 
 /** Schema version 1, "0.1". */
 export const receiptV01Schema = Type.Object(
@@ -135,7 +155,7 @@ export const receiptSchema = Type.Object(
     ...operation,
     evidence_hash: Type.Optional(evidenceHash(`^(?:${HASHES}|${OTHER_HASHES})$`)),
     policy_version: Type.Optional(text(256, 'the version of the policy that decided')),
-    created_at: moment,
+    created_at: dateTime,
     selective_fields: Type.Optional(pointers),
     proofs: Type.Optional(proofs),
     ext: extension({}),
@@ -145,7 +165,10 @@ export const receiptSchema = Type.Object(
 
 /** The newest version as a request body: what the ledger fills in when it is left out is optional. */
 export const receiptBodySchema = Type.Composite(
-  [Type.Omit(receiptSchema, ['id', 'tenant', 'created_at']), Type.Partial(Type.Pick(receiptSchema, ['id', 'tenant', 'created_at']))],
+  [
+    Type.Omit(receiptSchema, ['id', 'tenant', 'created_at']),
+    Type.Partial(Type.Pick(receiptSchema, ['id', 'tenant', 'created_at'])),
+  ],
   { additionalProperties: false, description: receiptSchema.description ?? '' },
 );
 
@@ -175,7 +198,10 @@ export const receiptVersion = (document: JsonObject): ReceiptVersion | Fault => 
     case '0.2':
       return 2;
     default:
-      return { pointer: '/version', message: 'is not a known version; give "0.1" or "0.2", or leave it out for version 1' };
+      return {
+        pointer: '/version',
+        message: 'is not a known version; give "0.1" or "0.2", or leave it out for version 1',
+      };
   }
 };
 
@@ -194,7 +220,11 @@ const v02ToV1 = (receipt: ReceiptV02): Receipt => {
   const { [FROM_V1]: carried, ...rest } = ext ?? {};
   return {
     ...said,
-    ...present({ evidence_hash: evidence && `sha256:${evidence}`, policy_version: policy, selective_fields: fields_mask }),
+    ...present({
+      evidence_hash: evidence && `sha256:${evidence}`,
+      policy_version: policy,
+      selective_fields: fields_mask,
+    }),
     ...carried,
     created_at: timestamp,
     ...extOf(rest),
@@ -202,7 +232,17 @@ const v02ToV1 = (receipt: ReceiptV02): Receipt => {
 };
 
 const v1ToV02 = (receipt: Receipt): ReceiptV02 => {
-  const { kid, op_id, op_parent_id, evidence_hash, policy_version, created_at, selective_fields, ext, ...said } = receipt;
+  const {
+    kid,
+    op_id,
+    op_parent_id,
+    evidence_hash,
+    policy_version,
+    created_at,
+    selective_fields,
+    ext,
+    ...said
+  } = receipt;
   const evidence = evidence_hash?.startsWith('sha256:') ? evidence_hash.slice('sha256:'.length) : undefined;
   const carried = present({ kid, op_id, op_parent_id, evidence_hash: evidence ? undefined : evidence_hash });
   return {
@@ -222,13 +262,18 @@ const present = <T extends object>(members: T): Present<T> | undefined => {
   return kept.length > 0 ? (Object.fromEntries(kept) as Present<T>) : undefined;
 };
 
-const extOf = (members: JsonObject): { ext?: JsonObject } => (Object.keys(members).length > 0 ? { ext: members } : {});
+const extOf = (members: JsonObject): { ext?: JsonObject } =>
+  Object.keys(members).length > 0 ? { ext: members } : {};
 
 const UP = { 1: v01ToV02, 2: v02ToV1 } as const;
 const DOWN = { 3: v1ToV02, 2: v02ToV01 } as const;
 
 /** The same receipt in another version. Nothing is lost: there and back gives an equal document. */
-export const toVersion = <To extends ReceiptVersion>(document: ReceiptDocument, from: ReceiptVersion, to: To): ReceiptVersions[To] => {
+export const toVersion = <To extends ReceiptVersion>(
+  document: ReceiptDocument,
+  from: ReceiptVersion,
+  to: To,
+): ReceiptVersions[To] => {
   let at: number = from;
   let current = document;
   for (; at < to; at++) current = UP[at as keyof typeof UP](current as never);

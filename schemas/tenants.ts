@@ -3,7 +3,7 @@
 // and until when. The secret itself is never said, only its SHA-256.
 import { type Static, Type } from '@sinclair/typebox';
 import type { DomainEvent, DomainSchema } from './event.ts';
-import { versioned } from './faults.ts';
+import { dateTime, sha256Hex, tenantName, text, versioned } from './faults.ts';
 import { type Brand, MalformedId } from './ids.ts';
 
 /** One to 64 of `A-Z a-z 0-9 _ -`. */
@@ -16,18 +16,18 @@ export const tokenId = (raw: string): TokenId => {
   return raw as TokenId;
 };
 
-const line = (max: number, description: string) =>
-  Type.String({ pattern: `^[^\\u0000-\\u001f\\u007f\\ud800-\\udfff]{1,${max}}$`, description: `1 to ${max} characters without control characters: ${description}` });
-
-const displayName = line(128, 'the name people know the tenant by');
-const reason = line(512, 'the reason');
-const token = Type.String({ pattern: TOKEN_ID.source, description: "the token's id: 1 to 64 of A-Z, a-z, 0-9, _ and -" });
+const displayName = text(128, 'the name people know the tenant by');
+const reason = text(512, 'the reason');
+const token = Type.String({
+  pattern: TOKEN_ID.source,
+  description: "the token's id: 1 to 64 of A-Z, a-z, 0-9, _ and -",
+});
 
 const payload = <Members extends Parameters<typeof Type.Object>[0]>(description: string, members: Members) =>
   Type.Object(members, { additionalProperties: false, description });
 
 export const tenantCreatedSchema = payload('TenantCreated', {
-  tenant: Type.String({ pattern: '^[a-z][a-z0-9-]{1,62}$', description: 'the tenant: 2 to 63 of a-z, 0-9 and -, starting with a letter' }),
+  tenant: tenantName,
   display_name: displayName,
 });
 export const tenantRenamedSchema = payload('TenantRenamed', { display_name: displayName });
@@ -35,13 +35,16 @@ export const tenantSuspendedSchema = payload('TenantSuspended', { reason });
 export const tenantResumedSchema = payload('TenantResumed', {});
 export const tokenIssuedSchema = payload('TokenIssued', {
   token_id: token,
-  token_hash: Type.String({ pattern: '^[0-9a-f]{64}$', description: 'the SHA-256 of the secret as 64 lower-case hexadecimal digits' }),
+  token_hash: sha256Hex('the secret'),
   scopes: Type.Array(
-    Type.String({ pattern: '^[a-z][a-z0-9-]{0,31}:[a-z][a-z0-9-]{0,31}$', description: 'a scope of the form <what>:<may>, for example receipts:write' }),
+    Type.String({
+      pattern: '^[a-z][a-z0-9-]{0,31}:[a-z][a-z0-9-]{0,31}$',
+      description: 'a scope of the form <what>:<may>, for example receipts:write',
+    }),
     { minItems: 1, maxItems: 32, uniqueItems: true, description: '1 to 32 different scopes' },
   ),
-  expires_at: Type.Optional(Type.String({ format: 'date-time', description: 'an RFC 3339 date-time with its offset, for example 2027-01-01T00:00:00Z' })),
-  label: Type.Optional(line(128, 'what the token is for')),
+  expires_at: Type.Optional(dateTime),
+  label: Type.Optional(text(128, 'what the token is for')),
 });
 export const tokenRevokedSchema = payload('TokenRevoked', { token_id: token, reason: Type.Optional(reason) });
 
@@ -52,7 +55,13 @@ export type TenantResumed = DomainEvent<'tenants.TenantResumed', Static<typeof t
 export type TokenIssued = DomainEvent<'tenants.TokenIssued', Static<typeof tokenIssuedSchema>>;
 export type TokenRevoked = DomainEvent<'tenants.TokenRevoked', Static<typeof tokenRevokedSchema>>;
 
-export type TenantEvent = TenantCreated | TenantRenamed | TenantSuspended | TenantResumed | TokenIssued | TokenRevoked;
+export type TenantEvent =
+  | TenantCreated
+  | TenantRenamed
+  | TenantSuspended
+  | TenantResumed
+  | TokenIssued
+  | TokenRevoked;
 
 export const tenants = {
   name: 'tenants',

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { type ReceiptCommand, type ReceiptRefusal, completeReceipt, receipts } from '#commands/receipts.ts';
+import { completeReceipt, type ReceiptCommand, type ReceiptRefusal, receipts } from '#commands/receipts.ts';
 import { instant, tenantId } from '#schemas/ids.ts';
 import type { JsonObject, Receipt, ReceiptRecorded, ReceiptVersion } from '#schemas/receipts.ts';
 import { given } from '#test/support/given.ts';
@@ -16,14 +16,26 @@ const receipt: Receipt = {
   created_at: '2026-11-21T10:00:00.5+01:00',
 };
 
-const record = (document: JsonObject, schemaVersion: ReceiptVersion = 3): ReceiptCommand => ({ type: 'RecordReceipt', receipt: document, schemaVersion });
+const record = (document: JsonObject, schemaVersion: ReceiptVersion = 3): ReceiptCommand => ({
+  type: 'RecordReceipt',
+  receipt: document,
+  schemaVersion,
+});
 
-const lifted = { occurredAt: instant('2026-11-21T09:00:00.5Z'), actor: 'svc-export', opId: 'op-2', opParentId: 'op-1', region: 'eu-central-1' };
+const lifted = {
+  occurredAt: instant('2026-11-21T09:00:00.5Z'),
+  actor: 'svc-export',
+  opId: 'op-2',
+  opParentId: 'op-1',
+  region: 'eu-central-1',
+};
 
 describe('commands/receipts', () => {
   it('records the document as it came, and lifts its authorship', () => {
     const event: ReceiptRecorded = { type: 'receipts.ReceiptRecorded', data: receipt };
-    given(receipts).when(record(receipt)).thenDecided({ event, schemaVersion: 3, ...lifted });
+    given(receipts)
+      .when(record(receipt))
+      .thenDecided({ event, schemaVersion: 3, ...lifted });
   });
 
   it('keeps an older document in its version, and lifts what only its ext can say', () => {
@@ -35,19 +47,28 @@ describe('commands/receipts', () => {
       tenant: 'acme',
       decision: 'allow',
       timestamp: receipt.created_at,
-      ext: { 'prov-ledger/0.2': { region: 'eu-central-1' }, 'prov-ledger/1': { op_id: 'op-2', op_parent_id: 'op-1' } },
+      ext: {
+        'prov-ledger/0.2': { region: 'eu-central-1' },
+        'prov-ledger/1': { op_id: 'op-2', op_parent_id: 'op-1' },
+      },
     };
     const event = { type: 'receipts.ReceiptRecorded', data: document } as unknown as ReceiptRecorded;
-    given(receipts).when(record(document, 1)).thenDecided({ event, schemaVersion: 1, ...lifted });
+    given(receipts)
+      .when(record(document, 1))
+      .thenDecided({ event, schemaVersion: 1, ...lifted });
   });
 
   it('refuses a receipt of another tenant', () => {
-    const { message } = given(receipts).when(record(receipt), { tenant: tenantId('umbrella') }).thenRefused('TenantMismatch');
+    const { message } = given(receipts)
+      .when(record(receipt), { tenant: tenantId('umbrella') })
+      .thenRefused('TenantMismatch');
     expect(message).to.include('acme').and.include('umbrella');
   });
 
   it('refuses a malformed receipt and names every fault', () => {
-    const refusal = given(receipts).when(record({ ...receipt, decision: 'maybe', created_at: '2026-02-30T00:00:00Z', extra: 1 })).thenRefused('MalformedReceipt');
+    const refusal = given(receipts)
+      .when(record({ ...receipt, decision: 'maybe', created_at: '2026-02-30T00:00:00Z', extra: 1 }))
+      .thenRefused('MalformedReceipt');
     const { faults } = refusal as Extract<ReceiptRefusal, { refusal: 'MalformedReceipt' }>;
     expect(faults.map(({ pointer }) => pointer)).to.have.members(['/decision', '/created_at', '/extra']);
   });
@@ -60,8 +81,18 @@ describe('commands/receipts', () => {
     const defaults = { id: 'r-9', at: instant('2026-11-21T09:00:00Z'), tenant: tenantId('acme') };
 
     it('fills what is missing, in the words of the version', () => {
-      expect(completeReceipt({ action: 'a' }, defaults)).to.deep.equal({ id: 'r-9', tenant: 'acme', created_at: '2026-11-21T09:00:00.000Z', action: 'a' });
-      expect(completeReceipt({ version: '0.2', id: 'mine' }, defaults)).to.deep.equal({ id: 'mine', tenant: 'acme', timestamp: '2026-11-21T09:00:00.000Z', version: '0.2' });
+      expect(completeReceipt({ action: 'a' }, defaults)).to.deep.equal({
+        id: 'r-9',
+        tenant: 'acme',
+        created_at: '2026-11-21T09:00:00.000Z',
+        action: 'a',
+      });
+      expect(completeReceipt({ version: '0.2', id: 'mine' }, defaults)).to.deep.equal({
+        id: 'mine',
+        tenant: 'acme',
+        timestamp: '2026-11-21T09:00:00.000Z',
+        version: '0.2',
+      });
     });
 
     it('hands back a complete document untouched, and never overrides', () => {

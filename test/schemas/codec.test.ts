@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { writeCanonical } from '#proofs/canonical.ts';
 import { avroSchema, fromAvro, toAvro } from '#schemas/codec.ts';
 import type { DomainEvent } from '#schemas/event.ts';
-import { domains, faultsOf, eventSchema } from '#schemas/index.ts';
+import { domains, eventSchema, faultsOf } from '#schemas/index.ts';
 import { receiptSchema } from '#schemas/receipts.ts';
 import * as tenants from '#schemas/tenants.ts';
 import { receipt, tenantEvent } from '#test/support/arbitraries.ts';
@@ -14,7 +14,9 @@ const event: fc.Arbitrary<DomainEvent<string, object>> = fc.oneof(
 );
 
 /** The JSON schema of each event's newest version, by its type. */
-const JSON_SCHEMAS: Readonly<Record<string, { readonly properties: object; readonly required?: readonly string[] | undefined }>> = {
+const JSON_SCHEMAS: Readonly<
+  Record<string, { readonly properties: object; readonly required?: readonly string[] | undefined }>
+> = {
   'receipts.ReceiptRecorded': receiptSchema,
   'tenants.TenantCreated': tenants.tenantCreatedSchema,
   'tenants.TenantRenamed': tenants.tenantRenamedSchema,
@@ -38,25 +40,40 @@ describe('schemas/codec', () => {
 
   it('equal payloads give equal bytes, whatever the order of their members', () => {
     const bytes = (data: object) => toAvro('receipts.ReceiptRecorded', data, writeCanonical).toString('hex');
-    fc.assert(fc.property(receipt, (data) => bytes(data) === bytes(Object.fromEntries(Object.entries(data).reverse()))));
+    fc.assert(
+      fc.property(
+        receipt,
+        (data) => bytes(data) === bytes(Object.fromEntries(Object.entries(data).reverse())),
+      ),
+    );
   });
 
   for (const { name, events } of domains) {
     it(`${name}.avsc and the JSON schemas have the same events, with the same members, the same ones required`, () => {
       const records = avroSchema(name);
-      expect(records.map((record) => `${record.namespace}.${record.name}`)).to.have.members(Object.keys(events));
+      expect(records.map((record) => `${record.namespace}.${record.name}`)).to.have.members(
+        Object.keys(events),
+      );
       for (const { name: record, fields } of records) {
         const schema = JSON_SCHEMAS[`${name}.${record}`];
         if (!schema) throw new Error(`${name}.${record} is missing in this test's table`);
-        expect(fields.map((field) => field.name), record).to.have.members(Object.keys(schema.properties));
+        expect(
+          fields.map((field) => field.name),
+          record,
+        ).to.have.members(Object.keys(schema.properties));
         const required = fields.filter(({ type }) => !(Array.isArray(type) && type[0] === 'null'));
-        expect(required.map((field) => field.name), record).to.have.members([...(schema.required ?? [])]);
+        expect(
+          required.map((field) => field.name),
+          record,
+        ).to.have.members([...(schema.required ?? [])]);
       }
     });
   }
 
   it('refuses what is no payload, no record, or no event', () => {
-    expect(() => toAvro('tenants.TenantRenamed', { display_name: 7 }, writeCanonical)).to.throw('invalid "string": 7');
+    expect(() => toAvro('tenants.TenantRenamed', { display_name: 7 }, writeCanonical)).to.throw(
+      'invalid "string": 7',
+    );
     expect(() => toAvro('tenants.TenantRenamed', {}, writeCanonical)).to.throw('invalid "string": null');
     const bytes = toAvro('tenants.TenantRenamed', { display_name: 'Acme' }, writeCanonical);
     expect(() => fromAvro('tenants.TenantRenamed', bytes.subarray(1, 3))).to.throw();

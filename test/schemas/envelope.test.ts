@@ -8,13 +8,21 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import { writeCanonical } from '#proofs/canonical.ts';
 import type { BatchProof } from '#proofs/checkpoint.ts';
-import { type EnvelopeProof, MalformedEnvelope, type SealedReceipt, fromProto, toProto } from '#schemas/envelope.ts';
+import {
+  type EnvelopeProof,
+  fromProto,
+  MalformedEnvelope,
+  type SealedReceipt,
+  toProto,
+} from '#schemas/envelope.ts';
 import type { Recorded } from '#schemas/event.ts';
 import * as pb from '#schemas/registry/receipts_pb.ts';
 import { receipt, receiptV01, receiptV02, tenantText } from '#test/support/arbitraries.ts';
 
 const ROOT = new URL('../../', import.meta.url);
-const hash = fc.uint8Array({ minLength: 32, maxLength: 32 }).map((bytes) => Buffer.from(bytes).toString('hex'));
+const hash = fc
+  .uint8Array({ minLength: 32, maxLength: 32 })
+  .map((bytes) => Buffer.from(bytes).toString('hex'));
 const count = fc.nat(0xffff_ffff);
 const time = fc.integer({ min: -8e12, max: 8e14 });
 const line = fc.string({ unit: 'grapheme', minLength: 1 });
@@ -26,8 +34,16 @@ const proof: fc.Arbitrary<BatchProof> = fc.record({
   batchFactCount: count,
   root: hash,
   kid: line,
-  signature: fc.uint8Array({ minLength: 64, maxLength: 72 }).map((bytes) => Buffer.from(bytes).toString('base64url')),
-  path: fc.record({ factIndex: count, factCount: count, factPath: fc.array(hash), tenantIndex: count, tenantPath: fc.array(hash) }),
+  signature: fc
+    .uint8Array({ minLength: 64, maxLength: 72 })
+    .map((bytes) => Buffer.from(bytes).toString('base64url')),
+  path: fc.record({
+    factIndex: count,
+    factCount: count,
+    factPath: fc.array(hash),
+    tenantIndex: count,
+    tenantPath: fc.array(hash),
+  }),
 }) as unknown as fc.Arbitrary<BatchProof>;
 
 const payload = fc.oneof(
@@ -41,10 +57,24 @@ const fact = fc
     payload,
     fc.record(
       {
-        tenant: tenantText, seq: fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }), id: fc.uuid(), occurredAt: time, recordedAt: time, actor: line,
-        prevHash: hash, hash, opId: line, opParentId: line, region: line, traceparent: line, stream: fc.constant('receipts-a-b'),
+        tenant: tenantText,
+        seq: fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }),
+        id: fc.uuid(),
+        occurredAt: time,
+        recordedAt: time,
+        actor: line,
+        prevHash: hash,
+        hash,
+        opId: line,
+        opParentId: line,
+        region: line,
+        traceparent: line,
+        stream: fc.constant('receipts-a-b'),
       },
-      { requiredKeys: ['tenant', 'seq', 'id', 'occurredAt', 'recordedAt', 'actor', 'prevHash', 'hash'], noNullPrototype: true },
+      {
+        requiredKeys: ['tenant', 'seq', 'id', 'occurredAt', 'recordedAt', 'actor', 'prevHash', 'hash'],
+        noNullPrototype: true,
+      },
     ),
   )
   .map(([what, rest]) => ({ ...rest, ...what, type: 'receipts.ReceiptRecorded' }) as unknown as Recorded);
@@ -56,7 +86,9 @@ describe('schemas/envelope', () => {
   it('a sealed receipt of any version goes to protobuf and back unchanged, to the byte of its payload', () => {
     fc.assert(
       fc.property(sealed, (receiptAndProof) => {
-        expect(fromProto(toProto(receiptAndProof, writeCanonical), writeCanonical)).to.deep.equal(receiptAndProof);
+        expect(fromProto(toProto(receiptAndProof, writeCanonical), writeCanonical)).to.deep.equal(
+          receiptAndProof,
+        );
       }),
       { numRuns: 300 },
     );
@@ -69,7 +101,9 @@ describe('schemas/envelope', () => {
   });
 
   it('keeps every field number and type', () => {
-    const frozen = JSON.parse(readFileSync(new URL('golden/receipts.proto.json', import.meta.url), 'utf8')) as object;
+    const frozen = JSON.parse(
+      readFileSync(new URL('golden/receipts.proto.json', import.meta.url), 'utf8'),
+    ) as object;
     expect(numbers()).to.deep.equal(frozen);
   });
 
@@ -78,9 +112,23 @@ describe('schemas/envelope', () => {
     const out = mkdtempSync(join(tmpdir(), 'prov-ledger-proto-'));
     try {
       const bin = new URL('node_modules/.bin/', ROOT).pathname;
-      const template = JSON.stringify({ version: 'v2', plugins: [{ local: `${bin}protoc-gen-es`, out, opt: ['target=ts', 'import_extension=ts', 'erasable_syntax=true'] }] });
-      execFileSync(`${bin}buf`, ['generate', 'schemas', '--template', template], { cwd: ROOT, stdio: 'pipe' });
-      expect(readFileSync(join(out, 'receipts_pb.ts'), 'utf8')).to.equal(readFileSync(new URL('schemas/registry/receipts_pb.ts', ROOT), 'utf8'));
+      const template = JSON.stringify({
+        version: 'v2',
+        plugins: [
+          {
+            local: `${bin}protoc-gen-es`,
+            out,
+            opt: ['target=ts', 'import_extension=ts', 'erasable_syntax=true'],
+          },
+        ],
+      });
+      execFileSync(`${bin}buf`, ['generate', 'schemas', '--template', template], {
+        cwd: ROOT,
+        stdio: 'pipe',
+      });
+      expect(readFileSync(join(out, 'receipts_pb.ts'), 'utf8')).to.equal(
+        readFileSync(new URL('schemas/registry/receipts_pb.ts', ROOT), 'utf8'),
+      );
     } finally {
       rmSync(out, { recursive: true });
     }
@@ -90,9 +138,26 @@ describe('schemas/envelope', () => {
     const reading = (bytes: Uint8Array) => () => fromProto(bytes, writeCanonical);
     const changed = (change: (message: pb.Receipt) => void): Uint8Array => {
       const message = create(pb.ReceiptSchema, {
-        id: 'r-1', action: 'a', actor: 'b', tenant: 'acme', decision: pb.Decision.ALLOW, createdAt: '2026-11-21T09:00:00Z',
-        fact: { tenant: 'acme', seq: 1n, id: '0190a000-0000-7000-8000-000000000001', type: 'receipts.ReceiptRecorded', schemaVersion: 3, actor: 'b', prevHash: new Uint8Array(32), hash: new Uint8Array(32) },
-        batchProof: { statement: { ledgerId: '0190a000-0000-7000-8000-000000000002', root: new Uint8Array(32) }, path: {} },
+        id: 'r-1',
+        action: 'a',
+        actor: 'b',
+        tenant: 'acme',
+        decision: pb.Decision.ALLOW,
+        createdAt: '2026-11-21T09:00:00Z',
+        fact: {
+          tenant: 'acme',
+          seq: 1n,
+          id: '0190a000-0000-7000-8000-000000000001',
+          type: 'receipts.ReceiptRecorded',
+          schemaVersion: 3,
+          actor: 'b',
+          prevHash: new Uint8Array(32),
+          hash: new Uint8Array(32),
+        },
+        batchProof: {
+          statement: { ledgerId: '0190a000-0000-7000-8000-000000000002', root: new Uint8Array(32) },
+          path: {},
+        },
       });
       change(message);
       return toBinary(pb.ReceiptSchema, message);
@@ -107,13 +172,29 @@ describe('schemas/envelope', () => {
     const cases: readonly (readonly [string, (message: pb.Receipt) => void, string])[] = [
       ['one without a fact', (message) => delete message.fact, 'no fact or no proof'],
       ['one without a proof', (message) => delete message.batchProof, 'no fact or no proof'],
-      ['one whose proof has no path', (message) => delete message.batchProof?.path, 'no statement or no path'],
-      ['one of another event', (message) => Object.assign(message.fact ?? {}, { type: 'tenants.TenantCreated' }), 'not a receipt'],
-      ['one of a newer version', (message) => Object.assign(message.fact ?? {}, { schemaVersion: 4 }), 'version 4'],
+      [
+        'one whose proof has no path',
+        (message) => delete message.batchProof?.path,
+        'no statement or no path',
+      ],
+      [
+        'one of another event',
+        (message) => Object.assign(message.fact ?? {}, { type: 'tenants.TenantCreated' }),
+        'not a receipt',
+      ],
+      [
+        'one of a newer version',
+        (message) => Object.assign(message.fact ?? {}, { schemaVersion: 4 }),
+        'version 4',
+      ],
       ['a decision that is none', (message) => (message.decision = pb.Decision.UNSPECIFIED), '/decision'],
       ['inputs that are no JSON', (message) => (message.inputsJson = '{'), 'no receipt envelope'],
       ['inputs that are no object', (message) => (message.inputsJson = '[]'), '/inputs'],
-      ['a hash of 31 bytes', (message) => Object.assign(message.fact ?? {}, { hash: new Uint8Array(31) }), 'SHA-256'],
+      [
+        'a hash of 31 bytes',
+        (message) => Object.assign(message.fact ?? {}, { hash: new Uint8Array(31) }),
+        'SHA-256',
+      ],
       ['an unsafe seq', (message) => Object.assign(message.fact ?? {}, { seq: 2n ** 60n }), 'seq'],
     ];
     for (const [title, change, message] of cases) {
@@ -122,16 +203,29 @@ describe('schemas/envelope', () => {
 
     it('bytes that are no protobuf, and facts that are no receipt', () => {
       expect(reading(Buffer.from('no protobuf'))).to.throw(MalformedEnvelope, 'no receipt envelope');
-      const other = { ...example, fact: { ...example.fact, type: 'tenants.TenantResumed', schemaVersion: 1, payload: '{}' } };
+      const other = {
+        ...example,
+        fact: { ...example.fact, type: 'tenants.TenantResumed', schemaVersion: 1, payload: '{}' },
+      };
       expect(() => toProto(other, writeCanonical)).to.throw(MalformedEnvelope, 'only receipts');
     });
   });
 });
 
 const numbers = (): object => {
-  const messages = pb.file_receipts.messages.map(({ name, fields }) => [name, Object.fromEntries(fields.map((field) => [field.name, shapeOf(field)]))]);
-  const enums = pb.file_receipts.enums.map(({ name, values }) => [name, Object.fromEntries(values.map((value) => [value.name, value.number]))]);
-  return { package: pb.file_receipts.proto.package, messages: Object.fromEntries(messages) as object, enums: Object.fromEntries(enums) as object };
+  const messages = pb.file_receipts.messages.map(({ name, fields }) => [
+    name,
+    Object.fromEntries(fields.map((field) => [field.name, shapeOf(field)])),
+  ]);
+  const enums = pb.file_receipts.enums.map(({ name, values }) => [
+    name,
+    Object.fromEntries(values.map((value) => [value.name, value.number])),
+  ]);
+  return {
+    package: pb.file_receipts.proto.package,
+    messages: Object.fromEntries(messages) as object,
+    enums: Object.fromEntries(enums) as object,
+  };
 };
 
 /** For example `14 LABEL_OPTIONAL TYPE_MESSAGE .provledger.v1.SelectiveFields`. */
@@ -142,4 +236,6 @@ const shapeOf = ({ number, proto }: (typeof pb.file_receipts.messages)[number]['
     FieldDescriptorProto_TypeSchema.values.find((type) => type.number === (proto.type as number))?.name,
     proto.typeName,
     proto.proto3Optional ? 'optional' : '',
-  ].filter(Boolean).join(' ');
+  ]
+    .filter(Boolean)
+    .join(' ');

@@ -3,10 +3,17 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import { writeCanonical } from '#proofs/canonical.ts';
 import type { Fault } from '#schemas/event.ts';
+import { faultsAgainst } from '#schemas/faults.ts';
 import { MalformedId } from '#schemas/ids.ts';
 import { faultsOf } from '#schemas/index.ts';
-import { type ReceiptDocument, receiptBodySchema, receiptId, receiptVersion, receipts, toVersion } from '#schemas/receipts.ts';
-import { faultsAgainst } from '#schemas/faults.ts';
+import {
+  type ReceiptDocument,
+  receiptBodySchema,
+  receiptId,
+  receipts,
+  receiptVersion,
+  toVersion,
+} from '#schemas/receipts.ts';
 import { receipt, receiptV01, receiptV02 } from '#test/support/arbitraries.ts';
 
 const TYPE = 'receipts.ReceiptRecorded';
@@ -51,29 +58,77 @@ describe('schemas/receipts', () => {
 
     const bad: readonly (readonly [string, number, object, string, RegExp])[] = [
       ['without an actor', 3, { actor: undefined }, '/actor', /is missing; give 1 to 256/],
-      ['with null for what it does not say', 3, { region: null }, '/region', /is null; give .* visible ASCII/],
+      [
+        'with null for what it does not say',
+        3,
+        { region: null },
+        '/region',
+        /is null; give .* visible ASCII/,
+      ],
       ['with an empty id', 3, { id: '' }, '/id', /1 to 128 visible ASCII/],
       ['with an id of 129 characters', 3, { id: 'x'.repeat(129) }, '/id', /1 to 128/],
       ['with white space in its id', 3, { id: 'a b' }, '/id', /visible/],
       ['with another decision', 3, { decision: 'ALLOW' }, '/decision', /"allow" or "deny"/],
       ['with a line feed in its action', 3, { action: 'a\nb' }, '/action', /without control characters/],
       ['with half a character in its actor', 3, { actor: 'a\ud800' }, '/actor', /give 1 to 256/],
-      ['with a day that does not exist', 3, { created_at: '2026-02-29T00:00:00Z' }, '/created_at', /RFC 3339/],
+      [
+        'with a day that does not exist',
+        3,
+        { created_at: '2026-02-29T00:00:00Z' },
+        '/created_at',
+        /RFC 3339/,
+      ],
       ['with a time without an offset', 3, { created_at: '2026-02-28T00:00:00' }, '/created_at', /offset/],
       ['with a number for a time', 3, { created_at: 1 }, '/created_at', /is a number; give an RFC 3339/],
       ['with a bare hash', 3, { evidence_hash: 'ab'.repeat(32) }, '/evidence_hash', /<algorithm>:/],
-      ['with a SHA-256 that is too short', 3, { evidence_hash: `sha256:${'ab'.repeat(31)}` }, '/evidence_hash', /64 digits/],
-      ['with upper-case digits', 3, { evidence_hash: `sha256:${'AB'.repeat(32)}` }, '/evidence_hash', /lower-case/],
-      ['with a git hash of another length', 3, { evidence_hash: `git-sha1:${'ab'.repeat(32)}` }, '/evidence_hash', /give the hash/],
+      [
+        'with a SHA-256 that is too short',
+        3,
+        { evidence_hash: `sha256:${'ab'.repeat(31)}` },
+        '/evidence_hash',
+        /64 digits/,
+      ],
+      [
+        'with upper-case digits',
+        3,
+        { evidence_hash: `sha256:${'AB'.repeat(32)}` },
+        '/evidence_hash',
+        /lower-case/,
+      ],
+      [
+        'with a git hash of another length',
+        3,
+        { evidence_hash: `git-sha1:${'ab'.repeat(32)}` },
+        '/evidence_hash',
+        /give the hash/,
+      ],
       ['with inputs that are no object', 3, { inputs: [1] }, '/inputs', /is an array; give a JSON object/],
-      ['with a path that is no pointer', 3, { selective_fields: ['inputs.amount'] }, '/selective_fields/0', /JSON Pointer/],
+      [
+        'with a path that is no pointer',
+        3,
+        { selective_fields: ['inputs.amount'] },
+        '/selective_fields/0',
+        /JSON Pointer/,
+      ],
       ['with a pointer to all of it', 3, { selective_fields: [''] }, '/selective_fields/0', /JSON Pointer/],
       ['with one pointer twice', 3, { selective_fields: ['/a', '/a'] }, '/selective_fields', /different/],
       ['with a proof of no type', 3, { proofs: [{}] }, '/proofs/0/type', /is missing/],
-      ['with a member of its own', 3, { 'a/b~c': 1 }, '/a~1b~0c', /is not a member of a receipt of version 1; remove it, or move it into "ext"/],
+      [
+        'with a member of its own',
+        3,
+        { 'a/b~c': 1 },
+        '/a~1b~0c',
+        /is not a member of a receipt of version 1; remove it, or move it into "ext"/,
+      ],
       ['with a version member', 3, { version: '1' }, '/version', /remove it/],
       ['with an empty ext', 3, { ext: {} }, '/ext', /at least one member/],
-      ['with a name in ext that is ours', 3, { ext: { 'prov-ledger/1': { kid: 'k' } } }, '/ext/prov-ledger~11', /does not begin with "prov-ledger\/"/],
+      [
+        'with a name in ext that is ours',
+        3,
+        { ext: { 'prov-ledger/1': { kid: 'k' } } },
+        '/ext/prov-ledger~11',
+        /does not begin with "prov-ledger\/"/,
+      ],
     ];
     for (const [title, version, change, pointer, message] of bad) {
       it(`${title} is at fault, and told what to give`, () => {
@@ -93,17 +148,36 @@ describe('schemas/receipts', () => {
 
     it('names its evidence once', () => {
       const { created_at, ...rest } = sound;
-      const twice = { ...rest, version: '0.2', timestamp: created_at, evidence: 'ab'.repeat(32), ext: { 'prov-ledger/1': { evidence_hash: `git-sha1:${'ab'.repeat(20)}` } } };
+      const twice = {
+        ...rest,
+        version: '0.2',
+        timestamp: created_at,
+        evidence: 'ab'.repeat(32),
+        ext: { 'prov-ledger/1': { evidence_hash: `git-sha1:${'ab'.repeat(20)}` } },
+      };
       expect(faultAt(2, twice, '').message).to.include('twice');
       expect(faultAt(1, { ...twice, version: '0.1' }, '').message).to.include('twice');
     });
 
     it('carries only what its version cannot say', () => {
       const { created_at, ...rest } = sound;
-      const carrying = (carried: object) => ({ ...rest, version: '0.2', timestamp: created_at, ext: { 'prov-ledger/1': carried } });
+      const carrying = (carried: object) => ({
+        ...rest,
+        version: '0.2',
+        timestamp: created_at,
+        ext: { 'prov-ledger/1': carried },
+      });
       expect(faultAt(2, carrying({}), '/ext/prov-ledger~11').message).to.include('only version 1 can say');
-      expect(faultAt(2, carrying({ policy_version: 'p' }), '/ext/prov-ledger~11/policy_version').message).to.include('remove it');
-      expect(faultAt(2, carrying({ evidence_hash: `sha256:${'ab'.repeat(32)}` }), '/ext/prov-ledger~11/evidence_hash').message).to.match(/give the hash/);
+      expect(
+        faultAt(2, carrying({ policy_version: 'p' }), '/ext/prov-ledger~11/policy_version').message,
+      ).to.include('remove it');
+      expect(
+        faultAt(
+          2,
+          carrying({ evidence_hash: `sha256:${'ab'.repeat(32)}` }),
+          '/ext/prov-ledger~11/evidence_hash',
+        ).message,
+      ).to.match(/give the hash/);
     });
 
     it('buys no long answer', () => {
@@ -133,14 +207,21 @@ describe('schemas/receipts', () => {
       }
     }
 
-    for (const [from, to] of [[1, 2], [2, 3], [3, 2], [2, 1]] as const) {
+    for (const [from, to] of [
+      [1, 2],
+      [2, 3],
+      [3, 2],
+      [2, 1],
+    ] as const) {
       it(`${from} to ${to} give the golden bytes`, () => {
         const inputs = golden(`receipts.${from}-${to}.input.ndjson`);
         const outputs = golden(`receipts.${from}-${to}.output.ndjson`);
         expect(inputs).to.have.lengthOf(3);
         const given = inputs.map((line) => JSON.parse(line) as ReceiptDocument);
         for (const document of given) expect(faultsOf(TYPE, from, document)).to.deep.equal([]);
-        expect(given.map((document) => writeCanonical(toVersion(document, from, to) as never))).to.deep.equal(outputs);
+        expect(given.map((document) => writeCanonical(toVersion(document, from, to) as never))).to.deep.equal(
+          outputs,
+        );
       });
     }
 
@@ -158,11 +239,20 @@ describe('schemas/receipts', () => {
 
   describe('receiptId', () => {
     it('takes 1 to 128 visible ASCII characters', () => {
-      for (const id of ['0190a000-0000-7000-8000-000000000001', '01HV000000000000000000000', 'git:ad85', 'x'.repeat(128)]) expect(receiptId(id)).to.equal(id);
-      for (const id of ['', 'a b', 'é', 'a\n', 'x'.repeat(129)]) expect(() => receiptId(id)).to.throw(MalformedId, 'visible ASCII');
+      for (const id of [
+        '0190a000-0000-7000-8000-000000000001',
+        '01HV000000000000000000000',
+        'git:ad85',
+        'x'.repeat(128),
+      ])
+        expect(receiptId(id)).to.equal(id);
+      for (const id of ['', 'a b', 'é', 'a\n', 'x'.repeat(129)])
+        expect(() => receiptId(id)).to.throw(MalformedId, 'visible ASCII');
     });
   });
 });
 
 const golden = (name: string): readonly string[] =>
-  readFileSync(new URL(`golden/${name}`, import.meta.url), 'utf8').trimEnd().split('\n');
+  readFileSync(new URL(`golden/${name}`, import.meta.url), 'utf8')
+    .trimEnd()
+    .split('\n');

@@ -8,14 +8,25 @@ type Arb<T> = fc.Arbitrary<T>;
 
 /** A record whose other members may be absent; never present and undefined. */
 const record = <T>(required: object, optional: object = {}): Arb<T> =>
-  fc.record({ ...required, ...optional } as Record<string, Arb<unknown>>, { requiredKeys: Object.keys(required), noNullPrototype: true }) as unknown as Arb<T>;
+  fc.record({ ...required, ...optional } as Record<string, Arb<unknown>>, {
+    requiredKeys: Object.keys(required),
+    noNullPrototype: true,
+  }) as unknown as Arb<T>;
 
-const hex = (digits: number): Arb<string> => fc.string({ unit: fc.constantFrom(...'0123456789abcdef'), minLength: digits, maxLength: digits });
+const hex = (digits: number): Arb<string> =>
+  fc.string({ unit: fc.constantFrom(...'0123456789abcdef'), minLength: digits, maxLength: digits });
 const visible = (max: number): Arb<string> =>
-  fc.string({ unit: fc.integer({ min: 0x21, max: 0x7e }).map((code) => String.fromCharCode(code)), minLength: 1, maxLength: max });
-const text = (max: number): Arb<string> => fc.string({ unit: 'grapheme', minLength: 1, maxLength: Math.floor(max / 8) });
+  fc.string({
+    unit: fc.integer({ min: 0x21, max: 0x7e }).map((code) => String.fromCharCode(code)),
+    minLength: 1,
+    maxLength: max,
+  });
+const text = (max: number): Arb<string> =>
+  fc.string({ unit: 'grapheme', minLength: 1, maxLength: Math.floor(max / 8) });
 
-const name: Arb<string> = fc.string({ unit: 'grapheme', maxLength: 12 }).filter((key) => key !== '__proto__' && key !== 'toJSON');
+const name: Arb<string> = fc
+  .string({ unit: 'grapheme', maxLength: 12 })
+  .filter((key) => key !== '__proto__' && key !== 'toJSON');
 
 /** Any JSON value that the strict front door lets in. */
 export const json: Arb<unknown> = fc.letrec((tie) => ({
@@ -24,19 +35,36 @@ export const json: Arb<unknown> = fc.letrec((tie) => ({
     fc.constant(null),
     fc.boolean(),
     fc.integer(),
-    fc.double({ min: -9e15, max: 9e15, noNaN: true }).map((number) => (Math.abs(number) < 1e-300 ? 0 : number)),
+    fc
+      .double({ min: -9e15, max: 9e15, noNaN: true })
+      .map((number) => (Math.abs(number) < 1e-300 ? 0 : number)),
     fc.string({ unit: 'grapheme' }),
     fc.array(tie('value'), { maxLength: 4 }),
     fc.dictionary(name, tie('value'), { maxKeys: 4, noNullPrototype: true }),
   ),
 })).value;
 
-export const jsonObject: Arb<Record<string, unknown>> = fc.dictionary(name, json, { maxKeys: 5, noNullPrototype: true });
-const ext: Arb<Record<string, unknown>> = fc.dictionary(name, json, { minKeys: 1, maxKeys: 3, noNullPrototype: true });
+export const jsonObject: Arb<Record<string, unknown>> = fc.dictionary(name, json, {
+  maxKeys: 5,
+  noNullPrototype: true,
+});
+const ext: Arb<Record<string, unknown>> = fc.dictionary(name, json, {
+  minKeys: 1,
+  maxKeys: 3,
+  noNullPrototype: true,
+});
 
 /** RFC 3339 with any offset and up to nine digits of a second. */
 export const dateTime: Arb<string> = fc
-  .tuple(fc.date({ min: new Date('1970-01-01T00:00:00Z'), max: new Date('2100-01-01T00:00:00Z'), noInvalidDate: true }), fc.constantFrom('Z', '+00:00', '-05:00', '+05:45', '+14:00'), hex(9))
+  .tuple(
+    fc.date({
+      min: new Date('1970-01-01T00:00:00Z'),
+      max: new Date('2100-01-01T00:00:00Z'),
+      noInvalidDate: true,
+    }),
+    fc.constantFrom('Z', '+00:00', '-05:00', '+05:45', '+14:00'),
+    hex(9),
+  )
   .map(([date, offset, digits]) => {
     const fraction = digits.replaceAll(/\D/gu, '');
     return `${date.toISOString().slice(0, 19)}${fraction ? `.${fraction}` : ''}${offset}`;
@@ -54,8 +82,13 @@ const core = {
 const asked = { inputs: jsonObject, region: visible(64) };
 const operation = { kid: visible(256), op_id: visible(128), op_parent_id: visible(128) };
 const older = { evidence: hex(64), policy: text(256) };
-const proofs = fc.array(fc.tuple(text(128), jsonObject).map(([type, rest]) => ({ ...rest, type })), { maxLength: 3 });
-const pointer = fc.array(fc.string({ unit: 'grapheme', maxLength: 6 }), { minLength: 1, maxLength: 3 }).map((names) => names.map((part) => `/${part.replaceAll('~', '~0').replaceAll('/', '~1')}`).join(''));
+const proofs = fc.array(
+  fc.tuple(text(128), jsonObject).map(([type, rest]) => ({ ...rest, type })),
+  { maxLength: 3 },
+);
+const pointer = fc
+  .array(fc.string({ unit: 'grapheme', maxLength: 6 }), { minLength: 1, maxLength: 3 })
+  .map((names) => names.map((part) => `/${part.replaceAll('~', '~0').replaceAll('/', '~1')}`).join(''));
 const pointers = fc.uniqueArray(pointer, { maxLength: 4 });
 
 const otherHash = fc.oneof(
@@ -69,24 +102,42 @@ const carriedV1 = record({}, { ...operation, evidence_hash: otherHash }) as Arb<
 const carriedV02 = record({}, { ...asked, proofs, fields_mask: pointers }) as Arb<Record<string, unknown>>;
 
 /** Puts what a newer version said into `ext`, as going down does: never nothing, and never a second evidence. */
-const carrying = <T extends { evidence?: string; ext?: object }>(document: Arb<T>, key: string, carried: Arb<Record<string, unknown>>): Arb<T> =>
+const carrying = <T extends { evidence?: string; ext?: object }>(
+  document: Arb<T>,
+  key: string,
+  carried: Arb<Record<string, unknown>>,
+): Arb<T> =>
   fc.tuple(document, fc.option(carried, { nil: undefined })).map(([said, more]) => {
     const { evidence_hash, ...rest } = more ?? {};
-    const kept = said.evidence === undefined && evidence_hash !== undefined ? { ...rest, evidence_hash } : rest;
+    const kept =
+      said.evidence === undefined && evidence_hash !== undefined ? { ...rest, evidence_hash } : rest;
     return Object.keys(kept).length === 0 ? said : { ...said, ext: { ...said.ext, [key]: kept } };
   });
 
-const bareV01 = record<ReceiptV01>({ ...core, version: fc.constant('0.1'), timestamp: dateTime }, { ...older, ext });
-const bareV02 = record<ReceiptV02>({ ...core, version: fc.constant('0.2'), timestamp: dateTime }, { ...older, ...asked, proofs, fields_mask: pointers, ext });
+const bareV01 = record<ReceiptV01>(
+  { ...core, version: fc.constant('0.1'), timestamp: dateTime },
+  { ...older, ext },
+);
+const bareV02 = record<ReceiptV02>(
+  { ...core, version: fc.constant('0.2'), timestamp: dateTime },
+  { ...older, ...asked, proofs, fields_mask: pointers, ext },
+);
 
-export const receiptV01 = carrying(carrying(bareV01, 'prov-ledger/0.2', carriedV02), 'prov-ledger/1', carriedV1);
+export const receiptV01 = carrying(
+  carrying(bareV01, 'prov-ledger/0.2', carriedV02),
+  'prov-ledger/1',
+  carriedV1,
+);
 export const receiptV02 = carrying(bareV02, 'prov-ledger/1', carriedV1);
 export const receipt: Arb<Receipt> = record(
   { ...core, created_at: dateTime },
   {
     ...asked,
     ...operation,
-    evidence_hash: fc.oneof(hex(64).map((digits) => `sha256:${digits}`), otherHash),
+    evidence_hash: fc.oneof(
+      hex(64).map((digits) => `sha256:${digits}`),
+      otherHash,
+    ),
     policy_version: text(256),
     selective_fields: pointers,
     proofs,
@@ -95,7 +146,10 @@ export const receipt: Arb<Receipt> = record(
 );
 
 const tokenId = fc.stringMatching(/^[A-Za-z0-9_-]{1,64}$/);
-const scopes = fc.uniqueArray(fc.constantFrom('receipts:write', 'receipts:read', 'ledger:read', 'tenants:admin'), { minLength: 1 });
+const scopes = fc.uniqueArray(
+  fc.constantFrom('receipts:write', 'receipts:read', 'ledger:read', 'tenants:admin'),
+  { minLength: 1 },
+);
 
 export const tenantEvent: Arb<TenantEvent> = fc.oneof(
   ...Object.entries({
@@ -103,7 +157,10 @@ export const tenantEvent: Arb<TenantEvent> = fc.oneof(
     'tenants.TenantRenamed': record({ display_name: text(128) }),
     'tenants.TenantSuspended': record({ reason: text(512) }),
     'tenants.TenantResumed': record({}),
-    'tenants.TokenIssued': record({ token_id: tokenId, token_hash: hex(64), scopes }, { expires_at: dateTime, label: text(128) }),
+    'tenants.TokenIssued': record(
+      { token_id: tokenId, token_hash: hex(64), scopes },
+      { expires_at: dateTime, label: text(128) },
+    ),
     'tenants.TokenRevoked': record({ token_id: tokenId }, { reason: text(512) }),
   }).map(([type, data]) => data.map((payload) => ({ type, data: payload }) as TenantEvent)),
 );

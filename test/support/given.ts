@@ -33,11 +33,13 @@ export const given = <Command, State, E extends DomainEvent, R extends Refusal>(
     return {
       then: (...events) => {
         expect(decision).to.have.property('kind', 'accepted', 'the command is accepted');
-        if (decision.kind === 'accepted') expect(decision.events.map(({ event }) => event)).to.deep.equal(events);
+        if (decision.kind === 'accepted')
+          expect(decision.events.map(({ event }) => event)).to.deep.equal(events);
       },
       thenDecided: (...events) => expect(decision).to.deep.equal({ kind: 'accepted', events }),
       thenRefused: (name) => {
-        if (decision.kind !== 'refused') throw new Error(`expected the refusal ${name}, but the command was accepted`);
+        if (decision.kind !== 'refused')
+          throw new Error(`expected the refusal ${name}, but the command was accepted`);
         expect(decision.refusal.refusal).to.equal(name);
         expect(decision.refusal.message).to.match(/\S/);
         return decision.refusal;
