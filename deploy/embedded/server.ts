@@ -62,7 +62,7 @@ export type EmbeddedOptions = {
 };
 
 const PROJECT = fileURLToPath(new URL('../..', import.meta.url)).replace(/[\\/]$/, '');
-const WAIT_FOR_OWNER_MS = 90_000;
+const WAIT_FOR_OWNER_MS = 120_000;
 
 /** `<project>/.data`, or a folder under /var/lib/prov-ledger when root runs a clone that the server cannot enter. */
 export function defaultDataDir(projectDir: string = PROJECT): string {

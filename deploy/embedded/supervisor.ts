@@ -37,8 +37,9 @@ export type ServerPlan = {
 
 export type Supervised = { pid: () => number; stop: (mode: StopMode) => Promise<void> };
 
-const START_WITHIN_MS = 60_000;
-const STOP_STEP_MS = 10_000;
+// Long, because a start may have to replay all of max_wal_size after a crash.
+const START_WITHIN_MS = 600_000;
+const STOP_STEP_MS = 20_000;
 const LOG_KEPT_BYTES = 16 * 1024 * 1024;
 const BACKOFF_MS = { first: 100, last: 5_000 };
 
