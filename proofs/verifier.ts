@@ -2,7 +2,7 @@
 // key comes from the keys the caller trusts, never from the bundle; the algorithm comes from that key's record.
 
 import type { Seq } from '#schemas/ids.ts';
-import { MalformedBundle, type ParsedBundle, parseBundle } from './bundle.ts';
+import { MalformedBundle, type ParsedBundle, parseBundle } from './bundle-reader.ts';
 import { isCanonical } from './canonical.ts';
 import { linkFault } from './chain.ts';
 import { pathFault, statementBytes } from './checkpoint.ts';

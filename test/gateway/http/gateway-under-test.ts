@@ -1,0 +1,140 @@
+// A gateway on a store, with tenants and tokens made the way operators make them.
+import { randomUUID } from 'node:crypto';
+import { runCommand } from '#commands/run.ts';
+import { type TenantCommand, tenants } from '#commands/tenants.ts';
+import { createGateway, type Gateway, type GatewayStore, type InjectedAnswer } from '#gateway/http/server.ts';
+import { newToken } from '#gateway/http/tokens.ts';
+import { jwks, type KeySet } from '#proofs/keys/public-key.ts';
+import { type Instant, type TenantId, tenantId } from '#schemas/ids.ts';
+import { memoryLedger } from '#streams/memory/ledger.ts';
+import type { StreamStore } from '#streams/stream.ts';
+import { testSigner } from '#test/support/test-signer.ts';
+
+export const ALL_SCOPES = ['receipts:write', 'receipts:read', 'ledger:read'];
+
+export interface TokenWish {
+  readonly tenant?: TenantId;
+  readonly scopes?: readonly string[];
+  readonly expiresAt?: string;
+}
+
+export interface GatewayUnderTest extends AsyncDisposable {
+  readonly gateway: Gateway;
+  readonly store: StreamStore;
+  readonly jwks: KeySet;
+  /** What both the ledger and the gateway take for the time, in milliseconds. */
+  readonly clock: { now: number };
+  /** What was thrown behind answers of 500 and 503. */
+  readonly faults: unknown[];
+  readonly ready: { missing: string[] };
+  readonly command: (tenant: TenantId, command: TenantCommand) => Promise<void>;
+  readonly token: (wish?: TokenWish) => Promise<string>;
+  readonly post: (token: string, body: unknown, headers?: Record<string, string>) => Promise<InjectedAnswer>;
+  readonly get: (token: string | undefined, path: string) => Promise<InjectedAnswer>;
+}
+
+export const acme = tenantId('acme');
+export const globex = tenantId('globex');
+
+/** With the tenants acme and globex. `wrap` stands between the gateway and the store. */
+export const openGateway = async (
+  wrap: (store: StreamStore) => GatewayStore = (store) => store,
+): Promise<GatewayUnderTest> => {
+  const { signer, keys } = testSigner();
+  const clock = { now: Date.UTC(2026, 10, 21, 9) };
+  const ledger = memoryLedger({ signer, clock: () => clock.now });
+  return await gatewayOn({
+    store: ledger.store,
+    keySet: jwks(keys),
+    clock,
+    wrap,
+    close: () => ledger[Symbol.asyncDispose](),
+  });
+};
+
+interface GatewayOn {
+  readonly store: StreamStore;
+  readonly keySet: KeySet;
+  readonly clock: { now: number };
+  readonly wrap?: (store: StreamStore) => GatewayStore;
+  readonly close: () => PromiseLike<void>;
+}
+
+export const gatewayOn = async ({
+  store,
+  keySet,
+  clock,
+  wrap = () => store,
+  close,
+}: GatewayOn): Promise<GatewayUnderTest> => {
+  const faults: unknown[] = [];
+  const ready = { missing: [] as string[] };
+  const gateway = createGateway({
+    store: wrap(store),
+    jwks: () => keySet,
+    clock: () => clock.now,
+    readiness: async () => ({ ready: ready.missing.length === 0, missing: ready.missing }),
+    onFault: (error) => faults.push(error),
+  });
+  const command = async (tenant: TenantId, of: TenantCommand): Promise<void> => {
+    const context = { tenant, actor: 'operator', at: clock.now as Instant, key: randomUUID() };
+    const outcome = await runCommand({ store, decider: tenants }, of, context);
+    if (outcome.kind !== 'recorded') throw new Error(`${of.type}: ${JSON.stringify(outcome)}`);
+  };
+  for (const tenant of [acme, globex]) await command(tenant, { type: 'CreateTenant', displayName: tenant });
+  return {
+    gateway,
+    store,
+    jwks: keySet,
+    clock,
+    faults,
+    ready,
+    command,
+    token: async ({ tenant = acme, scopes = ALL_SCOPES, expiresAt } = {}) => {
+      const { token, tokenId, tokenHash } = newToken(tenant);
+      await command(tenant, {
+        type: 'IssueToken',
+        tokenId,
+        tokenHash,
+        scopes,
+        ...(expiresAt !== undefined && { expiresAt }),
+      });
+      return token;
+    },
+    post: (token, body, headers = {}) =>
+      gateway.inject({
+        method: 'POST',
+        path: '/receipts',
+        headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json', ...headers },
+        body: typeof body === 'string' || Buffer.isBuffer(body) ? body : JSON.stringify(body),
+      }),
+    get: (token, path) =>
+      gateway.inject({
+        method: 'GET',
+        path,
+        headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
+      }),
+    [Symbol.asyncDispose]: async () => {
+      await gateway.drain(1_000);
+      await close();
+    },
+  };
+};
+
+/** A whole receipt of version 1. */
+export const receipt = (over: Record<string, unknown> = {}): Record<string, unknown> => ({
+  id: randomUUID(),
+  action: 'db.export',
+  actor: 'alice',
+  tenant: 'acme',
+  decision: 'allow',
+  created_at: '2026-11-21T08:59:00Z',
+  inputs: { rows: 12, table: 'invoices' },
+  ...over,
+});
+
+/** The code of a problem, or what came instead of one. */
+export const codeOf = ({ headers, body, status }: InjectedAnswer): unknown =>
+  String(headers['content-type']).startsWith('application/problem+json')
+    ? (JSON.parse(body) as { code: unknown }).code
+    : `${status} ${body}`;
