@@ -13,8 +13,8 @@ import { copyIn } from '#streams/postgres/copy.ts';
 import { rowWriter, UnfitValue } from './columns.ts';
 import { copyTarget, type Statements, statementsOf } from './statements.ts';
 
-/** Rows from which on COPY is faster than an INSERT from arrays (measured; see test/projectors/postgres). */
-const COPY_ROWS = 500;
+/** Rows from which on COPY is faster than an INSERT from arrays; measured: 1 row 0.5 against 0.4 ms, 10 rows 0.5 against 0.6. */
+const COPY_ROWS = 10;
 
 /** Thrown inside the transaction, so that it is rolled back. */
 class Poison extends Error {
