@@ -1,0 +1,79 @@
+// What a command may touch. deploy/processes wires it; no command reads the environment, opens a socket or a
+// database by itself.
+import type { Readable } from 'node:stream';
+import type { LocalKeys } from '#proofs/keys/local.ts';
+import type { KeySet } from '#proofs/keys/public-key.ts';
+import type { Instant } from '#schemas/ids.ts';
+import type { Migration } from '#streams/postgres/migrate.ts';
+import type { Pool } from '#streams/postgres/connect.ts';
+import type { StreamFeed, StreamStore } from '#streams/stream.ts';
+
+/** Where text goes. */
+export interface Terminal {
+  readonly write: (text: string) => unknown;
+  readonly isTTY?: boolean | undefined;
+  readonly columns?: number | undefined;
+}
+
+/** An open ledger; disposing closes everything, and stops the embedded server if this process started it. */
+export interface OpenLedger extends AsyncDisposable {
+  readonly store: StreamStore;
+  readonly feed: StreamFeed;
+  /** Connections of the runtime role. */
+  readonly pool: Pool;
+  readonly jwks: () => KeySet;
+  /** Folds what the read models have not seen yet, and returns when they have. */
+  readonly catchUp: (signal: AbortSignal) => Promise<void>;
+}
+
+export interface Setting {
+  readonly name: string;
+  /** Secrets are masked. */
+  readonly value: string;
+  readonly source: 'environment' | 'default';
+  readonly description: string;
+}
+
+export interface ServeOptions {
+  readonly host?: string | undefined;
+  readonly port?: number | undefined;
+  /** Answer HTTP only; another process keeps the read models. */
+  readonly withoutProjectors?: boolean | undefined;
+}
+
+export interface RunningService {
+  readonly url: string;
+  /** Settles when the service has ended by itself, which is a failure. */
+  readonly failed: Promise<unknown>;
+  /** Stops taking requests, finishes those under way, closes everything. */
+  readonly drain: () => Promise<void>;
+}
+
+/** One thing that `doctor` looked at. */
+export interface Finding {
+  readonly check: string;
+  readonly state: 'ok' | 'warning' | 'failed';
+  readonly detail: string;
+  /** What to do; absent when nothing needs doing. */
+  readonly remedy?: string;
+}
+
+export interface World {
+  readonly argv: readonly string[];
+  readonly stdin: Readable & { readonly isTTY?: boolean };
+  readonly stdout: Terminal;
+  readonly stderr: Terminal;
+  /** Aborts at the first ctrl-C or SIGTERM. */
+  readonly signal: AbortSignal;
+  readonly clock: () => Instant;
+  readonly version: string;
+  /** Where ingest keeps how far it has come. */
+  readonly resumptionFolder: () => string;
+  readonly settings: () => readonly Setting[];
+  /** Throws `CliError`: `schema-mismatch` when the database needs `migrate`. */
+  readonly open: () => Promise<OpenLedger>;
+  readonly migrate: () => Promise<readonly Migration[]>;
+  readonly keys: () => Promise<LocalKeys>;
+  readonly serve: (options: ServeOptions) => Promise<RunningService>;
+  readonly examine: () => AsyncIterable<Finding>;
+}
