@@ -1,5 +1,6 @@
 // The memory StreamStore: the law of streams/ with nothing behind it that outlives the process. For tests and replay.
 import type { Instant, Seq, TenantId } from '#schemas/ids.ts';
+import { refuseMalformed } from '#streams/append-request.ts';
 import { StreamError } from '#streams/errors.ts';
 import type { AppendRequest, AppendResult, ReadRange, StreamStore } from '#streams/stream.ts';
 import { type CommitOptions, commitBatch } from './commit.ts';
@@ -9,8 +10,6 @@ export interface MemoryStoreOptions extends Omit<CommitOptions, 'clock'> {
   /** The ledger's clock, in milliseconds; the system's unless told. */
   readonly clock?: () => number;
 }
-
-const FACTS_MAX = 1_000;
 
 interface Waiting {
   readonly request: AppendRequest;
@@ -37,7 +36,7 @@ export const memoryStreamStore = ({ storage, signer, clock = Date.now }: MemoryS
           );
           for (const [index, { settle }] of batch.entries()) settle(results[index] as AppendResult);
         } catch (error) {
-          for (const { fail } of batch) fail(error);
+          for (const { fail } of batch) fail(streamError(error));
         }
       });
     }
@@ -69,15 +68,10 @@ export const memoryStreamStore = ({ storage, signer, clock = Date.now }: MemoryS
   };
 };
 
-// A fault of the calling program, not of the request's author: the edges have checked both.
-const refuseMalformed = ({ drafts }: AppendRequest): void => {
-  if (drafts.length < 1 || drafts.length > FACTS_MAX) {
-    throw new RangeError(`an append has 1 to ${FACTS_MAX} facts, this one has ${drafts.length}`);
-  }
-  if (new Set(drafts.map((draft) => draft.id)).size < drafts.length) {
-    throw new RangeError('two facts of one append have the same id');
-  }
-};
+const streamError = (cause: unknown): StreamError =>
+  cause instanceof StreamError
+    ? cause
+    : new StreamError('unexpected', `the batch could not be signed: ${String(cause)}`, { cause });
 
 const pages = async function* (storage: MemoryStorage, tenant: TenantId, range: ReadRange = {}) {
   const { from = 1, to = Number.MAX_SAFE_INTEGER, pageSize = 1_000 } = range;

@@ -160,8 +160,11 @@ export const binaryArray = <T>(
   return writer.take();
 };
 
-/** Milliseconds since 1970 of a binary `timestamptz`. */
-export const readTimestamp = (bytes: Buffer, at: number): number => readInt64(bytes, at) / 1000 + PG_EPOCH_MS;
+/**
+ * Milliseconds since 1970 of a binary `timestamptz`. Rounded: after the year 4283 microseconds are beyond 2^56, where
+ * a double is off by up to 16 of them.
+ */
+export const readTimestamp = (bytes: Buffer, at: number): number => Math.round(readInt64(bytes, at) / 1000) + PG_EPOCH_MS;
 
 /** A binary `int8` known to be a safe integer. */
 export const readInt64 = (bytes: Buffer, at: number): number => bytes.readInt32BE(at) * TWO_32 + bytes.readUInt32BE(at + 4);

@@ -121,7 +121,8 @@ const listener = (pool: Pool, signal: AbortSignal): Bell => {
         client.on('notification', ringAll);
         await client.query('LISTEN ledger_facts');
         ringAll();
-        await Promise.race([lost, once(signal, 'abort')]);
+        // The feed may have been closed while the connection was made: that abort is over and fires no more.
+        if (!signal.aborted) await Promise.race([lost, once(signal, 'abort')]);
       } catch {
         await wait(500, signal);
       } finally {

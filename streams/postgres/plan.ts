@@ -4,7 +4,7 @@ import { seal } from '#proofs/chain.ts';
 import type { Recorded } from '#schemas/event.ts';
 import type { Instant, Seq, StreamRevision, TenantId } from '#schemas/ids.ts';
 import type { AppendRequest, AppendResult } from '#streams/stream.ts';
-import { revisionKey, type StoredHead } from './reader.ts';
+import { publicHead, revisionKey, type StoredHead } from './reader.ts';
 import type { FactRow } from './rows.ts';
 
 export interface Planned<Item> {
@@ -84,7 +84,7 @@ const unmet = (request: AppendRequest, head: StoredHead, revisionOf: (key: strin
     case 'any':
       return head.seq === 0 ? { kind: 'no-such-tenant' } : undefined;
     case 'new-tenant':
-      return head.seq === 0 ? undefined : { kind: 'tenant-exists', head };
+      return head.seq === 0 ? undefined : { kind: 'tenant-exists', head: publicHead(head) };
     case 'stream': {
       if (head.seq === 0) return { kind: 'no-such-tenant' };
       const actual = revisionOf(revisionKey({ tenant: request.tenant, stream: expect.stream })) ?? (0 as StreamRevision);

@@ -20,6 +20,9 @@ interface HeadRow {
   readonly ms: number;
 }
 
+/** The head without the number, which no one outside the adapter sees. */
+export const publicHead = ({ tenant, seq, hash, recordedAt }: StoredHead): Head => ({ tenant, seq, hash, recordedAt });
+
 const HEAD_COLUMNS = `h.tenant_no, h.tenant, h.seq, encode(h.hash, 'hex') AS hash, (extract(epoch FROM h.recorded_at) * 1000)::bigint AS ms`;
 
 const storedHead = (row: HeadRow): StoredHead => ({

@@ -1,13 +1,14 @@
 // The Postgres StreamStore: the embedded default and the production store.
 import type { Signer } from '#proofs/keys/signer.ts';
 import type { FactId, Instant, Seq, Sha256, StreamName, TenantId } from '#schemas/ids.ts';
+import { refuseMalformed } from '#streams/append-request.ts';
 import { StreamError } from '#streams/errors.ts';
-import type { Head, ReadRange, StreamStore } from '#streams/stream.ts';
+import type { ReadRange, StreamStore } from '#streams/stream.ts';
 import { batcher } from './batcher.ts';
 import { committer } from './commit.ts';
 import { type Client, type Pool, streamError, withClient } from './connect.ts';
 import { proofAt } from './proof.ts';
-import { findFacts, readHeads, readPage, readStreamFacts, type StoredHead } from './reader.ts';
+import { findFacts, publicHead, readHeads, readPage, readStreamFacts, type StoredHead } from './reader.ts';
 
 export interface PostgresStoreOptions {
   /** The caller's: it is not closed with the store. */
@@ -59,9 +60,15 @@ export const postgresStreamStore = async (options: PostgresStoreOptions): Promis
   return {
     ledgerId,
     queuedFacts: appends.queuedFacts,
-    append: appends.append,
-    head: async (tenant) => publicHead(await reading((client) => headOf(client, tenant))),
-    heads: async () => (await reading((client) => readHeads(client))).map((head) => publicHead(head) as Head),
+    append: async (request) => {
+      refuseMalformed(request);
+      return await appends.append(request);
+    },
+    head: async (tenant) => {
+      const head = await reading((client) => headOf(client, tenant));
+      return head && publicHead(head);
+    },
+    heads: async () => (await reading((client) => readHeads(client))).map(publicHead),
     read: (tenant, range) => pages({ reading, headOf }, tenant, range),
     readStream: async (tenant: TenantId, stream: StreamName) =>
       (await ofTenant(tenant, (client, head) => readStreamFacts(client, head, stream)))?.map((stored) => stored.fact) ?? [],
@@ -70,9 +77,6 @@ export const postgresStreamStore = async (options: PostgresStoreOptions): Promis
     [Symbol.asyncDispose]: appends.close,
   };
 };
-
-const publicHead = (head: StoredHead | undefined): Head | undefined =>
-  head && { tenant: head.tenant, seq: head.seq, hash: head.hash, recordedAt: head.recordedAt };
 
 const readLedgerId = async (pool: Pool): Promise<string> => {
   try {

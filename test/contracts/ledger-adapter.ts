@@ -10,6 +10,10 @@ export type Support = true | `not supported: ${string}`;
 
 /** The ways in which one commit goes wrong. */
 export type CommitFault =
+  /** The signer gives an error instead of a signature. */
+  | 'unsigned'
+  /** The signer gives a signature that its public key does not verify. */
+  | 'badly-signed'
   /** The store refuses the statement that holds claim and facts; nothing is stored. */
   | 'refused'
   /** The connection is lost after claim and facts were sent and before they are committed. */

@@ -334,6 +334,12 @@ export const streamFeedContract = (adapter: LedgerAdapter): void => {
         ]);
       });
 
+      it('a feed closed the moment it was opened closes', async () => {
+        const ledger = await adapter.open();
+        const closed = ledger[Symbol.asyncDispose]().then(() => 'closed');
+        expect(await Promise.race([closed, pause(5_000, 'hangs', { ref: false })])).to.equal('closed');
+      });
+
       it('a restart from any place taken goes on with the next fact', async () => {
         await using ledger = await adapter.open();
         await openTenants(ledger.store, acme, other);

@@ -3,7 +3,16 @@ import { expect } from 'chai';
 import type { Draft, Recorded } from '#schemas/event.ts';
 import { type Instant, streamName } from '#schemas/ids.ts';
 import { expectLedgerSound } from '#test/support/ledger-sound.ts';
-import { acme, append, draft, factsOf, type LedgerAdapter, openTenants, readAll } from './ledger-adapter.ts';
+import {
+  acme,
+  append,
+  draft,
+  factsOf,
+  type LedgerAdapter,
+  openTenants,
+  readAll,
+  refused,
+} from './ledger-adapter.ts';
 
 /** What a fact says, without its place and without the fields that are absent. */
 const said = (fact: Draft): Draft => {
@@ -94,6 +103,9 @@ export const fieldsContract = (adapter: LedgerAdapter): void => {
       'occurredAt before 1970': { occurredAt: -62_135_596_800_000 as Instant },
       'occurredAt in the year 0': { occurredAt: Date.parse('0000-01-01T00:00:00.001Z') as Instant },
       'occurredAt in the year 9999': { occurredAt: Date.parse('9999-12-31T23:59:59.999Z') as Instant },
+      'occurredAt in the year 9999, where microseconds are no safe integers': {
+        occurredAt: Date.parse('9999-12-31T23:59:59.998Z') as Instant,
+      },
       'occurredAt in 2300, at an odd millisecond': {
         occurredAt: Date.parse('2300-01-01T00:00:00.333Z') as Instant,
       },
@@ -112,5 +124,36 @@ export const fieldsContract = (adapter: LedgerAdapter): void => {
         await expectLedgerSound(ledger);
       });
     }
+  });
+
+  describe('what cannot be stored as it is', () => {
+    const malformed: Partial<Record<keyof Draft, readonly unknown[]>> = {
+      id: ['', 'x', '018F2F6E-7C1B-7000-8000-FEDCBA987654', '018f2f6e7c1b70008000fedcba987654'],
+      type: ['', 'a\0b', '\ud800'],
+      schemaVersion: [0, -1, 1.5, 32_768, Number.NaN],
+      occurredAt: [1.5, Number.NaN, 2 ** 60],
+      actor: ['', 'a\0b', 'a\udc00', 'a'.repeat(257)],
+      payload: ['{"t":"\ud800"}'],
+      stream: ['', 'tests-\0'],
+      opId: ['', '\0', '\ud800'],
+      opParentId: ['', '\0', '\ud800'],
+      region: ['', '\0', '\ud800'],
+      traceparent: ['', '\0', '\ud800'],
+    };
+    it('is refused by name of the field, and nothing is stored', async () => {
+      await using ledger = await adapter.open();
+      await openTenants(ledger.store, acme);
+      for (const [field, values] of Object.entries(malformed)) {
+        for (const value of values) {
+          const error = await refused(append(ledger.store, acme, draft(), draft({ [field]: value })));
+          expect(error, `${field} ${JSON.stringify(value)}`)
+            .to.be.an('error')
+            .with.property('message')
+            .that.includes(field);
+        }
+      }
+      expect((await append(ledger.store, acme, draft())).kind).to.equal('appended');
+      expect((await expectLedgerSound(ledger)).facts).to.equal(2);
+    });
   });
 };

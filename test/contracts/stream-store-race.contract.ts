@@ -231,7 +231,13 @@ export const raceContract = (adapter: LedgerAdapter): void => {
     },
   );
 
-  for (const fault of ['refused', 'cut-before-commit', 'cut-after-commit'] as const) {
+  for (const fault of [
+    'unsigned',
+    'badly-signed',
+    'refused',
+    'cut-before-commit',
+    'cut-after-commit',
+  ] as const) {
     itFails(
       adapter,
       fault,

@@ -18,3 +18,19 @@ export const testSigner = (): TestSigner => {
     keys: [key],
   };
 };
+
+/** The same signer, whose next signature is missing or has one bit turned. */
+export const failingOnce = (signer: Signer, fault: 'unsigned' | 'badly-signed'): Signer => {
+  let failed = false;
+  return {
+    ...signer,
+    sign: async (bytes) => {
+      const signature = await signer.sign(bytes);
+      if (failed) return signature;
+      failed = true;
+      if (fault === 'unsigned') throw new Error('the signer did not answer');
+      signature[17] = (signature[17] ?? 0) ^ 1;
+      return signature;
+    },
+  };
+};

@@ -4,8 +4,7 @@ import { memoryStreamFeed } from '#streams/memory/feed.ts';
 import { memoryStorage } from '#streams/memory/storage.ts';
 import { memoryStreamStore } from '#streams/memory/store.ts';
 import type { Instance, LedgerAdapter, LedgerUnderTest } from '#test/contracts/ledger-adapter.ts';
-import { StreamError } from '#streams/errors.ts';
-import { testSigner } from '#test/support/test-signer.ts';
+import { failingOnce, testSigner } from '#test/support/test-signer.ts';
 
 const open = async (): Promise<LedgerUnderTest> => {
   const storage = memoryStorage();
@@ -25,7 +24,7 @@ const open = async (): Promise<LedgerUnderTest> => {
     keys,
     clock,
     another: async () => instance(),
-    failing: async () => instance(failingOnce(signer)),
+    failing: async (fault) => instance(failingOnce(signer, fault === 'unsigned' ? fault : 'badly-signed')),
     deafFeed: () => Promise.reject(new Error('not supported')),
     idleTransaction: () => Promise.reject(new Error('not supported')),
     [Symbol.asyncDispose]: async () => {
@@ -37,19 +36,6 @@ const open = async (): Promise<LedgerUnderTest> => {
   };
 };
 
-/** Between the claim and the commit the memory adapter does one thing that can fail: it signs. */
-const failingOnce = (signer: Signer): Signer => {
-  let failed = false;
-  return {
-    ...signer,
-    sign: async (bytes) => {
-      if (failed) return await signer.sign(bytes);
-      failed = true;
-      throw new StreamError('unavailable', 'the signer did not answer');
-    },
-  };
-};
-
 const WIRE = 'not supported: there is no connection to lose';
 
 export const memory: LedgerAdapter = {
@@ -57,7 +43,13 @@ export const memory: LedgerAdapter = {
   open,
   supports: {
     another: true,
-    failing: { refused: true, 'cut-before-commit': WIRE, 'cut-after-commit': WIRE },
+    failing: {
+      unsigned: true,
+      'badly-signed': true,
+      refused: 'not supported: nothing can refuse it',
+      'cut-before-commit': WIRE,
+      'cut-after-commit': WIRE,
+    },
     deafFeed: 'not supported: there are no notifications to lose',
     idleTransaction: 'not supported: there are no transactions',
   },

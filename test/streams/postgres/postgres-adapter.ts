@@ -1,5 +1,6 @@
 // The Postgres adapter as its contract suites see it: a database of its own per ledger, a pool of its own per instance.
 import pg from 'pg';
+import type { Signer } from '#proofs/keys/signer.ts';
 import { connect, type Pool, RUNTIME_ROLE } from '#streams/postgres/connect.ts';
 import { postgresStreamFeed } from '#streams/postgres/feed.ts';
 import { LEDGER_MIGRATIONS, migrate } from '#streams/postgres/migrate.ts';
@@ -12,7 +13,7 @@ import type {
   LedgerUnderTest,
 } from '#test/contracts/ledger-adapter.ts';
 import { type DatabaseTemplate, type FreshDatabase, freshDatabase } from '#test/support/postgres.ts';
-import { testSigner } from '#test/support/test-signer.ts';
+import { failingOnce, testSigner } from '#test/support/test-signer.ts';
 
 export const ledgerTemplate: DatabaseTemplate = {
   name: 'ledger',
@@ -38,6 +39,7 @@ export interface PostgresUnderTest extends LedgerUnderTest {
 
 export const openPostgres = async (): Promise<PostgresUnderTest> => {
   const database = await freshDatabase({ template: ledgerTemplate });
+  await giveIdentity(database);
   const { signer, keys } = testSigner();
   const clock = { now: 1_763_715_600_000 };
   const closing: (() => PromiseLike<unknown>)[] = [];
@@ -56,8 +58,8 @@ export const openPostgres = async (): Promise<PostgresUnderTest> => {
     closing.push(() => feed[Symbol.asyncDispose]());
     return feed;
   };
-  const on = async (its: Pool, retryForMs = 5_000): Promise<Instance> => {
-    const store = await postgresStreamStore({ pool: its, signer, clock: () => clock.now, retryForMs });
+  const on = async (its: Pool, retryForMs = 5_000, signs: Signer = signer): Promise<Instance> => {
+    const store = await postgresStreamStore({ pool: its, signer: signs, clock: () => clock.now, retryForMs });
     closing.push(() => store[Symbol.asyncDispose]());
     return { store, feed: feedOn(its, { pollMs: NEVER_MS }) };
   };
@@ -70,7 +72,10 @@ export const openPostgres = async (): Promise<PostgresUnderTest> => {
     owner,
     on,
     another: async () => await on(pool()),
-    failing: async (fault) => await on(await faulty(pool('doomed'), owner, fault), 0),
+    failing: async (fault) =>
+      fault === 'unsigned' || fault === 'badly-signed'
+        ? await on(pool(), 0, failingOnce(signer, fault))
+        : await on(await faulty(pool('doomed'), owner, fault), 0),
     deafFeed: async () => feedOn(pool(), { pollMs: 200, pollOnly: true }),
     idleTransaction: async () => {
       const session = await owner.connect();
@@ -92,7 +97,21 @@ export const openPostgres = async (): Promise<PostgresUnderTest> => {
   };
 };
 
-const faulty = async (pool: Pool, owner: Pool, fault: CommitFault): Promise<Pool> => {
+// A clone has the ledger id of its template; two ledgers never share one.
+const giveIdentity = async (database: FreshDatabase): Promise<void> => {
+  const session = new pg.Client(database.url);
+  await session.connect();
+  await session.query(`ALTER TABLE ledger.identity DISABLE TRIGGER immutable;
+    UPDATE ledger.identity SET id = gen_random_uuid();
+    ALTER TABLE ledger.identity ENABLE TRIGGER immutable`);
+  await session.end();
+};
+
+const faulty = async (
+  pool: Pool,
+  owner: Pool,
+  fault: Exclude<CommitFault, 'unsigned' | 'badly-signed'>,
+): Promise<Pool> => {
   if (fault === 'cut-before-commit') await owner.query(CUT_ONCE);
   else interceptOnce(pool, fault);
   return pool;
@@ -144,7 +163,13 @@ export const postgres: LedgerAdapter = {
   open: openPostgres,
   supports: {
     another: true,
-    failing: { refused: true, 'cut-before-commit': true, 'cut-after-commit': true },
+    failing: {
+      unsigned: true,
+      'badly-signed': true,
+      refused: true,
+      'cut-before-commit': true,
+      'cut-after-commit': true,
+    },
     deafFeed: true,
     idleTransaction: true,
   },
