@@ -14,7 +14,14 @@ import {
   verifySignatureAside,
 } from './keys/public-key.ts';
 import { type Signer, SigningFault } from './keys/signer.ts';
-import { leafHash, merkleRoot, merkleTree, rootOfInclusion, verifyInclusion } from './merkle.ts';
+import {
+  leafHash,
+  type MerkleTree,
+  merkleRoot,
+  merkleTree,
+  rootOfInclusion,
+  verifyInclusion,
+} from './merkle.ts';
 
 /** From a fact to the batch's root: the audit paths of RFC 9162 section 2.1.3, as hexadecimal hashes. */
 export interface BatchPath {
@@ -101,16 +108,21 @@ export interface BatchOf {
 }
 
 /** A batch whose tenants' roots are known already. */
-export const statementOf = ({ ledgerId, signedAt }: BatchOf, shares: readonly Share[]): BatchStatement => {
+export const statementOf = (of: BatchOf, shares: readonly Share[]): BatchStatement =>
+  overTree(of, shares, shareTree(shares));
+
+const shareTree = (shares: readonly Share[]): MerkleTree =>
+  merkleTree(shares.map((share) => tenantLeaf(share.count, share.root)));
+
+const overTree = (
+  { ledgerId, signedAt }: BatchOf,
+  shares: readonly Share[],
+  tree: MerkleTree,
+): BatchStatement => {
   if (!shares.every(({ count }) => isCount(count)))
     throw new TypeError('a tenant without facts does not belong in a batch');
-  return {
-    ledgerId,
-    signedAt,
-    tenantCount: shares.length,
-    batchFactCount: shares.reduce((sum, share) => sum + share.count, 0),
-    root: merkleRoot(shares.map((share) => tenantLeaf(share.count, share.root))) as Sha256,
-  };
+  const batchFactCount = shares.reduce((sum, share) => sum + share.count, 0);
+  return { ledgerId, signedAt, tenantCount: shares.length, batchFactCount, root: tree.root as Sha256 };
 };
 
 export interface CommitBatch {
@@ -138,8 +150,8 @@ export const buildBatch = ({
     count: tenants[index]?.length ?? 0,
     root: tree.root as Sha256,
   }));
-  const upper = merkleTree(shares.map((share) => tenantLeaf(share.count, share.root)));
-  const statement = statementOf(of, shares);
+  const upper = shareTree(shares);
+  const statement = overTree(of, shares, upper);
   return {
     statement,
     shares,
@@ -173,16 +185,16 @@ export interface StoredBatch extends BatchOf, SignedStatement {
 export const storedProof = (
   batch: StoredBatch,
   place: { readonly tenantIndex: number; readonly factIndex: number; readonly hashes: readonly Sha256[] },
-): BatchProof =>
-  proofOf(statementOf(batch, batch.shares), batch, {
+): BatchProof => {
+  const upper = shareTree(batch.shares);
+  return proofOf(overTree(batch, batch.shares, upper), batch, {
     factIndex: place.factIndex,
     factCount: place.hashes.length,
     factPath: merkleTree(place.hashes.map(leafHash)).proof(place.factIndex),
     tenantIndex: place.tenantIndex,
-    tenantPath: merkleTree(batch.shares.map((share) => tenantLeaf(share.count, share.root))).proof(
-      place.tenantIndex,
-    ),
+    tenantPath: upper.proof(place.tenantIndex),
   });
+};
 
 /** Signs, and verifies before anybody sees the signature, so that a faulty signer lets no bad receipt out. Throws `SigningFault`. */
 export const signBatch = async (statement: BatchStatement, signer: Signer): Promise<SignedStatement> => {

@@ -220,7 +220,7 @@ describe('proofs/keys/public-key', () => {
         [{ ...edJwk, use: 'enc' }, 'algorithm-mismatch'],
         [{ ...edJwk, kid: edKey.kid.slice(0, 8) }, 'wrong-kid'],
         [{ ...edJwk, kid: ecKey.kid }, 'wrong-kid'],
-        [{ ...edJwk, x: `${edJwk['x']}=` }, 'bad-point'],
+        [{ ...edJwk, x: `${String(edJwk['x'])}=` }, 'bad-point'],
         [{ ...edJwk, x: String(edJwk['x']).slice(1) }, 'bad-point'],
         [{ ...edJwk, x: 7 }, 'bad-point'],
         [{ kty: 'EC', crv: 'P-256', x: ecJwk['x'] }, 'bad-point'],
