@@ -47,6 +47,8 @@ export const connect = ({ url, max = 10, role, name = 'prov-ledger' }: ConnectOp
   });
   // An idle connection that dies (server restart) must not end the process; the next query gets a new one.
   pool.on('error', () => undefined);
+  // One that dies between two queries of its user neither: the next query fails, and says so to whoever asked.
+  pool.on('connect', (client) => client.on('error', () => undefined));
   return pool;
 };
 

@@ -4,8 +4,8 @@ import type { Signer } from '#proofs/keys/signer.ts';
 import { connect, type Pool, RUNTIME_ROLE } from '#streams/postgres/connect.ts';
 import { postgresStreamFeed } from '#streams/postgres/feed.ts';
 import { LEDGER_MIGRATIONS, migrate } from '#streams/postgres/migrate.ts';
-import { postgresStreamStore } from '#streams/postgres/store.ts';
-import type { StreamFeed } from '#streams/stream.ts';
+import { type PostgresStoreOptions, postgresStreamStore } from '#streams/postgres/store.ts';
+import type { StreamFeed, StreamStore } from '#streams/stream.ts';
 import type {
   CommitFault,
   Instance,
@@ -33,8 +33,9 @@ export interface PostgresUnderTest extends LedgerUnderTest {
   readonly pool: (name?: string) => Pool;
   /** The database's owner, whom rights do not bind. */
   readonly owner: Pool;
-  /** An instance on a given pool. */
-  readonly on: (pool: Pool) => Promise<Instance>;
+  /** An instance on a given pool, which waits so long for a server that has gone. */
+  readonly on: (pool: Pool, retryForMs?: number) => Promise<Instance>;
+  readonly storeWith: (options: Partial<PostgresStoreOptions>) => Promise<StreamStore>;
 }
 
 export const openPostgres = async (): Promise<PostgresUnderTest> => {
@@ -58,19 +59,29 @@ export const openPostgres = async (): Promise<PostgresUnderTest> => {
     closing.push(() => feed[Symbol.asyncDispose]());
     return feed;
   };
-  const on = async (its: Pool, retryForMs = 5_000, signs: Signer = signer): Promise<Instance> => {
-    const store = await postgresStreamStore({ pool: its, signer: signs, clock: () => clock.now, retryForMs });
+  const storeWith = async (options: Partial<PostgresStoreOptions>): Promise<StreamStore> => {
+    const store = await postgresStreamStore({
+      pool: options.pool ?? pool(),
+      signer,
+      clock: () => clock.now,
+      ...options,
+    });
     closing.push(() => store[Symbol.asyncDispose]());
+    return store;
+  };
+  const on = async (its: Pool, retryForMs = 5_000, signs: Signer = signer): Promise<Instance> => {
+    const store = await storeWith({ pool: its, signer: signs, retryForMs });
     return { store, feed: feedOn(its, { pollMs: NEVER_MS }) };
   };
   return {
-    ...(await on(pool())),
+    ...(await on(pool('test'))),
     keys,
     clock,
     database,
     pool,
     owner,
     on,
+    storeWith,
     another: async () => await on(pool()),
     failing: async (fault) =>
       fault === 'unsigned' || fault === 'badly-signed'
