@@ -3,4 +3,4 @@
 
 import { launch } from './launch.mjs';
 
-process.exitCode = await launch('gateway/cli/main.ts', process.argv.slice(2));
+process.exitCode = await launch('deploy/processes/cli.ts', process.argv.slice(2));

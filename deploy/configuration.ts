@@ -1,0 +1,124 @@
+// The environment, read once and whole: a validated configuration, or everything that is wrong with it.
+import { join, resolve } from 'node:path';
+
+export const LOG_LEVELS = ['error', 'warn', 'info'] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+export interface Configuration {
+  /** A PostgreSQL of the user's own; without it the embedded one on `dataDir` is used. */
+  readonly databaseUrl: string | undefined;
+  readonly dataDir: string;
+  readonly keysDir: string;
+  readonly httpHost: string;
+  /** 0: any free one. */
+  readonly httpPort: number;
+  /** True when the port was asked for: another one is then not taken in its place. */
+  readonly httpPortGiven: boolean;
+  readonly poolSize: number;
+  readonly logLevel: LogLevel;
+}
+
+/** One setting as `prov-ledger config` shows it. */
+export interface SettingInEffect {
+  readonly name: string;
+  readonly value: string;
+  readonly source: 'environment' | 'default';
+  readonly description: string;
+}
+
+export interface ConfigurationFault {
+  readonly name: string;
+  readonly message: string;
+}
+
+export type ReadConfiguration =
+  | { readonly ok: true; readonly configuration: Configuration; readonly settings: readonly SettingInEffect[] }
+  | { readonly ok: false; readonly faults: readonly ConfigurationFault[] };
+
+type Environment = { readonly [name: string]: string | undefined };
+
+interface Setting<T> {
+  readonly name: string;
+  readonly description: string;
+  /** The value, or why the text is none. */
+  readonly parse: (raw: string) => T | { readonly fault: string };
+  readonly fallback: T;
+  /** As `config` shows it; the value as a text unless told. */
+  readonly show?: (value: T) => string;
+}
+
+export const DEFAULT_PORT = 7077;
+
+const whole = (least: number, most: number) => (raw: string) =>
+  /^\d{1,9}$/.test(raw) && Number(raw) >= least && Number(raw) <= most ? Number(raw) : { fault: `give a whole number from ${least} to ${most}` };
+
+const folder = (raw: string) => (raw.includes('\0') ? { fault: 'give the path of a folder' } : resolve(raw));
+
+const databaseUrl = (raw: string) => {
+  const wanted = 'give a URL like postgresql://user:password@host:5432/database';
+  if (!URL.canParse(raw)) return { fault: wanted };
+  return ['postgres:', 'postgresql:'].includes(new URL(raw).protocol) ? raw : { fault: wanted };
+};
+
+/** The password, and whatever else a URL may hide one in. */
+const masked = (url: string | undefined): string => {
+  if (url === undefined) return 'none: the embedded PostgreSQL';
+  const parsed = new URL(url);
+  if (parsed.password !== '') parsed.password = '***';
+  for (const name of [...parsed.searchParams.keys()]) if (/password|passfile|key/i.test(name)) parsed.searchParams.set(name, '***');
+  return parsed.href;
+};
+
+const oneOf = <T extends string>(values: readonly T[]) => (raw: string) =>
+  values.find((value) => value === raw) ?? { fault: `give ${values.join(', ')}` };
+
+const hostName = (raw: string) => (/^[0-9A-Za-z.:%_-]{1,253}$/.test(raw) ? raw : { fault: 'give an address or a host name, for example 127.0.0.1 or ::' });
+
+const settingsFor = (env: Environment, defaultDataDir: () => string) => {
+  const givenDataDir = env['PROV_LEDGER_DATA_DIR'];
+  const dataDir = givenDataDir ? resolve(givenDataDir) : defaultDataDir();
+  return {
+    databaseUrl: { name: 'DATABASE_URL', description: 'a PostgreSQL (14 or later) to use', parse: databaseUrl, fallback: undefined, show: masked } as Setting<string | undefined>,
+    dataDir: { name: 'PROV_LEDGER_DATA_DIR', description: 'where everything of this machine is kept', parse: folder, fallback: dataDir } as Setting<string>,
+    keysDir: { name: 'PROV_LEDGER_KEYS_DIR', description: 'the signing keys; back this folder up', parse: folder, fallback: join(dataDir, 'keys') } as Setting<string>,
+    httpHost: { name: 'PROV_LEDGER_HTTP_HOST', description: 'address to listen on', parse: hostName, fallback: '127.0.0.1' } as Setting<string>,
+    httpPort: { name: 'PROV_LEDGER_HTTP_PORT', description: 'port to listen on; 0 takes a free one', parse: whole(0, 65_535), fallback: DEFAULT_PORT } as Setting<number>,
+    poolSize: { name: 'PROV_LEDGER_POOL_SIZE', description: 'connections to the database at most', parse: whole(4, 500), fallback: 10 } as Setting<number>,
+    logLevel: { name: 'PROV_LEDGER_LOG_LEVEL', description: `what is reported: ${LOG_LEVELS.join(', ')}`, parse: oneOf(LOG_LEVELS), fallback: 'info' } as Setting<LogLevel>,
+  };
+};
+
+/** Empty texts count as absent, as a shell's `NAME=` means them. A misspelt PROV_LEDGER_ name is a fault. */
+export const readConfiguration = (env: Environment, defaultDataDir: () => string): ReadConfiguration => {
+  const settings = settingsFor(env, defaultDataDir);
+  const faults: ConfigurationFault[] = [];
+  const inEffect: SettingInEffect[] = [];
+  const take = <T>({ name, description, parse, fallback, show = String }: Setting<T>): T => {
+    const raw = env[name];
+    const given = raw !== undefined && raw !== '';
+    const parsed = given ? parse(raw) : fallback;
+    if (typeof parsed === 'object' && parsed !== null && 'fault' in parsed) {
+      faults.push({ name, message: `is not usable: ${String(parsed.fault)}` });
+      return fallback;
+    }
+    inEffect.push({ name, description, value: show(parsed as T), source: given ? 'environment' : 'default' });
+    return parsed as T;
+  };
+  const configuration: Configuration = {
+    databaseUrl: take(settings.databaseUrl),
+    dataDir: take(settings.dataDir),
+    keysDir: take(settings.keysDir),
+    httpHost: take(settings.httpHost),
+    httpPort: take(settings.httpPort),
+    httpPortGiven: Boolean(env['PROV_LEDGER_HTTP_PORT']),
+    poolSize: take(settings.poolSize),
+    logLevel: take(settings.logLevel),
+  };
+  const known = new Set(Object.values(settings).map(({ name }) => name));
+  for (const name of Object.keys(env)) {
+    if (name.startsWith('PROV_LEDGER_') && !known.has(name)) {
+      faults.push({ name, message: `is not a setting; known are ${[...known].join(', ')}` });
+    }
+  }
+  return faults.length > 0 ? { ok: false, faults } : { ok: true, configuration, settings: inEffect };
+};

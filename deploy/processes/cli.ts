@@ -1,0 +1,72 @@
+// The program `prov-ledger`: gives the command line the world it works in.
+import { join } from 'node:path';
+import { CliError } from '#gateway/cli/exit.ts';
+import { runCli } from '#gateway/cli/main.ts';
+import type { RunningService, ServeOptions, World } from '#gateway/cli/world.ts';
+import type { Instant } from '#schemas/ids.ts';
+import { type Configuration, readConfiguration, type SettingInEffect } from '../configuration.ts';
+import { defaultDataDir } from '../embedded/server.ts';
+import { migrateDatabase, openDatabase } from './database.ts';
+import { examine } from './examine.ts';
+import { logTo, startService } from './service.ts';
+import { stopSignal } from './stop-signal.ts';
+import { version } from './version.ts';
+import { commandError, openKeys, openLedger } from './wire.ts';
+
+const configured = (): { readonly configuration: Configuration; readonly settings: readonly SettingInEffect[] } => {
+  const read = readConfiguration(process.env, defaultDataDir);
+  if (read.ok) return read;
+  throw new CliError('usage', 'configuration', `the environment: ${read.faults.map(({ name, message }) => `${name} ${message}`).join('; ')}`);
+};
+
+const serve = async (options: ServeOptions): Promise<RunningService> => {
+  const { configuration } = configured();
+  const ledger = await openLedger(configuration);
+  try {
+    const service = await startService({ configuration, ledger, log: logTo(process.stderr, configuration.logLevel) }, options);
+    return {
+      ...service,
+      drain: async () => {
+        await service.drain();
+        await ledger[Symbol.asyncDispose]();
+      },
+    };
+  } catch (error) {
+    await ledger[Symbol.asyncDispose]();
+    throw error;
+  }
+};
+
+const migrateConfigured: World['migrate'] = async () => {
+  try {
+    await using database = await openDatabase(configured().configuration);
+    return await migrateDatabase(database.url);
+  } catch (error) {
+    throw commandError(error);
+  }
+};
+
+const keys: World['keys'] = async () => {
+  try {
+    return await openKeys(configured().configuration);
+  } catch (error) {
+    throw commandError(error);
+  }
+};
+
+process.exitCode = await runCli({
+  argv: process.argv.slice(2),
+  stdin: process.stdin,
+  stdout: process.stdout,
+  stderr: process.stderr,
+  signal: stopSignal(),
+  clock: Date.now as () => Instant,
+  version,
+  resumptionFolder: () => join(configured().configuration.dataDir, 'ingest'),
+  settings: () => configured().settings,
+  open: async () => await openLedger(configured().configuration),
+  migrate: migrateConfigured,
+  keys,
+  serve,
+  examine: () => examine(readConfiguration(process.env, defaultDataDir)),
+});

@@ -1,0 +1,76 @@
+// Wires a ledger from its configuration: database, pool, keys, store, feed. The only place that knows them all.
+import { mkdirSync } from 'node:fs';
+import { projectors } from '#projectors/index.ts';
+import { postgresRowSink } from '#projectors/postgres/sink.ts';
+import { type Halt, runProjectors } from '#projectors/run.ts';
+import { KeyFolderFault, type LocalKeys, localKeys } from '#proofs/keys/local.ts';
+import { StreamError } from '#streams/errors.ts';
+import { connect, RUNTIME_ROLE } from '#streams/postgres/connect.ts';
+import { postgresStreamFeed } from '#streams/postgres/feed.ts';
+import { type PostgresStore, postgresStreamStore } from '#streams/postgres/store.ts';
+import { CliError } from '#gateway/cli/exit.ts';
+import type { OpenLedger } from '#gateway/cli/world.ts';
+import type { Configuration } from '../configuration.ts';
+import { EmbeddedPostgresError } from '../embedded/errors.ts';
+import { type Database, openDatabase, prepareDatabase } from './database.ts';
+
+export interface WiredLedger extends OpenLedger {
+  readonly store: PostgresStore;
+  readonly keys: LocalKeys;
+  /** Keeps the read models until the signal. */
+  readonly project: (signal: AbortSignal, hooks?: ProjectHooks) => Promise<void>;
+}
+
+export interface ProjectHooks {
+  readonly onHalt?: (halt: Halt) => void;
+  readonly onRetry?: (error: StreamError, delayMs: number) => void;
+}
+
+export const openKeys = async ({ dataDir, keysDir }: Configuration): Promise<LocalKeys> => {
+  // Passable, as the embedded server's user lives in there; the keys folder below it is closed to others.
+  mkdirSync(dataDir, { recursive: true, mode: 0o711 });
+  return await localKeys({ folder: keysDir });
+};
+
+/** Opens the ledger on a database that is prepared. Disposing closes the ledger, and then the database. */
+export const wireLedger = async (configuration: Configuration, database: Database): Promise<WiredLedger> => {
+  await using opening = new AsyncDisposableStack();
+  opening.use(database);
+  const keys = await openKeys(configuration);
+  const pool = connect({ url: database.url, max: configuration.poolSize, role: RUNTIME_ROLE });
+  opening.defer(() => pool.end());
+  const store = opening.use(await postgresStreamStore({ pool, signer: keys.signer }));
+  const feed = opening.use(postgresStreamFeed({ pool }));
+  const projecting = { feed, sink: postgresRowSink({ pool }), projectors };
+  const open = opening.move();
+  return {
+    store, feed, pool, keys,
+    jwks: keys.jwks,
+    catchUp: (signal) => runProjectors({ ...projecting, signal, untilCaughtUp: true }),
+    project: (signal, hooks = {}) => runProjectors({ ...projecting, ...hooks, signal }),
+    [Symbol.asyncDispose]: () => open.disposeAsync(),
+  };
+};
+
+/** As a command opens it: prepared, and with errors that a command line can end with. */
+export const openLedger = async (configuration: Configuration): Promise<WiredLedger> => {
+  try {
+    const database = await openDatabase(configuration);
+    try {
+      await prepareDatabase(database);
+    } catch (error) {
+      await database[Symbol.asyncDispose]();
+      throw error;
+    }
+    return await wireLedger(configuration, database);
+  } catch (error) {
+    throw commandError(error);
+  }
+};
+
+/** Failures of the rooms below the command line, as it says them. */
+export const commandError = (error: unknown): unknown => {
+  if (error instanceof EmbeddedPostgresError) return new CliError('unavailable', `embedded-${error.code.replaceAll('_', '-')}`, error.message, { cause: error });
+  if (error instanceof KeyFolderFault) return new CliError('unavailable', `keys-${error.code}`, error.message, { cause: error });
+  return error;
+};
