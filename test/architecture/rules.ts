@@ -66,7 +66,7 @@ export const builtins: Readonly<Record<string, readonly string[]>> = {
   'node:http': ['gateway', 'deploy'],
   'node:http2': ['gateway', 'deploy'],
   'node:https': ['gateway', 'deploy'],
-  'node:net': ['deploy'],
+  'node:net': ['gateway', 'deploy'],
   'node:tls': ['deploy'],
   'node:vm': [],
 };
