@@ -1,7 +1,7 @@
 // The web framework, and the only file that knows it: routes of plain data in, a Fastify server out. Before a
 // handler runs, its guard has been passed; a route without one is refused when the server is made.
 
-import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import fastify, {
   type FastifyInstance,
   type FastifyReply,
@@ -69,11 +69,7 @@ export const web = (options: WebOptions): Web => {
   const app = newServer(options);
   const mounted: MountedRoute[] = [];
   app.addHook('onRoute', ({ method, url, config }) => {
-    const guard = config?.guard;
-    if (!isGuard(guard))
-      throw new TypeError(
-        `${String(method)} ${url} declares no guard: say which scope it takes, or why it is open`,
-      );
+    const guard = declaredGuard(config?.guard, `${String(method)} ${url}`);
     for (const each of [method].flat()) mounted.push({ method: each, path: url, guard });
   });
   app.decorateRequest('caller', undefined);
@@ -123,10 +119,10 @@ const newServer = (options: WebOptions): FastifyInstance => {
   return app as unknown as FastifyInstance;
 };
 
-const isGuard = (guard: Guard | undefined): guard is Guard => {
-  if (guard === undefined) return false;
-  const said: unknown = 'scope' in guard ? guard.scope : guard.open;
-  return typeof said === 'string' && said.length > 0;
+const declaredGuard = (guard: Guard | undefined, route: string): Guard => {
+  const said: unknown = guard && ('scope' in guard ? guard.scope : guard.open);
+  if (guard && typeof said === 'string' && said.length > 0) return guard;
+  throw new TypeError(`${route} declares no guard: say which scope it takes, or why it is open`);
 };
 
 const admission =
@@ -196,8 +192,9 @@ const mount = (app: FastifyInstance, routes: readonly Route[]): void => {
 const pattern = (path: string): string => path.replaceAll(/\{(\w+)\}/g, ':$1');
 
 const handler = (route: Route) => {
+  const guard = declaredGuard(route.guard, `${route.method} ${route.path}`);
   const answer =
-    'scope' in route.guard
+    'scope' in guard
       ? (call: Call, caller: Caller | undefined) => {
           if (!caller) throw new Error(`${route.path} was reached without a caller`);
           return route.handle(call, caller);
@@ -232,7 +229,7 @@ const CLIENT_ERRORS: { readonly [code: string]: ProblemCode } = {
 };
 
 /** What Node's parser refuses never becomes a request, so the answer is written by hand. */
-const answerClientError = (error: Error & { readonly code?: string }, socket: Socket): void => {
+export const answerClientError = (error: Error & { readonly code?: string }, socket: Duplex): void => {
   if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy();
   const code = CLIENT_ERRORS[error.code ?? ''] ?? 'request-malformed';
   const { status, title } = problemEntry(code);

@@ -108,7 +108,7 @@ describe('gateway/http: one receipt', () => {
       type: 'receipts.ReceiptRecorded',
       recorded_at: fact.recorded_at,
       hash: fact.hash,
-      href: `/provenance/receipts/${sent['id']}`,
+      href: `/provenance/receipts/${String(sent['id'])}`,
     });
     expect((await under.store.head(acme))?.seq, 'nothing was stored').to.equal(fact.seq);
   });
@@ -125,7 +125,7 @@ describe('gateway/http: one receipt', () => {
     await under.post(token, sent);
     const theirs = await under.token({ tenant: globex });
     expect(codeOf(await under.post(theirs, receipt()))).to.equal('tenant-mismatch');
-    const foreign = await under.get(theirs, `/provenance/receipts/${sent['id']}`);
+    const foreign = await under.get(theirs, `/provenance/receipts/${String(sent['id'])}`);
     const absent = await under.get(theirs, '/provenance/receipts/none');
     const { instance: _a, ...one } = JSON.parse(foreign.body);
     const { instance: _b, ...two } = JSON.parse(absent.body);
