@@ -206,8 +206,8 @@ describe('docs/verifying.md', () => {
         const other = testSigner();
         const forged: readonly [document: string, why: string, keys?: string][] = [
           [whole.replace('r-3', 'r-9'), 'acme/3 has another hash than its content'],
-          [without(1), 'acme/2 does not follow on seq 0'],
-          [without(4), 'acme/5 does not follow on seq 3'],
+          [without(1), 'a signature follows on 0, but no fact that it covers'],
+          [without(4), 'acme/4 does not follow on seq 2'],
           [without(2), 'are not under the signed root'],
           [lines.slice(0, -1).join('\n'), 'the file stops before its own end'],
           [without(lines.length - 2), 'the last facts are signed by nothing'],
