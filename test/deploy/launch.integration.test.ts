@@ -75,7 +75,7 @@ describe('deploy/launch', function () {
     const launcher = join(project, 'deploy', 'launch.mjs');
     const child = spawn(options.node ?? process.execPath, [launcher, ...args], {
       cwd: folder,
-      env: { ...env, PATH: path },
+      env: { ...env, PATH: path, TMPDIR: folder },
     });
     let [out, err] = ['', ''];
     child.stdout.on('data', (text) => (out += text));
