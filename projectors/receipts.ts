@@ -1,6 +1,6 @@
 // Receipts for analysts: every one of them, and counted by day.
 import type { Fact } from '#schemas/event.ts';
-import { type Instant, instant, instantText, type Seq } from '#schemas/ids.ts';
+import { dayText, type Instant, type Seq } from '#schemas/ids.ts';
 import { type ReceiptEvent, receipts as schema } from '#schemas/receipts.ts';
 import type { Projector } from './projector.ts';
 
@@ -58,7 +58,7 @@ export const receipts: Projector<ReceiptEvent, ReceiptRow> = {
     action: fact.data.action,
     actor: fact.data.actor,
     decision: fact.data.decision,
-    created_at: instant(fact.data.created_at),
+    created_at: fact.occurredAt,
     recorded_at: fact.recordedAt,
     evidence_hash: fact.data.evidence_hash ?? null,
     policy_version: fact.data.policy_version ?? null,
@@ -81,8 +81,6 @@ export type ReceiptsDailyRow = {
   readonly last_seq: Seq;
 };
 
-const dayOf = (at: Instant): string => instantText(at).slice(0, 10);
-
 export const receiptsDaily: Projector<ReceiptEvent, ReceiptsDailyRow> = {
   name: 'receipts_daily',
   version: 1,
@@ -97,11 +95,10 @@ export const receiptsDaily: Projector<ReceiptEvent, ReceiptsDailyRow> = {
     last_seq: 'bigint',
   },
   key: ['day', 'action', 'decision'],
-  keys: ({ data }) => [[dayOf(instant(data.created_at)), data.action, data.decision]],
-  fold: (row, { data, seq }) => {
-    const at = instant(data.created_at);
+  keys: ({ occurredAt, data }) => [[dayText(occurredAt), data.action, data.decision]],
+  fold: (row, { occurredAt: at, data, seq }) => {
     return {
-      day: dayOf(at),
+      day: row?.day ?? dayText(at),
       action: data.action,
       decision: data.decision,
       receipts: (row?.receipts ?? 0) + 1,

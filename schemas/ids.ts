@@ -120,3 +120,22 @@ const fraction = (raw: string): number => {
 };
 
 export const instantText = (at: Instant): string => new Date(at).toISOString();
+
+const DAY_MS = 86_400_000;
+
+/**
+ * The UTC calendar day as `YYYY-MM-DD`, by arithmetic alone (H. Hinnant, "chrono-compatible low-level date
+ * algorithms", civil_from_days): folds ask it of every fact. For years 0 to 9999.
+ */
+export const dayText = (at: Instant): string => {
+  const days = Math.floor(at / DAY_MS) + 719_468;
+  const era = Math.floor(days / 146_097);
+  const dayOfEra = days - era * 146_097;
+  const yearOfEra = Math.floor((dayOfEra - Math.floor(dayOfEra / 1_460) + Math.floor(dayOfEra / 36_524) - Math.floor(dayOfEra / 146_096)) / 365);
+  const dayOfYear = dayOfEra - (365 * yearOfEra + Math.floor(yearOfEra / 4) - Math.floor(yearOfEra / 100));
+  const shifted = Math.floor((5 * dayOfYear + 2) / 153);
+  const day = dayOfYear - Math.floor((153 * shifted + 2) / 5) + 1;
+  const month = shifted < 10 ? shifted + 3 : shifted - 9;
+  const year = yearOfEra + era * 400 + (month <= 2 ? 1 : 0);
+  return `${String(year).padStart(4, '0')}-${month < 10 ? '0' : ''}${month}-${day < 10 ? '0' : ''}${day}`;
+};

@@ -1,6 +1,6 @@
 // The part of a bulk import that runs off the main thread: lines to receipts, receipts to sealed facts and COPY rows,
 // and the folds of the read models kept in the same transaction. No input or output: chunks in, results out.
-import { isUtf8 } from 'node:buffer';
+import { isAscii, isUtf8 } from 'node:buffer';
 import { completeReceipt, receipts } from '#commands/receipts.ts';
 import { draftsOf } from '#commands/run.ts';
 import { type AnyProjector, type Changes, foldBatch } from '#projectors/batch.ts';
@@ -8,7 +8,6 @@ import { rowWriter } from '#projectors/postgres/columns.ts';
 import type { Row } from '#projectors/projector.ts';
 import { canonicalize, type JsonValue, parseStrict, parseStrictBytes, type Strict } from '#proofs/canonical.ts';
 import { type ChainPosition, payloadHash, seal } from '#proofs/chain.ts';
-import { leafHash, merkleRoot } from '#proofs/merkle.ts';
 import type { Draft, Fact, Recorded } from '#schemas/event.ts';
 import type { FactId, Instant, Seq, Sha256, TenantId } from '#schemas/ids.ts';
 import { decodeFact } from '#schemas/index.ts';
@@ -24,14 +23,11 @@ export interface LineFault {
   readonly message: string;
 }
 
-/** The receipts of one chunk, in the order of their lines. */
-export interface ReadChunk {
-  readonly drafts: readonly Draft[];
-  readonly digests: readonly Sha256[];
-  readonly lines: readonly number[];
-  readonly faults: readonly LineFault[];
-  /** Lines that say again what an earlier line of this chunk says. */
-  readonly repeated: number;
+/** The receipts of some lines, in their order. */
+export interface ReadLines {
+  readonly drafts: Draft[];
+  readonly digests: Sha256[];
+  readonly lines: number[];
 }
 
 export interface ReaderOptions {
@@ -39,44 +35,68 @@ export interface ReaderOptions {
   readonly mapping: Mapping | undefined;
 }
 
+export interface LineReader {
+  /** The receipts of the next `most` lines; none at the end. */
+  next(most: number): ReadLines | undefined;
+  readonly faults: LineFault[];
+  /** Lines that said again what an earlier line of this chunk says. */
+  readonly repeated: () => number;
+}
+
+export interface LinesOf {
+  readonly bytes: Buffer;
+  readonly firstLine: number;
+  /** When a receipt was made that does not say it. */
+  readonly at: Instant;
+}
+
 const NEWLINE = 0x0a;
 const RETURN = 0x0d;
 
 /** Reads whole lines of NDJSON. A receipt without an id gets one from its own content, so that it stays the same. */
-export const readLines = ({ tenant, mapping }: ReaderOptions, { bytes, firstLine, at }: { readonly bytes: Buffer; readonly firstLine: number; readonly at: Instant }): ReadChunk => {
-  const drafts: Draft[] = [];
-  const digests: Sha256[] = [];
-  const lines: number[] = [];
+export const lineReader = (options: ReaderOptions, { bytes, firstLine, at }: LinesOf): LineReader => {
+  const context = { ...options, at };
   const faults: LineFault[] = [];
   const seen = new Map<FactId, Sha256>();
-  const trusted = isUtf8(bytes);
+  const encoding = isAscii(bytes) ? 'latin1' : isUtf8(bytes) ? 'utf8' : undefined;
   let repeated = 0;
-  let line = firstLine;
-  for (let start = 0; start < bytes.length; line += 1) {
-    const newline = bytes.indexOf(NEWLINE, start);
-    const next = newline === -1 ? bytes.length : newline + 1;
-    let end = newline === -1 ? next : newline;
-    if (end > start && bytes[end - 1] === RETURN) end -= 1;
-    const from = start;
-    start = next;
-    if (end === from) continue;
-    const strict = trusted ? parseStrict(bytes.toString('utf8', from, end)) : parseStrictBytes(bytes.subarray(from, end));
-    const draft = draftOf(strict, { tenant, mapping, at });
+  let line = firstLine - 1;
+  let start = 0;
+  const take = (from: number, end: number, into: ReadLines): void => {
+    const strict = encoding ? parseStrict(bytes.toString(encoding, from, end)) : parseStrictBytes(bytes.subarray(from, end));
+    const draft = draftOf(strict, context);
     if ('code' in draft) {
       faults.push({ line, code: draft.code, message: draft.message });
-      continue;
+      return;
     }
     const digest = payloadHash(draft.payload);
     const twin = seen.get(draft.id);
     if (twin === undefined) {
       seen.set(draft.id, digest);
-      drafts.push(draft);
-      digests.push(digest);
-      lines.push(line);
+      into.drafts.push(draft);
+      into.digests.push(digest);
+      into.lines.push(line);
     } else if (twin === digest) repeated += 1;
     else faults.push({ line, ...CONFLICT });
-  }
-  return { drafts, digests, lines, faults, repeated };
+  };
+  return {
+    faults,
+    repeated: () => repeated,
+    next: (most) => {
+      if (start >= bytes.length) return undefined;
+      const read: ReadLines = { drafts: [], digests: [], lines: [] };
+      for (let left = most; left > 0 && start < bytes.length; left -= 1) {
+        const newline = bytes.indexOf(NEWLINE, start);
+        const next = newline === -1 ? bytes.length : newline + 1;
+        let end = newline === -1 ? next : newline;
+        if (end > start && bytes[end - 1] === RETURN) end -= 1;
+        line += 1;
+        if (end > start) take(start, end, read);
+        start = next;
+      }
+      return read;
+    },
+  };
 };
 
 /** What is said of a line whose receipt id belongs to other content. */
@@ -132,8 +152,8 @@ export interface SealedChunk {
   readonly count: number;
   readonly before: ChainPosition;
   readonly after: ChainPosition;
-  /** RFC 6962 root over the facts' hashes: this tenant's share of the commit batch. */
-  readonly root: Sha256;
+  /** The facts' hashes, 32 bytes each: the leaves of this tenant's share of the commit batch. */
+  readonly digests: Uint8Array<ArrayBuffer>;
   readonly inline: readonly InlineChanges[];
   /** Read models whose fold refused a fact: they are left to the live runner, which parks it. */
   readonly poisoned: readonly string[];
@@ -146,55 +166,84 @@ export interface SealOptions {
   readonly at: Instant;
   readonly before: ChainPosition;
   readonly models: readonly InlineModel[];
-  /** True at the index of a draft that is stored already. */
-  readonly skip?: Uint8Array | undefined;
+  /** Facts at most. */
+  readonly most: number;
+  /** Bytes that the rows will take, roughly. */
+  readonly rowBytes: number;
 }
 
-const ROW_BYTES = 900;
+export interface ChunkSealer {
+  /** Puts the drafts behind what was sealed before; those with a 1 in `skip` are left out. */
+  add(read: Pick<ReadLines, 'drafts' | 'digests'>, skip?: Uint8Array): void;
+  end(): SealedChunk;
+}
 
-/** Puts the drafts behind `before`, in order. Changes `models` to the rows as they are afterwards. */
-export const sealDrafts = ({ drafts, digests }: Pick<ReadChunk, 'drafts' | 'digests'>, options: SealOptions): SealedChunk => {
-  const { tenant, tenantNo, batchNo, skip, before } = options;
-  const writer = binaryWriter(Math.max(4_096, drafts.length * ROW_BYTES));
+/** Seals one chunk. Changes `models` to the rows as they are afterwards. */
+export const chunkSealer = (options: SealOptions): ChunkSealer => {
+  const { tenant, tenantNo, batchNo, before, most, rowBytes } = options;
+  const writer = binaryWriter(Math.max(4_096, rowBytes));
+  const hashes = Buffer.from(new ArrayBuffer(most * 32));
   const recordedAt = Math.max(options.at, before.recordedAt) as Instant;
-  const facts: Recorded[] = [];
-  let tip = before;
-  for (let index = 0; index < drafts.length; index += 1) {
-    if (skip?.[index]) continue;
-    const link = { tenant, seq: (tip.seq + 1) as Seq, prevHash: tip.hash, recordedAt };
-    const fact = seal(drafts[index] as Draft, link, digests[index]);
-    writeCopyRow(writer, { tenantNo, fact }, batchNo);
-    facts.push(fact);
-    tip = fact;
-  }
-  const root = merkleRoot(facts.map((fact) => leafHash(fact.hash))) as Sha256;
-  const { inline, poisoned } = foldInline(tenant, facts, options.models);
-  const after = { seq: tip.seq, hash: tip.hash, recordedAt: tip.recordedAt };
-  return { batchNo, rows: writer.take(), count: facts.length, before, after, root, inline, poisoned };
+  const inline = inlineFold(tenant, options.models);
+  let tip: ChainPosition = before;
+  let count = 0;
+  return {
+    add: ({ drafts, digests }, skip) => {
+      const facts: Recorded[] = [];
+      for (let index = 0; index < drafts.length; index += 1) {
+        if (skip?.[index]) continue;
+        const link = { tenant, seq: (tip.seq + 1) as Seq, prevHash: tip.hash, recordedAt };
+        const fact = seal(drafts[index] as Draft, link, digests[index]);
+        writeCopyRow(writer, { tenantNo, fact }, batchNo);
+        hashes.write(fact.hash, count * 32, 32, 'hex');
+        count += 1;
+        facts.push(fact);
+        tip = fact;
+      }
+      inline.add(facts);
+    },
+    end: () => ({
+      batchNo,
+      rows: writer.take(),
+      count,
+      before,
+      after: { seq: tip.seq, hash: tip.hash, recordedAt: tip.recordedAt },
+      digests: hashes.subarray(0, count * 32),
+      ...inline.end(),
+    }),
+  };
 };
 
-const foldInline = (tenant: TenantId, recorded: readonly Recorded[], models: readonly InlineModel[]) => {
-  const inline: InlineChanges[] = [];
+/** The folds of one chunk, fed in slices so that few facts are alive at any time. */
+const inlineFold = (tenant: TenantId, models: readonly InlineModel[]) => {
   const poisoned: string[] = [];
-  if (models.length === 0) return { inline, poisoned };
-  const facts = recorded.map((fact) => decodeFact(fact) as Fact);
-  for (const { projector, rows } of models) {
-    const handled = facts.filter((fact) => projector.handles.includes(fact.type));
-    const { changes, poison } = foldBatch(projector, handled, rows);
-    if (poison) {
-      poisoned.push(projector.name);
-      continue;
+  const folds = models.map(({ projector, rows }) => ({
+    projector,
+    rows,
+    upserts: new Map<string, Row>(),
+    copies: projector.insertOnly ? { writer: binaryWriter(1 << 20), write: rowWriter(projector) } : undefined,
+  }));
+  const fold = (facts: readonly Fact[], { projector, rows, upserts, copies }: (typeof folds)[number]): void => {
+    const { changes, poison } = foldBatch(projector, facts.filter((fact) => projector.handles.includes(fact.type)), rows);
+    // A read model that takes rows away is rare: the live runner does it.
+    if (poison || changes.deletes.length > 0) poisoned.push(projector.name);
+    for (const [key, row] of changes.upserts) {
+      rows.set(key, row);
+      upserts.set(key, row);
     }
-    for (const [key, row] of changes.upserts) rows.set(key, row);
-    inline.push({ name: projector.name, ...copied(projector, tenant, changes) });
-  }
-  return { inline, poisoned };
-};
-
-const copied = (projector: AnyProjector, tenant: TenantId, changes: Changes): Pick<InlineChanges, 'changes' | 'copyRows'> => {
-  if (!projector.insertOnly) return { changes, copyRows: undefined };
-  const writer = binaryWriter(Math.max(4_096, changes.inserts.length * 300));
-  const write = rowWriter(projector);
-  for (const row of changes.inserts) write(writer, tenant, row);
-  return { changes: { ...changes, inserts: [] }, copyRows: writer.take() };
+    for (const row of changes.inserts) copies?.write(copies.writer, tenant, row);
+  };
+  return {
+    add: (recorded: readonly Recorded[]): void => {
+      if (folds.length === 0 || recorded.length === 0) return;
+      const facts = recorded.map((fact) => decodeFact(fact) as Fact);
+      for (const each of folds) if (!poisoned.includes(each.projector.name)) fold(facts, each);
+    },
+    end: () => ({
+      poisoned,
+      inline: folds.flatMap(({ projector, upserts, copies }): InlineChanges[] =>
+        poisoned.includes(projector.name) ? [] : [{ name: projector.name, changes: { inserts: [], upserts, deletes: [] }, copyRows: copies?.writer.take() }],
+      ),
+    }),
+  };
 };

@@ -5,7 +5,7 @@ import { projectors } from '#projectors/index.ts';
 import type { Row } from '#projectors/projector.ts';
 import type { ChainPosition } from '#proofs/chain.ts';
 import type { FactId, Instant, Sha256, TenantId } from '#schemas/ids.ts';
-import { type InlineModel, type LineFault, type ReadChunk, readLines, type SealedChunk, sealDrafts } from './chunk-sealer.ts';
+import { type ChunkSealer, chunkSealer, type InlineModel, type LineFault, type LineReader, lineReader, type ReadLines, type SealedChunk } from './chunk-sealer.ts';
 import { compileMapping } from './mapping.ts';
 
 export interface WorkerSettings {
@@ -35,16 +35,43 @@ const mapping = compiled?.mapping;
 
 let before: ChainPosition | undefined;
 let models: readonly InlineModel[] = [];
-let waiting: { readonly read: ReadChunk; readonly message: Extract<ToWorker, { kind: 'chunk' }> } | undefined;
+let waiting: { readonly reader: LineReader; readonly read: ReadLines; readonly chunk: Chunk } | undefined;
 
-const answer = (read: ReadChunk, { bytes, batchNo, at }: Extract<ToWorker, { kind: 'chunk' }>, skip?: Uint8Array): void => {
+type Chunk = Extract<ToWorker, { kind: 'chunk' }>;
+
+// Few enough that what is made of them dies young, and the garbage collector has little to copy.
+const SLICE = 128;
+const SHORTEST_LINE = 100;
+// A row is its payload and about 150 bytes.
+const ROW_GROWTH = 1.35;
+
+const sealerOf = ({ batchNo, at, bytes }: Chunk, most = Math.ceil(bytes.byteLength / SHORTEST_LINE)): ChunkSealer => {
   if (!before) throw new Error('a chunk came before its position');
-  const sealed = sealDrafts(read, { tenant, tenantNo, batchNo, at, before, models, skip });
+  return chunkSealer({ tenant, tenantNo, batchNo, at, before, models, most, rowBytes: bytes.byteLength * ROW_GROWTH });
+};
+
+const answer = (sealer: ChunkSealer, reader: LineReader, { bytes }: Chunk): void => {
+  const sealed = sealer.end();
   before = sealed.after;
   models = models.filter(({ projector }) => !sealed.poisoned.includes(projector.name));
   const copies = sealed.inline.flatMap(({ copyRows }) => (copyRows ? [copyRows.buffer] : []));
-  const message: FromWorker = { kind: 'sealed', bytes, sealed, faults: read.faults, repeated: read.repeated };
-  port.postMessage(message, [bytes, sealed.rows.buffer, ...copies]);
+  const message: FromWorker = { kind: 'sealed', bytes, sealed, faults: reader.faults, repeated: reader.repeated() };
+  port.postMessage(message, [bytes, sealed.rows.buffer, sealed.digests.buffer, ...copies]);
+};
+
+const take = (chunk: Chunk): void => {
+  const { bytes, firstLine, at, check } = chunk;
+  const reader = lineReader({ tenant, mapping }, { bytes: Buffer.from(bytes), firstLine, at });
+  if (check) {
+    const read = reader.next(Number.POSITIVE_INFINITY) ?? { drafts: [], digests: [], lines: [] };
+    waiting = { reader, read, chunk };
+    const claims: FromWorker = { kind: 'claims', ids: read.drafts.map((draft) => draft.id), digests: read.digests, lines: read.lines };
+    port.postMessage(claims);
+    return;
+  }
+  const sealer = sealerOf(chunk);
+  for (let read = reader.next(SLICE); read; read = reader.next(SLICE)) sealer.add(read);
+  answer(sealer, reader, chunk);
 };
 
 port.on('message', (message: ToWorker) => {
@@ -57,19 +84,18 @@ port.on('message', (message: ToWorker) => {
         return projector ? [{ projector, rows }] : [];
       });
       break;
-    case 'chunk': {
-      const read = readLines({ tenant, mapping }, { bytes: Buffer.from(message.bytes), firstLine: message.firstLine, at: message.at });
-      if (message.check) {
-        waiting = { read, message };
-        const claims: FromWorker = { kind: 'claims', ids: read.drafts.map((draft) => draft.id), digests: read.digests, lines: read.lines };
-        port.postMessage(claims);
-      } else answer(read, message);
+    case 'chunk':
+      take(message);
       break;
-    }
-    case 'skip':
-      if (waiting) answer(waiting.read, waiting.message, message.skip);
+    case 'skip': {
+      if (!waiting) throw new Error('nothing was asked');
+      const { reader, read, chunk } = waiting;
+      const sealer = sealerOf(chunk, read.drafts.length);
+      sealer.add(read, message.skip);
+      answer(sealer, reader, chunk);
       waiting = undefined;
       break;
+    }
     default:
       message satisfies never;
   }

@@ -5,6 +5,9 @@
 /** Microseconds from 2000-01-01, PostgreSQL's epoch, to 1970-01-01. */
 const PG_EPOCH_MS = 946_684_800_000;
 const TWO_32 = 0x1_0000_0000;
+const SHORT = 64;
+// Value of a hexadecimal digit by its character code.
+const NIBBLE = Uint8Array.from({ length: 128 }, (_, code) => Math.max(0, '0123456789abcdef'.indexOf(String.fromCharCode(code))));
 const HEADER = Buffer.from('PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0', 'latin1');
 
 /** A growing buffer that takes values in PostgreSQL's binary form. */
@@ -36,7 +39,7 @@ export const binaryWriter = (initialBytes = 65_536): BinaryWriter => {
   let at = 0;
   const room = (more: number): void => {
     if (at + more <= bytes.length) return;
-    const larger = Buffer.from(new ArrayBuffer(Math.max(bytes.length * 2, at + more)));
+    const larger = Buffer.from(new ArrayBuffer(Math.max(initialBytes, bytes.length * 2, at + more)));
     bytes.copy(larger, 0, 0, at);
     bytes = larger;
   };
@@ -50,6 +53,23 @@ export const binaryWriter = (initialBytes = 65_536): BinaryWriter => {
   const put64 = (value: number): void => {
     put32(Math.floor(value / TWO_32) >>> 0);
     put32(value >>> 0);
+  };
+  const putHex = (hex: string, from: number, to: number): void => {
+    for (let index = from; index < to; index += 2) {
+      bytes[at] = ((NIBBLE[hex.charCodeAt(index)] as number) << 4) | (NIBBLE[hex.charCodeAt(index + 1)] as number);
+      at += 1;
+    }
+  };
+  const putShort = (value: string): boolean => {
+    const end = at + 4 + value.length;
+    for (let index = 0, to = at + 4; to < end; index += 1, to += 1) {
+      const code = value.charCodeAt(index);
+      if (code > 0x7f) return false;
+      bytes[to] = code;
+    }
+    put32(value.length);
+    at = end;
+    return true;
   };
   return {
     size: () => at,
@@ -99,6 +119,8 @@ export const binaryWriter = (initialBytes = 65_536): BinaryWriter => {
     text: (value) => {
       const length = value.length;
       room(4 + length * 3);
+      // No call out of JavaScript for the short ASCII texts that most columns hold.
+      if (length <= SHORT && putShort(value)) return;
       const written = bytes.write(value, at + 4, length * 3, 'utf8');
       put32(written);
       at += written;
@@ -106,15 +128,16 @@ export const binaryWriter = (initialBytes = 65_536): BinaryWriter => {
     hex: (value, length) => {
       room(4 + length);
       put32(length);
-      bytes.write(value, at, length, 'hex');
-      at += length;
+      putHex(value, 0, length * 2);
     },
     uuid: (value) => {
       room(20);
       put32(16);
-      const hex = value.slice(0, 8) + value.slice(9, 13) + value.slice(14, 18) + value.slice(19, 23) + value.slice(24);
-      bytes.write(hex, at, 16, 'hex');
-      at += 16;
+      putHex(value, 0, 8);
+      putHex(value, 9, 13);
+      putHex(value, 14, 18);
+      putHex(value, 19, 23);
+      putHex(value, 24, 36);
     },
     raw: (value) => {
       room(4 + value.length);
@@ -124,7 +147,8 @@ export const binaryWriter = (initialBytes = 65_536): BinaryWriter => {
     },
     take: () => {
       const taken = bytes.subarray(0, at);
-      bytes = Buffer.from(new ArrayBuffer(Math.max(initialBytes, at)));
+      // Nothing is set aside for a writer that may never write again.
+      bytes = Buffer.from(new ArrayBuffer(0));
       at = 0;
       return taken;
     },

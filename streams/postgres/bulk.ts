@@ -3,6 +3,7 @@
 // twice as fast as arrays in a statement.
 import type { ChainPosition } from '#proofs/chain.ts';
 import { type BatchStatement, type SignedStatement, signBatch, statementOf } from '#proofs/checkpoint.ts';
+import { rootOfDigests } from '#proofs/merkle.ts';
 import type { Signer } from '#proofs/keys/signer.ts';
 import type { FactId, Instant, Seq, Sha256, TenantId } from '#schemas/ids.ts';
 import { StreamError } from '#streams/errors.ts';
@@ -22,8 +23,8 @@ export interface BulkChunk {
   readonly count: number;
   readonly before: ChainPosition;
   readonly after: ChainPosition;
-  /** RFC 6962 root over the facts' hashes. */
-  readonly root: Sha256;
+  /** The facts' hashes, 32 bytes each. */
+  readonly digests: Uint8Array;
 }
 
 /** `id-taken`: some id is stored already. `lost-race`: the head is not where the chunk begins. Nothing was stored. */
@@ -64,10 +65,12 @@ export const bulkAppender = (options: BulkOptions): BulkAppender => {
     },
     nextBatchNo: async () => await withClient(pool, (client) => numbers.next(client)),
     append: async (chunk, alongside) => {
-      const signing = sign(options, chunk);
       return await outcome(transaction(pool, async (client) => {
-        await copyIn(client, TARGET, [chunk.rows]);
-        await finish(client, { tenant, chunk, batch: await signing }, alongside);
+        const copying = copyIn(client, TARGET, [chunk.rows]);
+        // The server takes the rows meanwhile.
+        const batch = sign(options, chunk);
+        await copying;
+        await finish(client, { tenant, chunk, batch: await batch }, alongside);
       }));
     },
     appendLocked: async (make, alongside) =>
@@ -85,13 +88,15 @@ export const bulkAppender = (options: BulkOptions): BulkAppender => {
 };
 
 interface SignedChunk {
+  readonly root: Sha256;
   readonly statement: BatchStatement;
   readonly signed: SignedStatement;
 }
 
 const sign = ({ ledgerId, signer, clock = Date.now }: BulkOptions, chunk: BulkChunk): Promise<SignedChunk> => {
-  const statement = statementOf({ ledgerId, signedAt: clock() as Instant }, [chunk]);
-  const signing = signBatch(statement, signer).then((signed) => ({ statement, signed }));
+  const root = rootOfDigests(chunk.digests) as Sha256;
+  const statement = statementOf({ ledgerId, signedAt: clock() as Instant }, [{ count: chunk.count, root }]);
+  const signing = signBatch(statement, signer).then((signed) => ({ root, statement, signed }));
   // Awaited inside the transaction, which may fail before it gets there.
   signing.catch(() => undefined);
   return signing;
@@ -100,7 +105,7 @@ const sign = ({ ledgerId, signer, clock = Date.now }: BulkOptions, chunk: BulkCh
 const finish = async (client: Client, { tenant, chunk, batch }: { tenant: TenantId; chunk: BulkChunk; batch: SignedChunk }, alongside?: Alongside): Promise<void> => {
   const [head] = await readHeads(client, [tenant]);
   if (!head) throw new StreamError('unexpected', `${tenant}: the tenant is gone`);
-  const share = { tenantNo: head.tenantNo, firstSeq: (chunk.before.seq + 1) as Seq, count: chunk.count, root: chunk.root };
+  const share = { tenantNo: head.tenantNo, firstSeq: (chunk.before.seq + 1) as Seq, count: chunk.count, root: batch.root };
   await client.query(INSERT_BATCH, [...batchValues({ batchNo: chunk.batchNo, ...batch, shares: [share] })]);
   await client.query({ name: 'move_heads', text: MOVE_HEADS, values: [...headMove(head.tenantNo, chunk)] });
   await alongside?.(client);
