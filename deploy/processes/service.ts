@@ -4,8 +4,8 @@ import { createGateway } from '#gateway/http/server.ts';
 import type { RunningService, ServeOptions } from '#gateway/cli/world.ts';
 import { CliError } from '#gateway/cli/exit.ts';
 import { visible } from '#gateway/cli/output.ts';
-import type { Configuration, LogLevel } from '../configuration.ts';
-import { LOG_LEVELS } from '../configuration.ts';
+import { type Configuration, LOG_LEVELS, type LogLevel } from '../configuration.ts';
+import type { ServerEvent } from '../embedded/server.ts';
 import type { WiredLedger } from './wire.ts';
 
 export type Log = (level: LogLevel, message: string) => void;
@@ -13,6 +13,24 @@ export type Log = (level: LogLevel, message: string) => void;
 /** One line an event on standard error. */
 export const logTo = (stream: { readonly write: (text: string) => unknown }, most: LogLevel): Log => (level, message) => {
   if (LOG_LEVELS.indexOf(level) <= LOG_LEVELS.indexOf(most)) stream.write(`${instantText(Date.now() as Instant)} ${level.padEnd(5)} ${visible(message)}\n`);
+};
+
+/** What the embedded server does by itself, for whoever watches. */
+export const logServerEvent = (log: Log, event: ServerEvent): void => {
+  switch (event.type) {
+    case 'started':
+      return;
+    case 'orphanStopped':
+      return log('info', `stopped the PostgreSQL (process ${event.pid}) that a process which died had left behind`);
+    case 'staleLockRemoved':
+      return log('info', 'PostgreSQL did not end orderly last time; it recovers by itself');
+    case 'exited':
+      return log('warn', `PostgreSQL ended by itself (${event.signal ?? event.code}); it is started again`);
+    case 'restartFailed':
+      return log('error', `PostgreSQL did not start again: ${event.message}; next try in ${event.retryInMs} ms`);
+    default:
+      event satisfies never;
+  }
 };
 
 interface ServiceParts {

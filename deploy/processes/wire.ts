@@ -32,10 +32,9 @@ export const openKeys = async ({ dataDir, keysDir }: Configuration): Promise<Loc
   return await localKeys({ folder: keysDir });
 };
 
-/** Opens the ledger on a database that is prepared. Disposing closes the ledger, and then the database. */
+/** Opens the ledger on a database that is prepared, and that stays the caller's to close. */
 export const wireLedger = async (configuration: Configuration, database: Database): Promise<WiredLedger> => {
   await using opening = new AsyncDisposableStack();
-  opening.use(database);
   const keys = await openKeys(configuration);
   const pool = connect({ url: database.url, max: configuration.poolSize, role: RUNTIME_ROLE });
   opening.defer(() => pool.end());
@@ -52,17 +51,15 @@ export const wireLedger = async (configuration: Configuration, database: Databas
   };
 };
 
-/** As a command opens it: prepared, and with errors that a command line can end with. */
+/** As a command opens it: prepared, closed together with its database, and with errors a command line can end with. */
 export const openLedger = async (configuration: Configuration): Promise<WiredLedger> => {
   try {
-    const database = await openDatabase(configuration);
-    try {
-      await prepareDatabase(database);
-    } catch (error) {
-      await database[Symbol.asyncDispose]();
-      throw error;
-    }
-    return await wireLedger(configuration, database);
+    await using opening = new AsyncDisposableStack();
+    const database = opening.use(await openDatabase(configuration));
+    await prepareDatabase(database);
+    const ledger = opening.use(await wireLedger(configuration, database));
+    const open = opening.move();
+    return { ...ledger, [Symbol.asyncDispose]: () => open.disposeAsync() };
   } catch (error) {
     throw commandError(error);
   }
