@@ -58,6 +58,7 @@ export const receipts: Projector<ReceiptEvent, ReceiptRow> = {
     action: fact.data.action,
     actor: fact.data.actor,
     decision: fact.data.decision,
+    // The decider takes one from the other; this one need not be parsed.
     created_at: fact.occurredAt,
     recorded_at: fact.recordedAt,
     evidence_hash: fact.data.evidence_hash ?? null,
@@ -96,15 +97,13 @@ export const receiptsDaily: Projector<ReceiptEvent, ReceiptsDailyRow> = {
   },
   key: ['day', 'action', 'decision'],
   keys: ({ occurredAt, data }) => [[dayText(occurredAt), data.action, data.decision]],
-  fold: (row, { occurredAt: at, data, seq }) => {
-    return {
-      day: row?.day ?? dayText(at),
-      action: data.action,
-      decision: data.decision,
-      receipts: (row?.receipts ?? 0) + 1,
-      first_created_at: row && row.first_created_at < at ? row.first_created_at : at,
-      last_created_at: row && row.last_created_at > at ? row.last_created_at : at,
-      last_seq: seq,
-    };
-  },
+  fold: (row, { occurredAt: at, seq }, [day = '', action = '', decision = '']) => ({
+    day,
+    action,
+    decision,
+    receipts: (row?.receipts ?? 0) + 1,
+    first_created_at: row && row.first_created_at < at ? row.first_created_at : at,
+    last_created_at: row && row.last_created_at > at ? row.last_created_at : at,
+    last_seq: seq,
+  }),
 };

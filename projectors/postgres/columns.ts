@@ -23,7 +23,6 @@ const asIs = (column: string): string => column;
 const DAY_MS = 86_400_000;
 /** Days from 1970-01-01 to 2000-01-01, PostgreSQL's epoch. */
 const PG_EPOCH_DAYS = 10_957;
-const JSONB_VERSION = 1;
 
 /** A value that its column cannot hold. The fact that made it is parked, like one the database refuses. */
 export class UnfitValue extends Error {
@@ -68,13 +67,8 @@ const arrayLiteral = (items: readonly string[]): string =>
 const copyTextArray = (writer: BinaryWriter, items: readonly string[]): void =>
   writer.raw(binaryArray(OID.text, items, writeText));
 
-const copyJsonb = (writer: BinaryWriter, value: unknown): void => {
-  const json = Buffer.from(JSON.stringify(value));
-  const bytes = Buffer.allocUnsafe(json.length + 1);
-  bytes[0] = JSONB_VERSION;
-  json.copy(bytes, 1);
-  writer.raw(bytes);
-};
+// The binary form of jsonb is the version, one byte, and the text; U+0001 is that byte in UTF-8.
+const copyJsonb = (writer: BinaryWriter, value: unknown): void => writer.text(`\u0001${JSON.stringify(value)}`);
 
 const CODECS: { readonly [Type in ColumnType]: Codec } = {
   text: { oid: OID.text, arrayType: 'text[]', cast: '', sqlType: 'text', write: writeText, select: asIs },

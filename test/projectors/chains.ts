@@ -21,6 +21,8 @@ export interface Said {
   readonly schemaVersion?: number;
   /** RFC 3339; a second after the fact before unless told. */
   readonly recordedAt?: string;
+  /** RFC 3339; when it was recorded unless told. */
+  readonly occurredAt?: string;
   /** Instead of the JSON of `data`. */
   readonly payload?: string;
 }
@@ -33,10 +35,10 @@ const idOf = (seq: number): FactId => `00000000-0000-7000-8000-${seq.toString(16
 export const chain = (tenant: TenantId, statements: readonly Said[], salt = ''): readonly Recorded[] => {
   const facts: Recorded[] = [];
   let before = { ...CHAIN_START, recordedAt: START as Instant };
-  for (const { type, data = {}, schemaVersion = 1, recordedAt, payload = JSON.stringify(data) } of statements) {
+  for (const { type, data = {}, schemaVersion = 1, recordedAt, occurredAt, payload = JSON.stringify(data) } of statements) {
     const seq = (before.seq + 1) as Seq;
     const at = recordedAt ? instant(recordedAt) : ((before.recordedAt + 1000) as Instant);
-    const draft = { id: idOf(seq), type, schemaVersion, payload, occurredAt: at, actor: `test${salt}` };
+    const draft = { id: idOf(seq), type, schemaVersion, payload, occurredAt: occurredAt ? instant(occurredAt) : at, actor: `test${salt}` };
     const fact = seal(draft, { tenant, seq, recordedAt: at, prevHash: before.hash });
     facts.push(fact);
     before = fact;

@@ -5,10 +5,14 @@ import { receipts, receiptsDaily } from '#projectors/receipts.ts';
 import { decodeFact } from '#schemas/index.ts';
 import { ACME, chain, type Said } from './chains.ts';
 
-const receipt = (data: object, schemaVersion = 3): Said => ({
+const AT = '2026-11-03T10:30:00Z';
+
+// As the decider records it: it occurred when the receipt was created.
+const receipt = ({ created_at = AT, ...data }: { readonly [member: string]: unknown; readonly created_at?: string }): Said => ({
   type: 'receipts.ReceiptRecorded',
-  schemaVersion,
-  data: { id: 'r-1', tenant: 'acme', actor: 'bob', action: 'db.export', decision: 'deny', created_at: '2026-11-03T10:30:00Z', ...data },
+  schemaVersion: 3,
+  occurredAt: created_at,
+  data: { id: 'r-1', tenant: 'acme', actor: 'bob', action: 'db.export', decision: 'deny', created_at, ...data },
 });
 
 /** Given these facts, the rows. */
@@ -40,7 +44,7 @@ describe('receipts', () => {
 
   it('reads the older versions as the newest, and says which one came', () => {
     const said = { id: 'r-1', tenant: 'acme', actor: 'bob', action: 'db.export', decision: 'deny' };
-    const old: Said = { type: 'receipts.ReceiptRecorded', schemaVersion: 1, data: { ...said, version: '0.1', timestamp: '2026-11-03T10:30:00Z', policy: 'p-1', evidence: 'cd'.repeat(32) } };
+    const old: Said = { type: 'receipts.ReceiptRecorded', schemaVersion: 1, occurredAt: AT, data: { ...said, version: '0.1', timestamp: AT, policy: 'p-1', evidence: 'cd'.repeat(32) } };
     const mid: Said = { ...old, schemaVersion: 2, data: { ...(old.data as object), version: '0.2', region: 'eu' } };
     expect(rowsOf(receipts, old, mid).map((row) => [row['schema_version'], row['policy_version'], row['evidence_hash'], row['region'], row['created_at']])).to.deep.equal([
       ['0.1', 'p-1', `sha256:${'cd'.repeat(32)}`, null, Date.UTC(2026, 10, 3, 10, 30)],
