@@ -12,7 +12,11 @@ export interface SharedBatch {
   readonly decoded: (index: number) => Fact | Error;
 }
 
-export const sharedBatch = (tenant: TenantId, facts: readonly Recorded[], decode: (recorded: Recorded) => Fact): SharedBatch => {
+export const sharedBatch = (
+  tenant: TenantId,
+  facts: readonly Recorded[],
+  decode: (recorded: Recorded) => Fact,
+): SharedBatch => {
   const known: (Fact | Error | undefined)[] = [];
   return {
     tenant,
@@ -58,14 +62,18 @@ const UNTRIED: Tried = { most: Number.POSITIVE_INFINITY };
  * Takes the facts of the batch after the checkpoint and answers with the checkpoint as it then stands, at the
  * batch's last fact unless it has halted. `gap`: the batch begins beyond the fact that is next.
  */
-export const advance = async (projector: AnyProjector, batch: SharedBatch, start: Checkpoint, sink: RowSink): Promise<Checkpoint | 'gap'> => {
+export const advance = async (
+  projector: AnyProjector,
+  batch: SharedBatch,
+  start: Checkpoint,
+  sink: RowSink,
+): Promise<Checkpoint | 'gap'> => {
   const { tenant } = batch;
   let at = start;
   let tried = UNTRIED;
   while (at.fault === undefined) {
-    const next = at.seq + 1 - (batch.facts[0] as Recorded).seq;
-    if (next < 0) return 'gap';
-    const step = stepFrom(projector, batch, at, next, tried);
+    if (nextIndex(batch, at) < 0) return 'gap';
+    const step = stepFrom(projector, batch, at, tried);
     if (!step) return at;
     const result = await sink.apply(projector, step);
     switch (result.kind) {
@@ -94,9 +102,18 @@ const afterRefusal = ({ facts }: Step, error: Error, fact: Fact | undefined): Tr
   return { most: facts.length >> 1 };
 };
 
+/** Where in the batch the fact after the checkpoint is. */
+const nextIndex = ({ facts }: SharedBatch, at: Checkpoint): number => at.seq + 1 - (facts[0] as Recorded).seq;
+
 /** The longest step that may be taken; `undefined` when the checkpoint stands at the batch's end or beyond. */
-const stepFrom = (projector: AnyProjector, batch: SharedBatch, at: Checkpoint, next: number, { poison, most }: Tried): Step | undefined => {
+const stepFrom = (
+  projector: AnyProjector,
+  batch: SharedBatch,
+  at: Checkpoint,
+  { poison, most }: Tried,
+): Step | undefined => {
   const { tenant, facts } = batch;
+  const next = nextIndex(batch, at);
   const otherLog = differentLog(facts, at, next);
   if (otherLog) return { tenant, from: at, to: at, facts: [], fault: otherLog };
   const taken: Fact[] = [];
@@ -117,7 +134,13 @@ const stepFrom = (projector: AnyProjector, batch: SharedBatch, at: Checkpoint, n
     taken.push(fact);
   }
   if (index <= next && !fault) return undefined;
-  return { tenant, from: at, to: index > next ? positionOf(facts[index - 1] as Recorded) : at, facts: taken, fault };
+  return {
+    tenant,
+    from: at,
+    to: index > next ? positionOf(facts[index - 1] as Recorded) : at,
+    facts: taken,
+    fault,
+  };
 };
 
 /** The log must hold the very fact that the checkpoint was taken at, or go on from its hash. */
@@ -125,15 +148,24 @@ const differentLog = (facts: readonly Recorded[], at: Checkpoint, next: number):
   const last = facts[next - 1];
   const first = next === 0 ? facts[0] : undefined;
   if (last && last.hash !== at.hash) {
-    return faultAt(last, `the log is not the one that was read: fact ${at.seq} had the hash ${at.hash}, now it has ${last.hash}; restore the log, or rebuild the read model`);
+    return faultAt(
+      last,
+      `the log is not the one that was read: fact ${at.seq} had the hash ${at.hash}, now it has ${last.hash}; restore the log, or rebuild the read model`,
+    );
   }
   if (first && first.prevHash !== at.hash) {
-    return faultAt(first, `the log does not go on from what was read: fact ${at.seq} had the hash ${at.hash}, the next one names ${first.prevHash}; restore the log, or rebuild the read model`);
+    return faultAt(
+      first,
+      `the log does not go on from what was read: fact ${at.seq} had the hash ${at.hash}, the next one names ${first.prevHash}; restore the log, or rebuild the read model`,
+    );
   }
   return undefined;
 };
 
 const brokenLink = (before: Recorded, fact: Recorded): HaltCause | undefined => {
   if (fact.seq === before.seq + 1 && fact.prevHash === before.hash) return undefined;
-  return faultAt(fact, `the chain is broken: fact ${fact.seq} does not follow from fact ${before.seq}; restore the log from an export or a replica`);
+  return faultAt(
+    fact,
+    `the chain is broken: fact ${fact.seq} does not follow from fact ${before.seq}; restore the log from an export or a replica`,
+  );
 };

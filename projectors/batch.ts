@@ -5,8 +5,9 @@ import type { Projector, Row, RowKey } from './projector.ts';
 
 /**
  * A projector of whatever domain, as the machinery sees it. It hands a projector nothing but the facts it handles
- * and the rows it made; no type narrower than `any` holds the folds of all domains.
+ * and the rows it made.
  */
+// oxlint-disable-next-line typescript/no-explicit-any -- no narrower type holds the folds of all domains
 export type AnyProjector = Projector<any, any>;
 
 /** What a batch does to a read model. No key stands in two of the three. */
@@ -60,7 +61,10 @@ export const foldBatch = <E extends DomainEvent, R extends Row>(
 
 const NO_UPSERTS: ReadonlyMap<string, never> = new Map<string, never>();
 
-const foldInserts = <E extends DomainEvent, R extends Row>(projector: Projector<E, R>, facts: readonly Fact<E>[]): Folded<R> => {
+const foldInserts = <E extends DomainEvent, R extends Row>(
+  projector: Projector<E, R>,
+  facts: readonly Fact<E>[],
+): Folded<R> => {
   const inserts: R[] = [];
   const changes = { inserts, upserts: NO_UPSERTS, deletes: [] };
   for (const fact of facts) {
@@ -121,7 +125,11 @@ const foldFact = <E extends DomainEvent, R extends Row>(
   });
 };
 
-const slotOf = <R extends Row>(key: RowKey, slots: Map<string, Slot<R>>, rows: ReadonlyMap<string, R>): Slot<R> => {
+const slotOf = <R extends Row>(
+  key: RowKey,
+  slots: Map<string, Slot<R>>,
+  rows: ReadonlyMap<string, R>,
+): Slot<R> => {
   const text = keyText(key);
   const known = slots.get(text);
   if (known) return known;

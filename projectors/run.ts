@@ -93,7 +93,12 @@ const follow = async (run: Run): Promise<'over' | 'again'> => {
     const from = startingPoint(run);
     const signal = AbortSignal.any([run.signal, again.signal]);
     const { batchSize, untilCaughtUp = false } = run;
-    for await (const { tenant, facts } of run.feed.subscribe({ from, signal, untilCaughtUp, ...(batchSize && { batchSize }) })) {
+    for await (const { tenant, facts } of run.feed.subscribe({
+      from,
+      signal,
+      untilCaughtUp,
+      ...(batchSize && { batchSize }),
+    })) {
       if (facts.length === 0) continue;
       await project(run, sharedBatch(tenant, facts, run.decode ?? decodeFact));
       run.failures = 0;
@@ -140,7 +145,9 @@ const startingPoint = ({ projectors, boards }: Run): LedgerPosition => {
 
 // One read model that fails does not cut the others short: all come to the end of the batch before an error is raised.
 const project = async (run: Run, batch: SharedBatch): Promise<void> => {
-  const results = await Promise.allSettled(run.projectors.map((projector) => projectOne(run, projector, batch)));
+  const results = await Promise.allSettled(
+    run.projectors.map((projector) => projectOne(run, projector, batch)),
+  );
   for (const result of results) if (result.status === 'rejected') throw result.reason;
 };
 
@@ -151,7 +158,10 @@ const projectOne = async (run: Run, projector: AnyProjector, batch: SharedBatch)
   const after = await advance(projector, batch, before, run.sink);
   if (after === 'gap') {
     // The checkpoint was set back behind our back, or the feed left something out: begin anew from the checkpoints.
-    throw new StreamError('unavailable', `the feed of ${tenant} goes on at ${batch.facts[0]?.seq}, but ${projector.name} has come to ${before.seq} only`);
+    throw new StreamError(
+      'unavailable',
+      `the feed of ${tenant} goes on at ${batch.facts[0]?.seq}, but ${projector.name} has come to ${before.seq} only`,
+    );
   }
   board.set(tenant, after);
   announce(run, projector, after);
@@ -170,7 +180,9 @@ const anyResumed = async ({ projectors, boards, sink }: Run): Promise<boolean> =
   for (const projector of projectors) {
     const halted = [...(boards.get(projector)?.values() ?? [])].filter(({ fault }) => fault);
     if (halted.length === 0) continue;
-    const now = new Map((await sink.checkpoints(projector)).map((checkpoint) => [checkpoint.tenant, checkpoint]));
+    const now = new Map(
+      (await sink.checkpoints(projector)).map((checkpoint) => [checkpoint.tenant, checkpoint]),
+    );
     if (halted.some(({ tenant }) => now.get(tenant)?.fault === undefined)) return true;
   }
   return false;

@@ -45,6 +45,10 @@ export interface RowSink {
 }
 
 /** Where every read model begins with every tenant. */
-export const beginning = (tenant: TenantId): Checkpoint => ({ tenant, ...CHAIN_START, recordedAt: 0 as Instant });
+export const beginning = (tenant: TenantId): Checkpoint => ({
+  tenant,
+  ...CHAIN_START,
+  recordedAt: 0 as Instant,
+});
 
 export const positionOf = ({ seq, hash, recordedAt }: Recorded): ChainPosition => ({ seq, hash, recordedAt });

@@ -68,13 +68,35 @@ const copyTextArray = (writer: BinaryWriter, items: readonly string[]): void =>
   writer.raw(binaryArray(OID.text, items, writeText));
 
 // The binary form of jsonb is the version, one byte, and the text; U+0001 is that byte in UTF-8.
-const copyJsonb = (writer: BinaryWriter, value: unknown): void => writer.text(`\u0001${JSON.stringify(value)}`);
+const copyJsonb = (writer: BinaryWriter, value: unknown): void =>
+  writer.text(`\u0001${JSON.stringify(value)}`);
 
 const CODECS: { readonly [Type in ColumnType]: Codec } = {
   text: { oid: OID.text, arrayType: 'text[]', cast: '', sqlType: 'text', write: writeText, select: asIs },
-  bigint: { oid: OID.int8, arrayType: 'bigint[]', cast: '', sqlType: 'bigint', write: (writer, value: number) => writer.int8(whole(value)), select: asIs },
-  integer: { oid: OID.int4, arrayType: 'integer[]', cast: '', sqlType: 'integer', write: (writer, value: number) => writer.int4(int4(value)), select: asIs },
-  boolean: { oid: OID.bool, arrayType: 'boolean[]', cast: '', sqlType: 'boolean', write: (writer, value: boolean) => writer.bool(value), select: asIs },
+  bigint: {
+    oid: OID.int8,
+    arrayType: 'bigint[]',
+    cast: '',
+    sqlType: 'bigint',
+    write: (writer, value: number) => writer.int8(whole(value)),
+    select: asIs,
+  },
+  integer: {
+    oid: OID.int4,
+    arrayType: 'integer[]',
+    cast: '',
+    sqlType: 'integer',
+    write: (writer, value: number) => writer.int4(int4(value)),
+    select: asIs,
+  },
+  boolean: {
+    oid: OID.bool,
+    arrayType: 'boolean[]',
+    cast: '',
+    sqlType: 'boolean',
+    write: (writer, value: boolean) => writer.bool(value),
+    select: asIs,
+  },
   timestamptz: {
     oid: OID.timestamptz,
     arrayType: 'timestamptz[]',
@@ -127,7 +149,11 @@ export interface Column {
 
 /** The columns of a read model in the projector's order, without `tenant`, which comes first in the table. */
 export const columnsOf = (projector: AnyProjector): readonly Column[] =>
-  Object.entries(projector.columns as Readonly<Record<string, ColumnType>>).map(([name, type]) => ({ name, type, codec: CODECS[type] }));
+  Object.entries(projector.columns as Readonly<Record<string, ColumnType>>).map(([name, type]) => ({
+    name,
+    type,
+    codec: CODECS[type],
+  }));
 
 export const keyColumnsOf = (projector: AnyProjector): readonly Column[] => {
   const columns = columnsOf(projector);
@@ -151,7 +177,9 @@ export const columnArray = (column: Column, values: readonly RowValue[]): Buffer
  * A writer of COPY rows (binary, without header and trailer) into `(tenant, ...columns)`; see `copyTarget` in
  * `statements.ts`.
  */
-export const rowWriter = (projector: AnyProjector): ((writer: BinaryWriter, tenant: string, row: Row) => void) => {
+export const rowWriter = (
+  projector: AnyProjector,
+): ((writer: BinaryWriter, tenant: string, row: Row) => void) => {
   const columns = columnsOf(projector).map(({ name, codec }) => ({ name, write: codec.copy ?? codec.write }));
   return (writer, tenant, row) => {
     writer.u16(columns.length + 1);

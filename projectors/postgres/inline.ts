@@ -58,7 +58,7 @@ export const inlineStep = async (client: Client, { projector, tenant, from, to, 
     values: [projector.name, projector.version, tenant, from.seq, Buffer.from(from.hash, 'hex'), to.seq, Buffer.from(to.hash, 'hex'), instantText(to.recordedAt)],
   });
   if (moved.rowCount !== 1) return false;
-  await write(client, projector, statementsOf(projector), tenant, changes);
+  await write(client, { projector, statements: statementsOf(projector), tenant }, changes);
   if (copyRows && copyRows.length > 0) await copyIn(client, copyTarget(projector), [copyRows]);
   return true;
 };

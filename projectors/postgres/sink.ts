@@ -52,13 +52,18 @@ export const postgresRowSink = ({ pool }: { readonly pool: Pool }): RowSink => {
   };
 };
 
-const take = async (client: Client, projector: AnyProjector, statements: Statements, step: Step): Promise<StepResult> => {
+const take = async (
+  client: Client,
+  projector: AnyProjector,
+  statements: Statements,
+  step: Step,
+): Promise<StepResult> => {
   if (!(await moveCheckpoint(client, projector, step))) return { kind: 'overtaken' };
   if (step.facts.length === 0) return { kind: 'applied' };
   const rows = await loadRows(client, projector, statements, step);
   const { changes, poison } = foldBatch(projector, step.facts, rows);
   if (poison) throw new Poison(poison.fact, poison.error);
-  await write(client, projector, statements, step.tenant, changes);
+  await write(client, { projector, statements, tenant: step.tenant }, changes);
   return { kind: 'applied' };
 };
 
@@ -84,7 +89,11 @@ const BEGIN = `INSERT INTO projections.checkpoints AS c
   VALUES ($1, $2, $3, $6, $7, $8, $9, $10, $11, $12, CASE WHEN $9 = 'halted' THEN now() END)
   ON CONFLICT (projection, version, tenant) DO UPDATE SET ${SET} WHERE ${STANDS} ${NO_WAIT}`;
 
-const moveCheckpoint = async (client: Client, { name, version }: AnyProjector, { tenant, from, to, fault }: Step): Promise<boolean> => {
+const moveCheckpoint = async (
+  client: Client,
+  { name, version }: AnyProjector,
+  { tenant, from, to, fault }: Step,
+): Promise<boolean> => {
   const first = from.seq === 0;
   const { rowCount } = await client.query({
     name: first ? 'checkpoint.begin' : 'checkpoint.move',
@@ -107,23 +116,42 @@ const moveCheckpoint = async (client: Client, { name, version }: AnyProjector, {
   return rowCount === 1;
 };
 
-const loadRows = async (client: Client, projector: AnyProjector, statements: Statements, { tenant, facts }: Step): Promise<ReadonlyMap<string, Row>> => {
+const loadRows = async (
+  client: Client,
+  projector: AnyProjector,
+  statements: Statements,
+  { tenant, facts }: Step,
+): Promise<ReadonlyMap<string, Row>> => {
   const keys = touchedKeys(projector, facts);
   if (keys.size === 0) return new Map();
   const { rows } = await client.query<{ [column: string]: never }>(statements.load(tenant, keys.values()));
   return new Map(rows.map((row) => [statements.keyTextOf(row), row]));
 };
 
+export interface WriteTarget {
+  readonly projector: AnyProjector;
+  readonly statements: Statements;
+  readonly tenant: TenantId;
+}
+
 /** Writes what a batch changed, inside the caller's transaction. */
-export const write = async (client: Client, projector: AnyProjector, statements: Statements, tenant: TenantId, changes: Changes): Promise<void> => {
-  const { inserts, upserts, deletes } = changes;
+export const write = async (
+  client: Client,
+  target: WriteTarget,
+  { inserts, upserts, deletes }: Changes,
+): Promise<void> => {
+  const { statements, tenant } = target;
   if (deletes.length > 0) await client.query(statements.remove(tenant, deletes));
   if (upserts.size > 0) await client.query(statements.upsert(tenant, [...upserts.values()]));
-  if (inserts.length >= COPY_ROWS) await copyRows(client, projector, tenant, inserts);
+  if (inserts.length >= COPY_ROWS) await copyRows(client, target, inserts);
   else if (inserts.length > 0) await client.query(statements.insert(tenant, inserts));
 };
 
-const copyRows = async (client: Client, projector: AnyProjector, tenant: TenantId, rows: readonly Row[]): Promise<void> => {
+const copyRows = async (
+  client: Client,
+  { projector, tenant }: WriteTarget,
+  rows: readonly Row[],
+): Promise<void> => {
   const put = rowWriter(projector);
   const writer = binaryWriter();
   // In full before the first byte is sent: a value that does not fit must not end a COPY half-way.
@@ -141,7 +169,11 @@ interface CheckpointRow {
   readonly fault_message: string;
 }
 
-const readCheckpoints = async (pool: Pool, { name, version }: AnyProjector, tenant: TenantId | undefined): Promise<readonly Checkpoint[]> => {
+const readCheckpoints = async (
+  pool: Pool,
+  { name, version }: AnyProjector,
+  tenant: TenantId | undefined,
+): Promise<readonly Checkpoint[]> => {
   const { rows } = await pool.query<CheckpointRow>(
     `SELECT tenant, seq, encode(hash, 'hex') AS hash, (extract(epoch FROM recorded_at) * 1000)::bigint AS ms, fault_seq, fault_id, fault_message
      FROM projections.checkpoints WHERE projection = $1 AND version = $2 AND ($3::text IS NULL OR tenant = $3)`,
@@ -152,6 +184,9 @@ const readCheckpoints = async (pool: Pool, { name, version }: AnyProjector, tena
     seq: row.seq,
     hash: row.hash,
     recordedAt: row.ms,
-    fault: row.fault_seq === null ? undefined : { seq: row.fault_seq, id: row.fault_id, message: row.fault_message },
+    fault:
+      row.fault_seq === null
+        ? undefined
+        : { seq: row.fault_seq, id: row.fault_id, message: row.fault_message },
   }));
 };

@@ -26,7 +26,9 @@ export const viewOf = ({ name }: AnyProjector): string => `views.${name}`;
 
 /** Table and columns in the order of `rowWriter`'s rows, for COPY. */
 export const copyTarget = (projector: AnyProjector): string =>
-  `${tableOf(projector)} (tenant, ${columnsOf(projector).map(({ name }) => name).join(', ')})`;
+  `${tableOf(projector)} (tenant, ${columnsOf(projector)
+    .map(({ name }) => name)
+    .join(', ')})`;
 
 const list = (items: readonly string[]): string => items.join(', ');
 
@@ -37,9 +39,15 @@ const unnest = (columns: readonly Column[]): string =>
     : `unnest(${list(columns.map(({ codec }, index) => `$${index + 2}::${codec.arrayType}`))}) AS u (${list(columns.map(({ name }) => name))})`;
 
 const arrays = (columns: readonly Column[], keys: readonly RowKey[]): Buffer[] =>
-  columns.map((column, index) => columnArray(column, keys.map((key) => key[index])));
+  columns.map((column, index) =>
+    columnArray(
+      column,
+      keys.map((key) => key[index]),
+    ),
+  );
 
-const sameKey = (keys: readonly Column[]): string => ['t.tenant = $1', ...keys.map(({ name }) => `t.${name} = u.${name}`)].join(' AND ');
+const sameKey = (keys: readonly Column[]): string =>
+  ['t.tenant = $1', ...keys.map(({ name }) => `t.${name} = u.${name}`)].join(' AND ');
 
 export const statementsOf = (projector: AnyProjector): Statements => {
   const columns = columnsOf(projector);
@@ -50,7 +58,9 @@ export const statementsOf = (projector: AnyProjector): Statements => {
   const changing = names.filter((name) => !keyNames.has(name));
   const insert = `INSERT INTO ${table} (tenant, ${list(names)}) SELECT $1, ${list(columns.map(({ name, codec }) => `u.${name}${codec.cast}`))} FROM ${unnest(columns)}`;
   const update =
-    changing.length === 0 ? 'NOTHING' : `UPDATE SET ${list(changing.map((name) => `${name} = excluded.${name}`))}`;
+    changing.length === 0
+      ? 'NOTHING'
+      : `UPDATE SET ${list(changing.map((name) => `${name} = excluded.${name}`))}`;
   const upsert = `${insert} ON CONFLICT (tenant${keys.map(({ name }) => `, ${name}`).join('')}) DO ${update}`;
   const load = `SELECT ${list(columns.map(({ name, codec }) => `${codec.select(`t.${name}`)} AS ${name}`))} FROM ${unnest(keys)} JOIN ${table} t ON ${sameKey(keys)}`;
   const remove = `DELETE FROM ${table} t USING ${unnest(keys)} WHERE ${sameKey(keys)}`;
@@ -58,7 +68,15 @@ export const statementsOf = (projector: AnyProjector): Statements => {
   const write = (kind: string, text: string) => (tenant: string, rows: readonly Row[]) => ({
     name: `${label}.${kind}`,
     text,
-    values: [tenant, ...columns.map((column) => columnArray(column, rows.map((row) => row[column.name])))],
+    values: [
+      tenant,
+      ...columns.map((column) =>
+        columnArray(
+          column,
+          rows.map((row) => row[column.name]),
+        ),
+      ),
+    ],
   });
   const byKey = (kind: string, text: string) => (tenant: string, wanted: Iterable<RowKey>) => ({
     name: `${label}.${kind}`,

@@ -32,7 +32,10 @@ interface StatusRow {
 }
 
 /** Of all tenants, or of one; ordered by tenant and read model. Throws `StreamError`. */
-export const projectionStatus = async (pool: Pool, tenant?: TenantId): Promise<readonly ProjectionStatus[]> => {
+export const projectionStatus = async (
+  pool: Pool,
+  tenant?: TenantId,
+): Promise<readonly ProjectionStatus[]> => {
   try {
     const { rows } = await pool.query<StatusRow>(
       `SELECT tenant, projection, version, as_of_seq, head_seq, lag_facts, lag_seconds::float8 AS lag_seconds, state, fault_seq, fault_id, fault_message
@@ -54,7 +57,9 @@ const statusOf = (row: StatusRow): ProjectionStatus => ({
   lagFacts: row.lag_facts,
   ...(row.lag_seconds !== null && { lagSeconds: row.lag_seconds }),
   state: row.state,
-  ...(row.fault_seq !== null && { fault: { seq: row.fault_seq, id: row.fault_id, message: row.fault_message } }),
+  ...(row.fault_seq !== null && {
+    fault: { seq: row.fault_seq, id: row.fault_id, message: row.fault_message },
+  }),
 });
 
 /**

@@ -4,16 +4,38 @@ import { type AnyProjector, foldBatch, keyText, touchedKeys } from '#projectors/
 import type { Row } from '#projectors/projector.ts';
 import type { Fact } from '#schemas/event.ts';
 import { ACME, chain, type Said } from './chains.ts';
-import { cleared, counted, decode, log, mixture, poison, type TallyEvent, type TallyRow, tally } from './tally.ts';
+import {
+  cleared,
+  counted,
+  decode,
+  log,
+  mixture,
+  poison,
+  type TallyEvent,
+  type TallyRow,
+  tally,
+} from './tally.ts';
 
-const facts = (...said: readonly Said[]): readonly Fact<TallyEvent>[] => chain(ACME, said).map(decode) as readonly Fact<TallyEvent>[];
-const handled = (said: readonly Said[]): readonly Fact<TallyEvent>[] => facts(...said.filter(({ type }) => type.startsWith('test.')));
+const facts = (...said: readonly Said[]): readonly Fact<TallyEvent>[] =>
+  chain(ACME, said).map(decode) as readonly Fact<TallyEvent>[];
+const handled = (said: readonly Said[]): readonly Fact<TallyEvent>[] =>
+  facts(...said.filter(({ type }) => type.startsWith('test.')));
 
 describe('the fold of a batch', () => {
   it('folds each row once per fact, in order, and gives one upsert per key', () => {
-    const { changes, poison: none } = foldBatch(tally, facts(counted(['ada']), counted(['bob', 'ada'], 5), counted(['ada'], 7)), new Map());
+    const { changes, poison: none } = foldBatch(
+      tally,
+      facts(counted(['ada']), counted(['bob', 'ada'], 5), counted(['ada'], 7)),
+      new Map(),
+    );
     expect(none).to.equal(undefined);
-    expect([...changes.upserts.values()].map(({ name, total, seqs }) => [name, total, seqs.map((seq: string) => seq[0])])).to.deep.equal([
+    expect(
+      [...changes.upserts.values()].map(({ name, total, seqs }) => [
+        name,
+        total,
+        seqs.map((seq: string) => seq[0]),
+      ]),
+    ).to.deep.equal([
       ['ada', 13, ['1', '2', '3']],
       ['bob', 5, ['2']],
     ]);
@@ -24,7 +46,9 @@ describe('the fold of a batch', () => {
     const idle: AnyProjector = { ...tally, fold: (row: Row | undefined) => row };
     const row = { name: 'ada', total: 40, seqs: [], note: null };
     const rows = new Map([['ada', row]]);
-    expect(foldBatch(tally, facts(counted(['ada'], 2)), rows).changes.upserts.get('ada')).to.include({ total: 42 });
+    expect(foldBatch(tally, facts(counted(['ada'], 2)), rows).changes.upserts.get('ada')).to.include({
+      total: 42,
+    });
     expect(foldBatch(idle, facts(counted(['ada'], 2)), rows).changes.upserts.size).to.equal(0);
     expect(row.total).to.equal(40);
   });
@@ -47,15 +71,28 @@ describe('the fold of a batch', () => {
   });
 
   it('stops at the fact that the fold throws at, with what came before it and nothing of its own', () => {
-    const { changes, poison: found } = foldBatch(tally, facts(counted(['bystander'], 9), poison('ada'), counted(['bystander'])), new Map());
+    const { changes, poison: found } = foldBatch(
+      tally,
+      facts(counted(['bystander'], 9), poison('ada'), counted(['bystander'])),
+      new Map(),
+    );
     expect(found?.fact.seq).to.equal(2);
     expect(found?.error.message).to.equal('ada is poison');
-    expect([...changes.upserts.values()].map(({ name, total }) => [name, total])).to.deep.equal([['bystander', 9]]);
+    expect([...changes.upserts.values()].map(({ name, total }) => [name, total])).to.deep.equal([
+      ['bystander', 9],
+    ]);
   });
 
   it('stops an insert-only model in the same way', () => {
-    const picky: AnyProjector = { ...log, fold: (_row: undefined, fact: Fact) => (fact.seq === 2 ? fail('no') : { seq: fact.seq, id: fact.id }) };
-    const { changes, poison: found } = foldBatch(picky, facts(counted([]), counted([]), counted([])), new Map());
+    const picky: AnyProjector = {
+      ...log,
+      fold: (_row: undefined, fact: Fact) => (fact.seq === 2 ? fail('no') : { seq: fact.seq, id: fact.id }),
+    };
+    const { changes, poison: found } = foldBatch(
+      picky,
+      facts(counted([]), counted([]), counted([])),
+      new Map(),
+    );
     expect(found).to.deep.include({ error: new Error('no') });
     expect(changes.inserts).to.have.length(1);
   });
@@ -79,8 +116,17 @@ describe('the fold of a batch', () => {
   });
 
   it('gives different keys different texts', () => {
-    const key = fc.array(fc.string({ unit: fc.constantFrom('a', '1', ':', '') }), { minLength: 2, maxLength: 2 });
-    fc.assert(fc.property(key, key, (one, other) => (keyText(one) === keyText(other)) === (JSON.stringify(one) === JSON.stringify(other))));
+    const key = fc.array(fc.string({ unit: fc.constantFrom('a', '1', ':', '') }), {
+      minLength: 2,
+      maxLength: 2,
+    });
+    fc.assert(
+      fc.property(
+        key,
+        key,
+        (one, other) => (keyText(one) === keyText(other)) === (JSON.stringify(one) === JSON.stringify(other)),
+      ),
+    );
   });
 });
 

@@ -1,10 +1,10 @@
 // Chains of facts made by hand, a feed over them, and a database with read models in it: what the projectors' tests
 // are given.
 import { connectionUrl } from '#deploy/embedded/connection.ts';
-import { CHAIN_START, seal } from '#proofs/chain.ts';
 import type { AnyProjector } from '#projectors/batch.ts';
 import { ensureReadModels, PROJECTION_MIGRATIONS } from '#projectors/postgres/read-models.ts';
 import { tableOf } from '#projectors/postgres/statements.ts';
+import { CHAIN_START, seal } from '#proofs/chain.ts';
 import type { Recorded } from '#schemas/event.ts';
 import { type FactId, type Instant, instant, type Seq, type TenantId, tenantId } from '#schemas/ids.ts';
 import { connect, type Pool, RUNTIME_ROLE } from '#streams/postgres/connect.ts';
@@ -29,16 +29,31 @@ export interface Said {
 
 const START = Date.UTC(2026, 10, 1, 8);
 
-const idOf = (seq: number): FactId => `00000000-0000-7000-8000-${seq.toString(16).padStart(12, '0')}` as FactId;
+const idOf = (seq: number): FactId =>
+  `00000000-0000-7000-8000-${seq.toString(16).padStart(12, '0')}` as FactId;
 
 /** The facts of one tenant, chained, from seq 1. `salt` makes another history of the same statements. */
 export const chain = (tenant: TenantId, statements: readonly Said[], salt = ''): readonly Recorded[] => {
   const facts: Recorded[] = [];
   let before = { ...CHAIN_START, recordedAt: START as Instant };
-  for (const { type, data = {}, schemaVersion = 1, recordedAt, occurredAt, payload = JSON.stringify(data) } of statements) {
+  for (const {
+    type,
+    data = {},
+    schemaVersion = 1,
+    recordedAt,
+    occurredAt,
+    payload = JSON.stringify(data),
+  } of statements) {
     const seq = (before.seq + 1) as Seq;
     const at = recordedAt ? instant(recordedAt) : ((before.recordedAt + 1000) as Instant);
-    const draft = { id: idOf(seq), type, schemaVersion, payload, occurredAt: occurredAt ? instant(occurredAt) : at, actor: `test${salt}` };
+    const draft = {
+      id: idOf(seq),
+      type,
+      schemaVersion,
+      payload,
+      occurredAt: occurredAt ? instant(occurredAt) : at,
+      actor: `test${salt}`,
+    };
     const fact = seal(draft, { tenant, seq, recordedAt: at, prevHash: before.hash });
     facts.push(fact);
     before = fact;
@@ -94,7 +109,10 @@ const migrated: DatabaseTemplate = {
 };
 
 /** A database with the tables of `projectors`, whose DDL is in `folder`. */
-export const projectionDatabase = async (projectors: readonly AnyProjector[], folder?: URL): Promise<ProjectionDatabase> => {
+export const projectionDatabase = async (
+  projectors: readonly AnyProjector[],
+  folder?: URL,
+): Promise<ProjectionDatabase> => {
   const database = await freshDatabase({ template: migrated });
   const owner = connect({ url: database.url, max: 2 });
   const pool = connect({ url: database.url, max: 8, role: RUNTIME_ROLE });

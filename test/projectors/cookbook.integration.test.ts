@@ -23,31 +23,64 @@ interface Question {
   readonly to: number;
 }
 
-const questions: readonly Question[] = [...page.matchAll(/^## (.+)$[^]*?^```sql\n([^]*?)^```\n(\n(?:\|.*\n)+)?(?:\n<!-- index: (.+) -->)?/gm)].map((match) => {
+const questions: readonly Question[] = [
+  ...page.matchAll(/^## (.+)$[^]*?^```sql\n([^]*?)^```\n(\n(?:\|.*\n)+)?(?:\n<!-- index: (.+) -->)?/gm),
+].map((match) => {
   const [whole, title = '', sql = '', answer = '', indexes = ''] = match;
   const from = match.index + whole.indexOf(sql) + sql.length + '```\n'.length;
-  return { title, sql, answer: answer.trim(), indexes: indexes.split(' ').filter(Boolean), from, to: from + answer.length };
+  return {
+    title,
+    sql,
+    answer: answer.trim(),
+    indexes: indexes.split(' ').filter(Boolean),
+    from,
+    to: from + answer.length,
+  };
 });
 
-const NAMES: { readonly [tenant: string]: string } = { acme: 'Acme Corporation', globex: 'Globex', initech: 'Initech' };
+const NAMES: { readonly [tenant: string]: string } = {
+  acme: 'Acme Corporation',
+  globex: 'Globex',
+  initech: 'Initech',
+};
 
 const exampleLedger = (): readonly (readonly Recorded[])[] => {
   const [, lines = ''] = /^```ndjson\n([^]*?)^```$/m.exec(page) ?? [];
-  const receipts = lines.trim().split('\n').map((line) => JSON.parse(line) as Receipt);
+  const receipts = lines
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Receipt);
   const tenants = [...new Set(receipts.map(({ tenant }) => tenant))];
   return tenants.map((tenant) => {
-    const created: Said = { type: 'tenants.TenantCreated', data: { tenant, display_name: NAMES[tenant] }, recordedAt: '2026-09-01T08:00:00Z' };
+    const created: Said = {
+      type: 'tenants.TenantCreated',
+      data: { tenant, display_name: NAMES[tenant] },
+      recordedAt: '2026-09-01T08:00:00Z',
+    };
     const said = receipts
       .filter((receipt) => receipt.tenant === tenant)
-      .map((data): Said => ({ type: 'receipts.ReceiptRecorded', schemaVersion: 3, data, recordedAt: data.created_at }));
+      .map(
+        (data): Said => ({
+          type: 'receipts.ReceiptRecorded',
+          schemaVersion: 3,
+          data,
+          recordedAt: data.created_at,
+        }),
+      );
     const fromTheFuture: Said = { type: 'receipts.ReceiptRecorded', schemaVersion: 99 };
-    return chain(tenantId(tenant), tenant === 'initech' ? [created, ...said, fromTheFuture] : [created, ...said]);
+    return chain(
+      tenantId(tenant),
+      tenant === 'initech' ? [created, ...said, fromTheFuture] : [created, ...said],
+    );
   });
 };
 
 /** As psql would print it, under a line of column names. */
 const table = (names: readonly string[], rows: readonly (readonly (string | null)[])[]): string =>
-  [names, names.map(() => '---'), ...rows].map((cells) => `| ${cells.map((cell) => cell ?? '').join(' | ')} |`).join('\n').replace(/^\| (--- \| )*--- \|$/m, `|${names.map(() => '---|').join('')}`);
+  [names, names.map(() => '---'), ...rows]
+    .map((cells) => `| ${cells.map((cell) => cell ?? '').join(' | ')} |`)
+    .join('\n')
+    .replace(/^\| (--- \| )*--- \|$/m, `|${names.map(() => '---|').join('')}`);
 
 describe('docs/sql-cookbook.md', () => {
   let db: ProjectionDatabase;
@@ -55,7 +88,13 @@ describe('docs/sql-cookbook.md', () => {
     db = await projectionDatabase(projectors);
     const chains = chainsOf(...exampleLedger());
     const sink = postgresRowSink({ pool: db.pool });
-    await runProjectors({ feed: feedOf(chains), sink, projectors, signal: new AbortController().signal, untilCaughtUp: true });
+    await runProjectors({
+      feed: feedOf(chains),
+      sink,
+      projectors,
+      signal: new AbortController().signal,
+      untilCaughtUp: true,
+    });
     for (const [tenant, facts] of chains) await setHead(tenant, facts.at(-1) as Recorded);
   });
   after(() => db[Symbol.asyncDispose]());
@@ -64,12 +103,22 @@ describe('docs/sql-cookbook.md', () => {
   const setHead = (tenant: TenantId, { seq, hash, recordedAt }: Recorded): Promise<unknown> => {
     const more = tenant === 'acme' ? 3 : 0;
     const at = new Date(recordedAt + (more ? 2500 : 0)).toISOString();
-    return db.owner.query('INSERT INTO ledger.heads (tenant, seq, hash, recorded_at) VALUES ($1, $2, $3, $4)', [tenant, seq + more, Buffer.from(hash, 'hex'), at]);
+    return db.owner.query(
+      'INSERT INTO ledger.heads (tenant, seq, hash, recorded_at) VALUES ($1, $2, $3, $4)',
+      [tenant, seq + more, Buffer.from(hash, 'hex'), at],
+    );
   };
 
   const answerTo = async (sql: string): Promise<string> => {
-    const result = await db.pool.query<(string | null)[]>({ text: sql, rowMode: 'array', types: { getTypeParser: () => (text: string) => text } } as never);
-    return table(result.fields.map(({ name }) => name), result.rows as never);
+    const result = await db.pool.query<(string | null)[]>({
+      text: sql,
+      rowMode: 'array',
+      types: { getTypeParser: () => (text: string) => text },
+    } as never);
+    return table(
+      result.fields.map(({ name }) => name),
+      result.rows as never,
+    );
   };
 
   it('has questions', () => {
@@ -80,7 +129,8 @@ describe('docs/sql-cookbook.md', () => {
   if (process.env['UPDATE_GOLDEN']) {
     it('prints the answers', async () => {
       let text = page;
-      for (const { sql, from, to } of questions.toReversed()) text = `${text.slice(0, from)}\n${await answerTo(sql)}\n${text.slice(to)}`;
+      for (const { sql, from, to } of questions.toReversed())
+        text = `${text.slice(0, from)}\n${await answerTo(sql)}\n${text.slice(to)}`;
       writeFileSync(PAGE, text);
     });
     return;
@@ -111,10 +161,14 @@ describe('docs/sql-cookbook.md', () => {
 
     for (const { title, sql, indexes } of questions.filter((question) => question.indexes.length > 0)) {
       it(`uses ${indexes.join(', ')}: ${title}`, async () => {
-        const { rows } = await db.pool.query<{ 'QUERY PLAN': readonly { readonly Plan: PlanNode }[] }>(`EXPLAIN (FORMAT JSON) ${sql}`);
+        const { rows } = await db.pool.query<{ 'QUERY PLAN': readonly { readonly Plan: PlanNode }[] }>(
+          `EXPLAIN (FORMAT JSON) ${sql}`,
+        );
         const nodes = nodesOf(rows[0]?.['QUERY PLAN'][0]?.Plan as PlanNode);
         expect(nodes.map((node) => node['Index Name']).filter(Boolean)).to.include.members([...indexes]);
-        expect(nodes.filter((node) => node['Node Type'] === 'Seq Scan').map((node) => node['Relation Name'])).to.deep.equal([]);
+        expect(
+          nodes.filter((node) => node['Node Type'] === 'Seq Scan').map((node) => node['Relation Name']),
+        ).to.deep.equal([]);
       });
     }
 
@@ -122,7 +176,9 @@ describe('docs/sql-cookbook.md', () => {
       const { rows } = await db.pool.query<{ name: string }>(
         `SELECT indexname::text AS name FROM pg_indexes WHERE schemaname = 'projections' AND tablename LIKE 'receipts%' ORDER BY 1`,
       );
-      expect([...new Set(questions.flatMap(({ indexes }) => indexes))].sort()).to.deep.equal(rows.map(({ name }) => name));
+      expect([...new Set(questions.flatMap(({ indexes }) => indexes))].sort()).to.deep.equal(
+        rows.map(({ name }) => name),
+      );
     });
   });
 });

@@ -5,11 +5,28 @@ import { postgresRowSink } from '#projectors/postgres/sink.ts';
 import { runProjectors } from '#projectors/run.ts';
 import { StreamError } from '#streams/errors.ts';
 import type { Client, Pool } from '#streams/postgres/connect.ts';
-import { ACME, chain, chainsOf, dump, feedOf, GLOBEX, type ProjectionDatabase, projectionDatabase } from './chains.ts';
+import {
+  ACME,
+  chain,
+  chainsOf,
+  dump,
+  feedOf,
+  GLOBEX,
+  type ProjectionDatabase,
+  projectionDatabase,
+} from './chains.ts';
 import { both, cleared, counted, decode, TABLES, unknown } from './tally.ts';
 
 const chains = chainsOf(
-  chain(ACME, [counted(['ada', 'bob']), counted(['ada'], 2), unknown, cleared('bob'), unknown, counted(['bob'], 3), counted(['cyd'])]),
+  chain(ACME, [
+    counted(['ada', 'bob']),
+    counted(['ada'], 2),
+    unknown,
+    cleared('bob'),
+    unknown,
+    counted(['bob'], 3),
+    counted(['cyd']),
+  ]),
   chain(GLOBEX, [counted(['ada'], 5)]),
 );
 // Two facts a batch: the first step of a checkpoint and later ones, with and without rows to load, write and delete.
@@ -39,11 +56,15 @@ const dyingPool = (pool: Pool, dieAt: number, when: 'before' | 'after') => {
         };
       },
     });
-  const dying = { connect: async () => cut(await pool.connect()), query: pool.query.bind(pool) } as unknown as Pool;
+  const dying = {
+    connect: async () => cut(await pool.connect()),
+    query: pool.query.bind(pool),
+  } as unknown as Pool;
   return { pool: dying, seen };
 };
 
-const textOf = (query: unknown): string => (typeof query === 'string' ? query : (query as { text: string }).text).trim().slice(0, 40);
+const textOf = (query: unknown): string =>
+  (typeof query === 'string' ? query : (query as { text: string }).text).trim().slice(0, 40);
 
 describe('a projector process that dies', () => {
   let db: ProjectionDatabase;
@@ -64,12 +85,22 @@ describe('a projector process that dies', () => {
     // One after the other, so that the number of a statement always names the same one.
     for (const projector of both) {
       if (stop.signal.aborted) break;
-      await runProjectors({ feed: feedOf(chains), sink, projectors: [projector], decode, signal: stop.signal, untilCaughtUp: true, batchSize: BATCH, onRetry });
+      await runProjectors({
+        feed: feedOf(chains),
+        sink,
+        projectors: [projector],
+        decode,
+        signal: stop.signal,
+        untilCaughtUp: true,
+        batchSize: BATCH,
+        onRetry,
+      });
     }
     return failure;
   };
 
-  const clear = (): Promise<unknown> => db.owner.query('TRUNCATE projections.tally_v1, projections.log_v1, projections.checkpoints');
+  const clear = (): Promise<unknown> =>
+    db.owner.query('TRUNCATE projections.tally_v1, projections.log_v1, projections.checkpoints');
 
   it('leaves each fact applied once, whichever statement it dies before or after', async function () {
     this.timeout(120_000);
@@ -79,18 +110,34 @@ describe('a projector process that dies', () => {
     const statements = whole.seen.length;
     // tally: 5 steps of begin, checkpoint, load, write, commit; log, which loads nothing: 5 steps of 4.
     expect(statements).to.equal(45);
-    for (const kind of ['BEGIN', 'COMMIT', 'INSERT INTO projections.checkpoints', 'UPDATE projections.checkpoints', 'SELECT', 'INSERT INTO projections.tally', 'INSERT INTO projections.log', 'DELETE']) {
-      expect(whole.seen.some((text) => text.startsWith(kind)), kind).to.equal(true);
+    for (const kind of [
+      'BEGIN',
+      'COMMIT',
+      'INSERT INTO projections.checkpoints',
+      'UPDATE projections.checkpoints',
+      'SELECT',
+      'INSERT INTO projections.tally',
+      'INSERT INTO projections.log',
+      'DELETE',
+    ]) {
+      expect(
+        whole.seen.some((text) => text.startsWith(kind)),
+        kind,
+      ).to.equal(true);
     }
     let deaths = 0;
     for (let at = 1; at <= statements; at += 1) {
       for (const when of ['before', 'after'] as const) {
         await clear();
         const failure = await run(dyingPool(db.pool, at, when).pool);
-        expect(failure, `${when} statement ${at}`).to.be.instanceOf(StreamError).with.property('code', 'unavailable');
+        expect(failure, `${when} statement ${at}`)
+          .to.be.instanceOf(StreamError)
+          .with.property('code', 'unavailable');
         deaths += 1;
         expect(await run(db.pool)).to.equal(undefined);
-        expect(await dump(db.pool, both), `${when} statement ${at}: ${whole.seen[at - 1]}`).to.deep.equal(wanted);
+        expect(await dump(db.pool, both), `${when} statement ${at}: ${whole.seen[at - 1]}`).to.deep.equal(
+          wanted,
+        );
       }
     }
     expect(deaths).to.equal(2 * statements);

@@ -1,12 +1,22 @@
 import { expect } from 'chai';
-import { resumeHalted } from '#projectors/postgres/status.ts';
 import { postgresRowSink } from '#projectors/postgres/sink.ts';
+import { resumeHalted } from '#projectors/postgres/status.ts';
 import { type Halt, type RunOptions, runProjectors } from '#projectors/run.ts';
 import type { RowSink } from '#projectors/sink.ts';
 import type { Fact } from '#schemas/event.ts';
 import { tenantId } from '#schemas/ids.ts';
 import { StreamError } from '#streams/errors.ts';
-import { ACME, type Chains, chain, chainsOf, dump, feedOf, GLOBEX, type ProjectionDatabase, projectionDatabase } from './chains.ts';
+import {
+  ACME,
+  type Chains,
+  chain,
+  chainsOf,
+  dump,
+  feedOf,
+  GLOBEX,
+  type ProjectionDatabase,
+  projectionDatabase,
+} from './chains.ts';
 import { both, counted, decode, log, mixture, poison, TABLES, tally, unknown, unreadable } from './tally.ts';
 
 describe('the live runner', () => {
@@ -20,20 +30,44 @@ describe('the live runner', () => {
     const halts: Halt[] = [];
     const signal = new AbortController().signal;
     const sink = postgresRowSink({ pool: db.pool });
-    await runProjectors({ feed: feedOf(chains), sink, projectors: both, decode, signal, untilCaughtUp: true, onHalt: (halt) => halts.push(halt), ...over });
+    await runProjectors({
+      feed: feedOf(chains),
+      sink,
+      projectors: both,
+      decode,
+      signal,
+      untilCaughtUp: true,
+      onHalt: (halt) => halts.push(halt),
+      ...over,
+    });
     return halts;
   };
 
   const position = async (projection: string, tenant: string): Promise<unknown> =>
-    (await db.pool.query('SELECT seq, status FROM projections.checkpoints WHERE projection = $1 AND tenant = $2', [projection, tenant])).rows[0];
+    (
+      await db.pool.query(
+        'SELECT seq, status FROM projections.checkpoints WHERE projection = $1 AND tenant = $2',
+        [projection, tenant],
+      )
+    ).rows[0];
 
   const totals = async (tenant: string): Promise<readonly unknown[]> =>
-    (await db.pool.query(`SELECT name, total FROM projections.tally_v1 WHERE tenant = $1 ORDER BY name`, [tenant])).rows;
+    (
+      await db.pool.query(`SELECT name, total FROM projections.tally_v1 WHERE tenant = $1 ORDER BY name`, [
+        tenant,
+      ])
+    ).rows;
 
   it('keeps rows and checkpoints of every tenant', async () => {
-    const chains = chainsOf(chain(ACME, [counted(['ada'], 2), counted(['ada', 'bob'], 3)]), chain(GLOBEX, [counted(['ada'], 9)]));
+    const chains = chainsOf(
+      chain(ACME, [counted(['ada'], 2), counted(['ada', 'bob'], 3)]),
+      chain(GLOBEX, [counted(['ada'], 9)]),
+    );
     expect(await run(chains)).to.deep.equal([]);
-    expect(await totals('acme')).to.deep.equal([{ name: 'ada', total: 5 }, { name: 'bob', total: 3 }]);
+    expect(await totals('acme')).to.deep.equal([
+      { name: 'ada', total: 5 },
+      { name: 'bob', total: 3 },
+    ]);
     expect(await totals('globex')).to.deep.equal([{ name: 'ada', total: 9 }]);
     expect(await position('log', 'acme')).to.deep.equal({ seq: 2, status: 'running' });
   });
@@ -62,7 +96,9 @@ describe('the live runner', () => {
 
   it('decodes each fact once for all read models', async () => {
     const seen: number[] = [];
-    await run(chainsOf(chain(ACME, mixture(20))), { decode: (recorded) => (seen.push(recorded.seq), decode(recorded)) });
+    await run(chainsOf(chain(ACME, mixture(20))), {
+      decode: (recorded) => (seen.push(recorded.seq), decode(recorded)),
+    });
     expect(new Set(seen).size).to.equal(seen.length);
     expect(seen).to.have.length.greaterThan(15);
   });
@@ -70,7 +106,9 @@ describe('the live runner', () => {
   it('halts one read model of one tenant at a poison fact, with what came before it; the others go on', async () => {
     const facts = chain(ACME, [counted(['ada'], 2), poison('bob'), counted(['ada'], 3)]);
     const halts = await run(chainsOf(facts, chain(GLOBEX, [counted(['ada'], 9)])));
-    expect(halts).to.deep.equal([{ projection: 'tally', version: 1, tenant: 'acme', seq: 2, id: facts[1]?.id, message: 'bob is poison' }]);
+    expect(halts).to.deep.equal([
+      { projection: 'tally', version: 1, tenant: 'acme', seq: 2, id: facts[1]?.id, message: 'bob is poison' },
+    ]);
     expect(await totals('acme')).to.deep.equal([{ name: 'ada', total: 2 }]);
     expect(await totals('globex')).to.deep.equal([{ name: 'ada', total: 9 }]);
     expect(await position('tally', 'acme')).to.deep.equal({ seq: 1, status: 'halted' });
@@ -90,21 +128,33 @@ describe('the live runner', () => {
       return fact.seq === 2 ? ({ ...fact, data: { names: ['bob'], by: 1 } } as Fact) : fact;
     };
     expect(await run(chains, { decode: mended })).to.deep.equal([]);
-    expect(await totals('acme')).to.deep.equal([{ name: 'ada', total: 5 }, { name: 'bob', total: 1 }]);
+    expect(await totals('acme')).to.deep.equal([
+      { name: 'ada', total: 5 },
+      { name: 'bob', total: 1 },
+    ]);
   });
 
   it('halts all read models that need a fact which cannot be decoded, and parses it once', async () => {
     const facts = chain(ACME, [counted(['ada']), unreadable, counted(['ada'])]);
     const halts = await run(chainsOf(facts));
-    expect(halts.map(({ projection, seq }) => [projection, seq])).to.have.deep.members([['tally', 2], ['log', 2]]);
+    expect(halts.map(({ projection, seq }) => [projection, seq])).to.have.deep.members([
+      ['tally', 2],
+      ['log', 2],
+    ]);
     expect(halts[0]?.message).to.match(/JSON/);
     expect(await totals('acme')).to.deep.equal([{ name: 'ada', total: 1 }]);
   });
 
-  for (const [what, name] of [['a value the column cannot hold', 'a\0b'], ['a broken constraint', 'refused by the database'], ['a key too long for its index', longText()]] as const) {
+  for (const [what, name] of [
+    ['a value the column cannot hold', 'a\0b'],
+    ['a broken constraint', 'refused by the database'],
+    ['a key too long for its index', longText()],
+  ] as const) {
     it(`finds the one fact among many that the database refuses: ${what}`, async () => {
       const good = Array.from({ length: 40 }, () => counted(['ada']));
-      const [halt] = await run(chainsOf(chain(ACME, [...good, counted([name]), ...good]), chain(GLOBEX, good)));
+      const [halt] = await run(
+        chainsOf(chain(ACME, [...good, counted([name]), ...good]), chain(GLOBEX, good)),
+      );
       expect(halt).to.include({ projection: 'tally', tenant: 'acme', seq: 41 });
       expect(await totals('acme')).to.deep.equal([{ name: 'ada', total: 40 }]);
       expect(await position('log', 'acme')).to.deep.equal({ seq: 81, status: 'running' });
@@ -121,7 +171,10 @@ describe('the live runner', () => {
 
   it('halts when a fact repeats a key of an insert-only model', async () => {
     const facts = chain(ACME, [counted(['ada']), counted(['ada']), counted(['ada'])]);
-    const twice = (recorded: Parameters<typeof decode>[0]): Fact => ({ ...decode(recorded), id: facts[0]?.id as never });
+    const twice = (recorded: Parameters<typeof decode>[0]): Fact => ({
+      ...decode(recorded),
+      id: facts[0]?.id as never,
+    });
     const halts = await run(chainsOf(facts), { decode: twice });
     expect(halts.map(({ projection, seq }) => [projection, seq])).to.deep.equal([['log', 2]]);
   });
@@ -130,14 +183,19 @@ describe('the live runner', () => {
     const statements = [counted(['ada']), counted(['ada']), counted(['ada'])];
     await run(chainsOf(chain(ACME, statements.slice(0, 2))));
     const halts = await run(chainsOf(chain(ACME, statements, 'another history')));
-    expect(halts.map(({ projection, seq }) => [projection, seq])).to.have.deep.members([['tally', 2], ['log', 2]]);
+    expect(halts.map(({ projection, seq }) => [projection, seq])).to.have.deep.members([
+      ['tally', 2],
+      ['log', 2],
+    ]);
     expect(halts[0]?.message).to.match(/not the one that was read/);
     expect(await totals('acme')).to.deep.equal([{ name: 'ada', total: 2 }]);
   });
 
   it('notices a swapped log before anything new is recorded', async () => {
     await run(chainsOf(chain(ACME, [counted(['ada']), counted(['ada'])])));
-    expect(await run(chainsOf(chain(ACME, [counted(['ada']), counted(['ada'])], 'another history')))).to.have.length(2);
+    expect(
+      await run(chainsOf(chain(ACME, [counted(['ada']), counted(['ada'])], 'another history'))),
+    ).to.have.length(2);
   });
 
   it('halts where the chain breaks within a batch', async () => {
@@ -150,7 +208,9 @@ describe('the live runner', () => {
   });
 
   it('halts at the very first fact when the chain does not begin at its beginning', async () => {
-    const halts = await run(chainsOf(chain(ACME, mixture(3)).map((fact) => ({ ...fact, prevHash: 'f'.repeat(64) as never }))));
+    const halts = await run(
+      chainsOf(chain(ACME, mixture(3)).map((fact) => ({ ...fact, prevHash: 'f'.repeat(64) as never }))),
+    );
     expect(halts.map(({ seq }) => seq)).to.deep.equal([1, 1]);
     expect(await position('log', 'acme')).to.deep.equal({ seq: 0, status: 'halted' });
   });
@@ -160,7 +220,11 @@ describe('the live runner', () => {
     await run(chains, { batchSize: 1000 });
     const alone = await dump(db.pool, both);
     await db.owner.query('TRUNCATE projections.tally_v1, projections.log_v1, projections.checkpoints');
-    const halts = await Promise.all([run(chains, { batchSize: 3 }), run(chains, { batchSize: 7 }), run(chains, { batchSize: 1 })]);
+    const halts = await Promise.all([
+      run(chains, { batchSize: 3 }),
+      run(chains, { batchSize: 7 }),
+      run(chains, { batchSize: 1 }),
+    ]);
     expect(halts).to.deep.equal([[], [], []]);
     expect(await dump(db.pool, both)).to.deep.equal(alone);
   });
@@ -177,7 +241,11 @@ describe('the live runner', () => {
       },
     };
     const retries: number[] = [];
-    const halts = await run(chainsOf(chain(ACME, mixture(30)), chain(GLOBEX, mixture(30))), { sink, batchSize: 7, onRetry: (_error, delayMs) => retries.push(delayMs) });
+    const halts = await run(chainsOf(chain(ACME, mixture(30)), chain(GLOBEX, mixture(30))), {
+      sink,
+      batchSize: 7,
+      onRetry: (_error, delayMs) => retries.push(delayMs),
+    });
     expect(halts).to.deep.equal([]);
     expect(retries).to.deep.equal([50, 100]);
     expect(await position('tally', 'globex')).to.deep.equal({ seq: 30, status: 'running' });
@@ -187,12 +255,20 @@ describe('the live runner', () => {
     await db.owner.query('DROP TABLE projections.log_v1 CASCADE');
     const outcome = await run(chainsOf(chain(ACME, mixture(3)))).catch((error: unknown) => error);
     expect(outcome).to.be.instanceOf(StreamError).with.property('code', 'schema-mismatch');
-    expect(await position('tally', 'acme'), 'the sibling finished its batch').to.deep.equal({ seq: 3, status: 'running' });
+    expect(await position('tally', 'acme'), 'the sibling finished its batch').to.deep.equal({
+      seq: 3,
+      status: 'running',
+    });
   });
 
   it('finishes the batch in hand when told to stop', async () => {
     const stop = new AbortController();
-    await run(chainsOf(chain(ACME, mixture(30))), { signal: stop.signal, untilCaughtUp: false, batchSize: 10, onBatch: ({ seq }) => (seq === 20 ? stop.abort() : undefined) });
+    await run(chainsOf(chain(ACME, mixture(30))), {
+      signal: stop.signal,
+      untilCaughtUp: false,
+      batchSize: 10,
+      onBatch: ({ seq }) => (seq === 20 ? stop.abort() : undefined),
+    });
     expect(await position('tally', 'acme')).to.deep.equal({ seq: 20, status: 'running' });
     expect(await position('log', 'acme')).to.deep.equal({ seq: 20, status: 'running' });
   });
@@ -206,8 +282,16 @@ describe('the live runner', () => {
       const fact = decode(recorded);
       return mended ? ({ ...fact, data: { names: ['bob'], by: 1 } } as Fact) : fact;
     };
-    const running = run(chains, { signal: stop.signal, untilCaughtUp: false, decode: lenient, resumeCheckMs: 20 });
-    await until(async () => (await db.pool.query(`SELECT FROM projections.checkpoints WHERE status = 'halted'`)).rowCount === 1);
+    const running = run(chains, {
+      signal: stop.signal,
+      untilCaughtUp: false,
+      decode: lenient,
+      resumeCheckMs: 20,
+    });
+    await until(
+      async () =>
+        (await db.pool.query(`SELECT FROM projections.checkpoints WHERE status = 'halted'`)).rowCount === 1,
+    );
     chains.set(late, chain(late, [counted(['eve'])]));
     await until(async () => (await totals(late)).length === 1);
     mended = true;
@@ -233,7 +317,7 @@ function longText(): string {
   let state = 7;
   return Array.from({ length: 9000 }, () => {
     state = (state * 1103515245 + 12345) % 2147483648;
-    return String.fromCharCode(33 + (state >> 8) % 90);
+    return String.fromCharCode(33 + ((state >> 8) % 90));
   }).join('');
 }
 

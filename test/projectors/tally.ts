@@ -4,11 +4,19 @@ import type { Projector } from '#projectors/projector.ts';
 import type { DomainEvent, Fact, Recorded } from '#schemas/event.ts';
 import type { Said } from './chains.ts';
 
-type Counted = DomainEvent<'test.Counted', { readonly names: readonly string[]; readonly by: number; readonly poison?: string }>;
+type Counted = DomainEvent<
+  'test.Counted',
+  { readonly names: readonly string[]; readonly by: number; readonly poison?: string }
+>;
 type Cleared = DomainEvent<'test.Cleared', { readonly names: readonly string[] }>;
 export type TallyEvent = Counted | Cleared;
 
-export type TallyRow = { readonly name: string; readonly total: number; readonly seqs: readonly string[]; readonly note: string | null };
+export type TallyRow = {
+  readonly name: string;
+  readonly total: number;
+  readonly seqs: readonly string[];
+  readonly note: string | null;
+};
 
 /** A row per name with all the facts that made it, until it is cleared. */
 export const tally: Projector<TallyEvent, TallyRow> = {
@@ -44,11 +52,20 @@ export const both: readonly AnyProjector[] = [tally, log];
 export const TABLES = new URL('./tables/', import.meta.url);
 
 /** Reads any type; a payload that is no JSON cannot be read. */
-export const decode = (recorded: Recorded): Fact => ({ ...recorded, data: JSON.parse(recorded.payload) as unknown });
+export const decode = (recorded: Recorded): Fact => ({
+  ...recorded,
+  data: JSON.parse(recorded.payload) as unknown,
+});
 
-export const counted = (names: readonly string[], by = 1): Said => ({ type: 'test.Counted', data: { names, by } });
+export const counted = (names: readonly string[], by = 1): Said => ({
+  type: 'test.Counted',
+  data: { names, by },
+});
 export const cleared = (...names: readonly string[]): Said => ({ type: 'test.Cleared', data: { names } });
-export const poison = (name: string): Said => ({ type: 'test.Counted', data: { names: ['bystander', name], by: 1, poison: name } });
+export const poison = (name: string): Said => ({
+  type: 'test.Counted',
+  data: { names: ['bystander', name], by: 1, poison: name },
+});
 export const unreadable: Said = { type: 'test.Counted', payload: '{"names":' };
 export const unknown: Said = { type: 'elsewhere.Happened', payload: 'not even JSON' };
 

@@ -10,8 +10,8 @@ import { postgresRowSink } from '#projectors/postgres/sink.ts';
 import { projectionStatus } from '#projectors/postgres/status.ts';
 import { runProjectors } from '#projectors/run.ts';
 import type { Recorded } from '#schemas/event.ts';
-import { connect } from '#streams/postgres/connect.ts';
 import { StreamError } from '#streams/errors.ts';
+import { connect } from '#streams/postgres/connect.ts';
 import { ACME, chain, chainsOf, feedOf, type ProjectionDatabase, projectionDatabase } from '../chains.ts';
 import { both, decode, mixture, poison, TABLES, tally } from '../tally.ts';
 
@@ -32,15 +32,25 @@ describe('the tables and views of the read models', () => {
 
   it('are named after their projectors, which stand in the list under their domain', async () => {
     for (const [domain, models] of Object.entries(projectorsByDomain)) {
-      for (const { name } of models as readonly AnyProjector[]) expect(name === domain || name.startsWith(`${domain}_`), name).to.equal(true);
+      for (const { name } of models as readonly AnyProjector[])
+        expect(name === domain || name.startsWith(`${domain}_`), name).to.equal(true);
     }
-    const { rows } = await db.pool.query(`SELECT projection, version FROM projections.read_models ORDER BY 1`);
-    expect(rows).to.deep.equal(projectors.map(({ name, version }) => ({ projection: name, version })).sort((one, other) => (one.projection < other.projection ? -1 : 1)));
+    const { rows } = await db.pool.query(
+      `SELECT projection, version FROM projections.read_models ORDER BY 1`,
+    );
+    expect(rows).to.deep.equal(
+      projectors
+        .map(({ name, version }) => ({ projection: name, version }))
+        .sort((one, other) => (one.projection < other.projection ? -1 : 1)),
+    );
   });
 
   it('have a comment on each of them and on every column, and the view says what the table says', async () => {
     const { rows } = await db.owner.query(COLUMNS);
-    const models = rows.filter(({ schema, relation }) => schema === 'views' || projectors.some(({ name, version }) => relation === `${name}_v${version}`));
+    const models = rows.filter(
+      ({ schema, relation }) =>
+        schema === 'views' || projectors.some(({ name, version }) => relation === `${name}_v${version}`),
+    );
     expect(models).to.have.length.greaterThan(60);
     for (const { schema, relation, name, comment, table_comment } of models) {
       expect(comment, `${schema}.${relation}.${name}`).to.match(/^[A-Za-z].{3,}\.$/);
@@ -48,7 +58,9 @@ describe('the tables and views of the read models', () => {
     }
     for (const { name, version } of projectors) {
       const told = (schema: string, relation: string): unknown =>
-        models.filter((column) => column.schema === schema && column.relation === relation).map((column) => [column.name, column.type, column.comment, column.table_comment]);
+        models
+          .filter((column) => column.schema === schema && column.relation === relation)
+          .map((column) => [column.name, column.type, column.comment, column.table_comment]);
       expect(told('views', name)).to.deep.equal(told('projections', `${name}_v${version}`));
     }
   });
@@ -56,8 +68,13 @@ describe('the tables and views of the read models', () => {
   it('begin with the tenant and sort every text in the order of its bytes', async () => {
     const { rows } = await db.owner.query(COLUMNS);
     for (const { schema, relation, name, place, collated } of rows) {
-      if (schema === 'projections' && collated === false) expect.fail(`${relation}.${name} is not COLLATE "C"`);
-      if (place === 1 && projectors.some((projector) => relation === `${projector.name}_v${projector.version}`)) expect(name).to.equal('tenant');
+      if (schema === 'projections' && collated === false)
+        expect.fail(`${relation}.${name} is not COLLATE "C"`);
+      if (
+        place === 1 &&
+        projectors.some((projector) => relation === `${projector.name}_v${projector.version}`)
+      )
+        expect(name).to.equal('tenant');
     }
   });
 
@@ -77,7 +94,9 @@ describe('the tables and views of the read models', () => {
     try {
       await Promise.all([1, 2, 3].map(() => ensureReadModels(fresh.owner, projectors)));
       await ensureReadModels(fresh.owner, projectors);
-      expect((await fresh.pool.query('SELECT FROM projections.read_models')).rowCount).to.equal(projectors.length);
+      expect((await fresh.pool.query('SELECT FROM projections.read_models')).rowCount).to.equal(
+        projectors.length,
+      );
     } finally {
       await fresh[Symbol.asyncDispose]();
     }
@@ -86,20 +105,35 @@ describe('the tables and views of the read models', () => {
   it('refuse a projector that has changed without a new version', async () => {
     const changed = (columns: object): Promise<unknown> => {
       const [receipts] = projectors.filter(({ name }) => name === 'receipts') as [AnyProjector];
-      return ensureReadModels(db.owner, [{ ...receipts, columns: { ...receipts.columns, ...columns } }]).catch((error: unknown) => error);
+      return ensureReadModels(db.owner, [
+        { ...receipts, columns: { ...receipts.columns, ...columns } },
+      ]).catch((error: unknown) => error);
     };
-    expect(await changed({ seq: 'text' })).to.be.instanceOf(StreamError).with.property('message').that.matches(/seq .* is bigint, the projector writes text: .* new version/);
-    expect(await changed({ cost: 'bigint' })).to.be.instanceOf(StreamError).with.property('message').that.matches(/cost .* is missing/);
+    expect(await changed({ seq: 'text' }))
+      .to.be.instanceOf(StreamError)
+      .with.property('message')
+      .that.matches(/seq .* is bigint, the projector writes text: .* new version/);
+    expect(await changed({ cost: 'bigint' }))
+      .to.be.instanceOf(StreamError)
+      .with.property('message')
+      .that.matches(/cost .* is missing/);
     const [tenants] = projectors.filter(({ name }) => name === 'tenants') as [AnyProjector];
     const { status: _, ...fewer } = tenants.columns;
-    const outcome = await ensureReadModels(db.owner, [{ ...tenants, columns: fewer }]).catch((error: unknown) => error);
-    expect(outcome).to.be.instanceOf(StreamError).with.property('message').that.matches(/status .* is not known/);
+    const outcome = await ensureReadModels(db.owner, [{ ...tenants, columns: fewer }]).catch(
+      (error: unknown) => error,
+    );
+    expect(outcome)
+      .to.be.instanceOf(StreamError)
+      .with.property('message')
+      .that.matches(/status .* is not known/);
   });
 
   it('leave a view on the version it shows when a newer one gets its table', async () => {
     await ensureReadModels(db.owner, [tally], TABLES);
     await ensureReadModels(db.owner, [{ ...tally, version: 2 }], TABLES);
-    const { rows } = await db.owner.query(`SELECT pg_get_viewdef('views.tally'::regclass) AS sql, to_regclass('projections.tally_v2') IS NOT NULL AS made`);
+    const { rows } = await db.owner.query(
+      `SELECT pg_get_viewdef('views.tally'::regclass) AS sql, to_regclass('projections.tally_v2') IS NOT NULL AS made`,
+    );
     expect(rows[0].made).to.equal(true);
     expect(rows[0].sql).to.contain('tally_v1').and.not.contain('tally_v2');
   });
@@ -109,22 +143,39 @@ describe('the tables and views of the read models', () => {
     writeFileSync(join(folder, 'tally.sql'), 'CREATE TABLE {table} (tenant text);');
     const outcome = await readModelDdl(tally, pathToFileURL(`${folder}/`)).catch((error: unknown) => error);
     rmSync(folder, { recursive: true });
-    expect(outcome).to.be.instanceOf(Error).with.property('message').that.matches(/^tally\.sql: put a line "-- indexes"/);
+    expect(outcome)
+      .to.be.instanceOf(Error)
+      .with.property('message')
+      .that.matches(/^tally\.sql: put a line "-- indexes"/);
   });
 
   it('are read by analysts through the views only, and changed by the projecting role only', async () => {
     await db.owner.query(`GRANT ${ANALYST_ROLE} TO CURRENT_USER`);
     const analyst = connect({ url: db.database.url, max: 1, role: ANALYST_ROLE });
-    const refused = (sql: string): Promise<unknown> => analyst.query(sql).then(() => 'allowed', ({ code }: { code: string }) => code);
+    const refused = (sql: string): Promise<unknown> =>
+      analyst.query(sql).then(
+        () => 'allowed',
+        ({ code }: { code: string }) => code,
+      );
     try {
-      for (const view of ['receipts', 'receipts_daily', 'tenants', 'projection_status']) await analyst.query(`SELECT FROM views.${view}`);
-      for (const sql of ['SELECT FROM projections.receipts_v1', 'SELECT FROM ledger.facts', 'SELECT FROM projections.checkpoints', 'DELETE FROM views.receipts', `UPDATE views.tenants SET status = 'active'`]) {
+      for (const view of ['receipts', 'receipts_daily', 'tenants', 'projection_status'])
+        await analyst.query(`SELECT FROM views.${view}`);
+      for (const sql of [
+        'SELECT FROM projections.receipts_v1',
+        'SELECT FROM ledger.facts',
+        'SELECT FROM projections.checkpoints',
+        'DELETE FROM views.receipts',
+        `UPDATE views.tenants SET status = 'active'`,
+      ]) {
         expect(await refused(sql), sql).to.equal('42501');
       }
     } finally {
       await analyst.end();
     }
-    const runtime = await db.pool.query('DROP TABLE projections.receipts_v1 CASCADE').then(() => 'allowed', ({ code }: { code: string }) => code);
+    const runtime = await db.pool.query('DROP TABLE projections.receipts_v1 CASCADE').then(
+      () => 'allowed',
+      ({ code }: { code: string }) => code,
+    );
     expect(runtime).to.equal('42501');
   });
 });
@@ -140,19 +191,48 @@ describe('the status of the read models', () => {
         [seq, Buffer.from(head.hash, 'hex'), new Date(head.recordedAt).toISOString()],
       );
     const run = (some: readonly Recorded[]): Promise<void> =>
-      runProjectors({ feed: feedOf(chainsOf(some)), sink: postgresRowSink({ pool: db.pool }), projectors: both, decode, signal: new AbortController().signal, untilCaughtUp: true });
-    const states = async (): Promise<unknown> => (await projectionStatus(db.pool, ACME)).map(({ projection, state, lagFacts, lagSeconds, fault }) => [projection, state, lagFacts, lagSeconds, fault?.seq]);
+      runProjectors({
+        feed: feedOf(chainsOf(some)),
+        sink: postgresRowSink({ pool: db.pool }),
+        projectors: both,
+        decode,
+        signal: new AbortController().signal,
+        untilCaughtUp: true,
+      });
+    const states = async (): Promise<unknown> =>
+      (await projectionStatus(db.pool, ACME)).map(({ projection, state, lagFacts, lagSeconds, fault }) => [
+        projection,
+        state,
+        lagFacts,
+        lagSeconds,
+        fault?.seq,
+      ]);
 
     await setHead(before[1] as Recorded);
-    expect(await states(), 'nothing read').to.deep.equal([['log', 'behind', 2, undefined, undefined], ['tally', 'behind', 2, undefined, undefined]]);
+    expect(await states(), 'nothing read').to.deep.equal([
+      ['log', 'behind', 2, undefined, undefined],
+      ['tally', 'behind', 2, undefined, undefined],
+    ]);
     await run(before);
-    expect(await states(), 'all read').to.deep.equal([['log', 'current', 0, 0, undefined], ['tally', 'current', 0, 0, undefined]]);
+    expect(await states(), 'all read').to.deep.equal([
+      ['log', 'current', 0, 0, undefined],
+      ['tally', 'current', 0, 0, undefined],
+    ]);
     await setHead(facts[3] as Recorded);
-    expect(await states(), 'two more recorded').to.deep.equal([['log', 'behind', 2, 2, undefined], ['tally', 'behind', 2, 2, undefined]]);
+    expect(await states(), 'two more recorded').to.deep.equal([
+      ['log', 'behind', 2, 2, undefined],
+      ['tally', 'behind', 2, 2, undefined],
+    ]);
     await run(facts);
-    expect(await states(), 'one halted').to.deep.equal([['log', 'current', 0, 0, undefined], ['tally', 'halted', 1, 1, 4]]);
+    expect(await states(), 'one halted').to.deep.equal([
+      ['log', 'current', 0, 0, undefined],
+      ['tally', 'halted', 1, 1, 4],
+    ]);
     await setHead(facts[0] as Recorded);
-    expect(await states(), 'ledger restored').to.deep.equal([['log', 'ahead of ledger', -3, 0, undefined], ['tally', 'halted', -2, 0, 4]]);
+    expect(await states(), 'ledger restored').to.deep.equal([
+      ['log', 'ahead of ledger', -3, 0, undefined],
+      ['tally', 'halted', -2, 0, 4],
+    ]);
     expect(await projectionStatus(db.pool, 'nobody' as never)).to.deep.equal([]);
   });
 });

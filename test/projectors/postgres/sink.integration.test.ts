@@ -8,7 +8,15 @@ import { ACME, chain, type ProjectionDatabase, projectionDatabase } from '../cha
 import { decode } from '../tally.ts';
 
 const columns: { readonly [name: string]: ColumnType } = {
-  id: 'text', day: 'date', big: 'bigint', small: 'integer', yes: 'boolean', at: 'timestamptz', json: 'jsonb', texts: 'text[]', bytes: 'bytea',
+  id: 'text',
+  day: 'date',
+  big: 'bigint',
+  small: 'integer',
+  yes: 'boolean',
+  at: 'timestamptz',
+  json: 'jsonb',
+  texts: 'text[]',
+  bytes: 'bytea',
 };
 
 /** A row of every column type; a fact of type `test.Set` makes it, `test.Seen` counts `small` up and keeps the rest. */
@@ -24,10 +32,27 @@ const everything: AnyProjector = {
 };
 
 const full: Row = {
-  id: 'a"\\{},ü\n', day: '2026-02-28', big: Number.MAX_SAFE_INTEGER, small: -5, yes: false, at: Date.UTC(1969, 11, 31, 23, 59, 59, 999),
-  json: { nested: [1, 'two', null, { three: 3.5 }] }, texts: ['a', 'b"c\\d', '', 'NULL', '{x,y}', 'ø\n'], bytes: '00ff10',
+  id: 'a"\\{},ü\n',
+  day: '2026-02-28',
+  big: Number.MAX_SAFE_INTEGER,
+  small: -5,
+  yes: false,
+  at: Date.UTC(1969, 11, 31, 23, 59, 59, 999),
+  json: { nested: [1, 'two', null, { three: 3.5 }] },
+  texts: ['a', 'b"c\\d', '', 'NULL', '{x,y}', 'ø\n'],
+  bytes: '00ff10',
 };
-const empty: Row = { id: '', day: '0001-01-01', big: null, small: null, yes: null, at: null, json: null, texts: null, bytes: null };
+const empty: Row = {
+  id: '',
+  day: '0001-01-01',
+  big: null,
+  small: null,
+  yes: null,
+  at: null,
+  json: null,
+  texts: null,
+  bytes: null,
+};
 
 const TABLES = new URL('../tables/', import.meta.url);
 
@@ -41,7 +66,10 @@ describe('the PostgreSQL row sink', () => {
   afterEach(() => db[Symbol.asyncDispose]());
 
   const factsOf = (...rows: readonly (Row & { type?: string })[]): readonly Recorded[] =>
-    chain(ACME, rows.map(({ type = 'test.Set', ...data }) => ({ type, data })));
+    chain(
+      ACME,
+      rows.map(({ type = 'test.Set', ...data }) => ({ type, data })),
+    );
 
   const stepOver = (facts: readonly Recorded[], from = beginning(ACME)): Step => ({
     tenant: ACME,
@@ -52,7 +80,10 @@ describe('the PostgreSQL row sink', () => {
 
   it('gives a fold back the values it was given, of every column type, and NULL as null', async () => {
     const seen: (Row | undefined)[] = [];
-    const watching: AnyProjector = { ...everything, fold: (row: Row | undefined, fact: Fact) => (seen.push(row), everything.fold(row, fact as never, [])) };
+    const watching: AnyProjector = {
+      ...everything,
+      fold: (row: Row | undefined, fact: Fact) => (seen.push(row), everything.fold(row, fact as never, [])),
+    };
     const sink = postgresRowSink({ pool: db.pool });
     const made = factsOf(full, empty);
     expect(await sink.apply(everything, stepOver(made))).to.deep.equal({ kind: 'applied' });
@@ -67,7 +98,10 @@ describe('the PostgreSQL row sink', () => {
   it('writes the same rows by COPY as by INSERT', async () => {
     const inserts: AnyProjector = { ...everything, insertOnly: true };
     const sink = postgresRowSink({ pool: db.pool });
-    const rows = Array.from({ length: 1200 }, (_, index) => ({ ...(index % 2 ? full : empty), id: `row ${index}` }));
+    const rows = Array.from({ length: 1200 }, (_, index) => ({
+      ...(index % 2 ? full : empty),
+      id: `row ${index}`,
+    }));
     const facts = factsOf(...rows);
     const few = facts.slice(0, 3);
     await sink.apply(inserts, stepOver(few));
@@ -83,17 +117,28 @@ describe('the PostgreSQL row sink', () => {
     const facts = factsOf(full, empty);
     await sink.apply(everything, stepOver(facts.slice(0, 1)));
     const [checkpoint] = await sink.checkpoints(everything);
-    expect(await sink.apply(everything, stepOver(facts)), 'from the beginning again').to.deep.equal({ kind: 'overtaken' });
+    expect(await sink.apply(everything, stepOver(facts)), 'from the beginning again').to.deep.equal({
+      kind: 'overtaken',
+    });
     const other = { ...beginning(ACME), ...checkpoint, hash: 'f'.repeat(64) as never };
-    expect(await sink.apply(everything, stepOver(facts, other)), 'another hash').to.deep.equal({ kind: 'overtaken' });
+    expect(await sink.apply(everything, stepOver(facts, other)), 'another hash').to.deep.equal({
+      kind: 'overtaken',
+    });
     expect(await sink.checkpoints(everything)).to.deep.equal([checkpoint]);
     expect((await db.pool.query(`SELECT FROM ${table}`)).rowCount).to.equal(1);
   });
 
   for (const [what, wrong] of Object.entries({
-    'a number for a text': { id: 5 }, 'a day that is none': { day: '2026-02-30x' }, 'year 10000': { day: '+010000-01' }, 'a fraction': { big: 0.5 },
-    'more than 32 bits': { small: 2 ** 31 }, 'half a byte': { bytes: 'abc' }, 'no time at all': { at: 'today' }, 'a NUL': { id: 'a\0' },
-    'a NUL in JSON': { json: { a: '\0' } }, 'a time PostgreSQL has not': { at: -9e15 },
+    'a number for a text': { id: 5 },
+    'a day that is none': { day: '2026-02-30x' },
+    'year 10000': { day: '+010000-01' },
+    'a fraction': { big: 0.5 },
+    'more than 32 bits': { small: 2 ** 31 },
+    'half a byte': { bytes: 'abc' },
+    'no time at all': { at: 'today' },
+    'a NUL': { id: 'a\0' },
+    'a NUL in JSON': { json: { a: '\0' } },
+    'a time PostgreSQL has not': { at: -9e15 },
   })) {
     it(`refuses ${what}, and changes nothing`, async () => {
       const sink = postgresRowSink({ pool: db.pool });
