@@ -5,7 +5,7 @@ import type { AppendResult, StreamStore } from '#streams/stream.ts';
 
 /** A figure that another part of the process knows, read at each scrape. */
 export interface Measure {
-  /** Prometheus name with its unit last, e.g. `ledger_append_queue_depth`. */
+  /** Prometheus name with its unit last, e.g. `ledger_append_queue_facts`. */
   readonly name: string;
   readonly help: string;
   readonly labels?: readonly string[];

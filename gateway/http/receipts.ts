@@ -7,7 +7,7 @@ import type { Caller } from './auth.ts';
 import { inOrder, type Window } from './in-order.ts';
 import { type Line, type LineLimits, readLines } from './lines.ts';
 import { type Problem, problem, problemDocument } from './problems.ts';
-import { type Recorder, type Recording, receiptHref, recordReceipt } from './record.ts';
+import { type Recorder, type Recording, receiptHref, recordReceipt, type Sender } from './record.ts';
 import { type Call, jsonReply, NDJSON_TYPE, problemReply, type Reply } from './route.ts';
 
 const BATCH: LineLimits = { lineBytesMax: 1 << 20, batchBytesMax: 64 << 20, linesMax: 10_000 };
@@ -33,7 +33,7 @@ export const postReceipts =
   (recorder: Recorder) =>
   async (call: Call, caller: Caller): Promise<Reply> => {
     const { body, requestId } = call;
-    const sender = { caller, traceparent: traceparentOf(call) };
+    const sender = { caller, requestId, traceparent: traceparentOf(call) };
     if (body instanceof Readable) return batchReply(recorder, call, sender);
     if (body === undefined)
       return problemReply(problem('media-type-unsupported', 'the request has no body'), requestId);
@@ -58,18 +58,14 @@ export const postReceipts =
 
 const idOf = ({ fact }: Appended): string => (fact.parsed ?? JSON.parse(fact.payload)).id as string;
 
-const batchReply = (
-  recorder: Recorder,
-  { body, headers, requestId }: Call,
-  sender: Parameters<typeof recordReceipt>[2],
-): Reply => {
+const batchReply = (recorder: Recorder, { body, headers, requestId }: Call, sender: Sender): Reply => {
   if (Number(headers['content-length']) > BATCH.batchBytesMax) {
-    return problemReply(
-      problem('body-too-large', `a batch has at most ${BATCH.batchBytesMax} bytes`),
-      requestId,
-    );
+    const detail = `a batch has at most ${BATCH.batchBytesMax} bytes`;
+    const reply = problemReply(problem('body-too-large', detail), requestId);
+    // The body is on its way all the same, and nobody will read it.
+    return { ...reply, headers: { ...reply.headers, connection: 'close' } };
   }
-  const results = batchResults(recorder, body as Readable, { sender, requestId });
+  const results = batchResults(recorder, body as Readable, sender);
   return {
     status: 200,
     type: NDJSON_TYPE,
@@ -77,22 +73,13 @@ const batchReply = (
   };
 };
 
-interface BatchContext {
-  readonly sender: Parameters<typeof recordReceipt>[2];
-  readonly requestId: string;
-}
-
 /** One line of JSON per line of the batch, in the same order. */
-const batchResults = (
-  recorder: Recorder,
-  body: Readable,
-  { sender, requestId }: BatchContext,
-): AsyncGenerator<string> => {
+const batchResults = (recorder: Recorder, body: Readable, sender: Sender): AsyncGenerator<string> => {
   const work = async (line: Line): Promise<string> => {
     const { number } = line;
     if (line.kind !== 'line')
-      return resultLine(number, { kind: 'refused', problem: limitProblem(line.kind) }, requestId);
-    return resultLine(number, await recordReceipt(recorder, line.bytes, sender), requestId);
+      return resultLine(number, { kind: 'refused', problem: limitProblem(line.kind) }, sender.requestId);
+    return resultLine(number, await recordReceipt(recorder, line.bytes, sender), sender.requestId);
   };
   // The stream stays whole when reading stops at a limit: destroying it would cut off the answer.
   const chunks = {

@@ -16,7 +16,7 @@ export interface Recorder {
   readonly store: Pick<StreamStore, 'append'>;
   readonly clock: () => Instant;
   /** Told what the store threw, which the caller is not. */
-  readonly fault: (error: unknown) => void;
+  readonly fault: (error: unknown, requestId: string) => void;
 }
 
 /**
@@ -29,6 +29,7 @@ export type Recording =
 
 export interface Sender {
   readonly caller: Caller;
+  readonly requestId: string;
   /** W3C Trace Context of the request. */
   readonly traceparent: string | undefined;
 }
@@ -45,9 +46,9 @@ export const recordReceipt = async (
   bytes: Uint8Array,
   sender: Sender,
 ): Promise<Recording> => {
-  const prepared = prepare(bytes, sender, recorder.clock());
-  if (prepared.kind !== 'prepared') return prepared;
   try {
+    const prepared = prepare(bytes, sender, recorder.clock());
+    if (prepared.kind !== 'prepared') return prepared;
     const result = await recorder.store.append(prepared.request);
     switch (result.kind) {
       case 'appended':
@@ -66,7 +67,7 @@ export const recordReceipt = async (
         throw new Error(`the store answered an unconditional append with ${result.kind}`);
     }
   } catch (error) {
-    recorder.fault(error);
+    recorder.fault(error, sender.requestId);
     return { kind: 'refused', problem: problemOf(error) };
   }
 };
@@ -79,7 +80,7 @@ const prepare = (bytes: Uint8Array, { caller, traceparent }: Sender, at: Instant
   if (!isObject(sent)) return malformed({ pointer: '', message: 'is no JSON object; give a receipt' });
   const schemaVersion = receiptVersion(sent);
   if (typeof schemaVersion !== 'number') return malformed(schemaVersion);
-  const receipt = completeReceipt(sent, { id: newReceiptId(at), at, tenant });
+  const receipt = completeReceipt(sent, { id: sent['id'] === undefined ? newReceiptId(at) : '', at, tenant });
   const id = receipt['id'] as string;
   const context = { tenant, actor: caller.tokenId, at, key: id, traceparent };
   const decision = receipts.decide({ type: 'RecordReceipt', receipt, schemaVersion }, undefined, context);

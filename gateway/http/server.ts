@@ -22,7 +22,7 @@ export interface GatewayOptions {
   /** Figures of the rest of the process, for GET /metrics. */
   readonly measures?: readonly Measure[];
   /** Told what was thrown behind an answer of 500 or 503: the caller learns only the request's id. */
-  readonly onFault?: (error: unknown, requestId: string | undefined) => void;
+  readonly onFault?: (error: unknown, requestId: string) => void;
 }
 
 export interface Gateway extends AsyncDisposable {
@@ -70,7 +70,7 @@ export const createGateway = (options: GatewayOptions): Gateway => {
     readiness,
     metrics,
     clock: now,
-    fault: (error: unknown) => onFault(error, undefined),
+    fault: onFault,
   };
   let ending: Promise<void> | undefined;
   const { app, mounted } = web({

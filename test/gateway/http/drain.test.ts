@@ -98,6 +98,18 @@ describe('gateway/http: drain', () => {
     letGo();
   });
 
+  it('that finds its port taken can be tried on another', async () => {
+    await using one = await openGateway();
+    await using two = await openGateway();
+    const { port } = new URL(await one.gateway.listen({ host: '127.0.0.1', port: 0 }));
+    const taken = await two.gateway
+      .listen({ host: '127.0.0.1', port: Number(port) })
+      .catch((error: unknown) => error);
+    expect(taken).to.have.property('code', 'EADDRINUSE');
+    const url = await two.gateway.listen({ host: '127.0.0.1', port: 0 });
+    expect((await fetch(`${url}/healthz`)).status).to.equal(200);
+  });
+
   it('has no URL before it listens', async () => {
     await using under = await openGateway();
     expect(() => under.gateway.url()).to.throw(/call listen first/);

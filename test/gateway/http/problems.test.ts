@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { PassThrough } from 'node:stream';
 import { expect } from 'chai';
 import {
@@ -35,6 +36,22 @@ describe('gateway/http: problems', () => {
       expect(entry.title, code).to.match(/^[A-Z].{8,}[^.]$/);
       expect(entry.todo, code).to.match(/^[A-Z].{8,}\.$/);
       if (entry.status === 503) expect(entry, code).to.have.property('retryAfter');
+    }
+  });
+
+  it('all stand in docs/operations/http.md with their status, and so do the routes', async () => {
+    const page = readFileSync(new URL('../../../docs/operations/http.md', import.meta.url), 'utf8');
+    const rows = [...page.matchAll(/`([a-z0-9-]+)` \| (\d{3})/g)].map(([, code, status]) => [
+      code,
+      Number(status),
+    ]);
+    const codes = Object.entries(catalogue).map(([code, { status }]) => [code, status]);
+    expect(rows).to.have.deep.members(codes);
+    await using under = await openGateway();
+    for (const { method, path, guard } of under.gateway.routes) {
+      if (method === 'HEAD' || ('open' in guard && guard.open.startsWith('names the methods'))) continue;
+      const row = `| \`${method} ${path.replaceAll(/:(\w+)/g, '{$1}')}\` | ${'scope' in guard ? `\`${guard.scope}\`` : 'open'} |`;
+      expect(page).to.contain(row);
     }
   });
 
