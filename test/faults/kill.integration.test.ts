@@ -15,4 +15,16 @@ describe('kill -9 while ingesting', () => {
     expect(figures.storedFacts - figures.acknowledgedFacts).to.be.within(3, 3 + 24 * 3);
     expect(figures.proofsVerified).to.be.greaterThan(100);
   });
+
+  it('the oracle can tell: a server that answers before it has written loses acknowledged facts', async function () {
+    this.timeout(60_000);
+    const settings = { synchronous_commit: 'off', wal_writer_delay: '10s', wal_writer_flush_after: '1GB' };
+    const error = await runKills({ victims: ['both'], afterMs: [400, 600], settings }).catch(
+      (failure: unknown) => failure,
+    );
+    expect(error)
+      .to.be.an('error')
+      .with.property('message')
+      .that.includes('acknowledged facts that are not stored');
+  });
 });

@@ -24,6 +24,8 @@ export interface KillOptions {
   readonly victims: readonly Victim[];
   /** Each kill comes this long after the callers began, or went on: a random time between the two. */
   readonly afterMs: readonly [least: number, most: number];
+  /** PostgreSQL settings on top of the durable ones, to see the oracle fail. */
+  readonly settings?: Readonly<Record<string, string>>;
   readonly log?: (line: string) => void;
 }
 
@@ -47,15 +49,21 @@ interface Site extends AsyncDisposable {
   readonly file: string;
 }
 
-const openSite = async (): Promise<Site> => {
+const DURABLE = { fsync: 'on', synchronous_commit: 'on', full_page_writes: 'on', shared_buffers: '64MB' };
+
+const openSite = async (settings: Readonly<Record<string, string>>): Promise<Site> => {
   const folder = mkdtempSync(join(tmpdir(), 'prov-ledger-kill-'));
   // Under root the server is another user, who must pass through.
   chmodSync(folder, 0o711);
   const dataDir = join(folder, 'data');
-  const settings = { fsync: 'on', synchronous_commit: 'on', full_page_writes: 'on', shared_buffers: '64MB' };
-  const server = await startEmbeddedPostgres({ dataDir, template: await clusterTemplate(), settings });
+  const server = await startEmbeddedPostgres({
+    dataDir,
+    template: await clusterTemplate(),
+    settings: { ...DURABLE, ...settings },
+  });
   const owner = connect({ url: server.url, max: 1 });
   await migrate(owner, [LEDGER_MIGRATIONS]);
+  await owner.query('CHECKPOINT');
   await owner.end();
   return {
     server,
@@ -151,9 +159,10 @@ const recovered = async (site: Site, actor: Actor, before: number): Promise<void
 export const runKills = async ({
   victims,
   afterMs: [least, most],
+  settings = {},
   log = () => {},
 }: KillOptions): Promise<KillFigures> => {
-  await using site = await openSite();
+  await using site = await openSite(settings);
   let actor = await startActor(site);
   let slowestRecoveryMs = 0;
   let proofsVerified = 0;

@@ -58,7 +58,7 @@ export const expectLedgerSound = async (ledger: Ledger, options: SoundOptions = 
     proofs += await expectSigned(ledger, head, proofsPerTenant);
   }
   const lost = acknowledged.filter(({ tenant, id }) => !seen.has(`${tenant} ${id}`));
-  expect(lost, 'acknowledged facts that are not stored').to.deep.equal([]);
+  expect(lost.slice(0, 3), `${lost.length} acknowledged facts that are not stored`).to.deep.equal([]);
   return { tenants: heads.length, facts, proofs, acknowledged: acknowledged.length };
 };
 
