@@ -99,7 +99,7 @@ export interface ExportTotals {
 }
 
 export const endLine = ({ facts, batches, head }: ExportTotals): string =>
-  JSON.stringify({ end: { facts, batches, seq: head.seq, hash: head.hash, ...(head.seq > 0 && { recorded_at: instantText(head.recordedAt) }) } });
+  JSON.stringify({ end: { facts, batches, seq: head.seq, hash: head.hash, recorded_at: instantText(head.recordedAt) } });
 
 // --- verifying
 
@@ -294,8 +294,14 @@ const proofOf = ({ ledgerId }: ExportHeader, batch: Members, all: readonly Sha25
 
 const takeEnd = (state: State, { to }: ExportHeader, value: Members): void => {
   if (state.unsigned.length > 0) throw new Unsound('unsigned-facts', `no signature covers the last ${state.unsigned.length} facts`);
-  const { seq: last, hash } = state.position;
-  if (number(value, 'facts') !== state.facts || number(value, 'batches') !== state.batches || number(value, 'seq') !== last || text(value, 'hash') !== hash || last !== to) {
+  const { seq: last, hash, recordedAt } = state.position;
+  const agrees =
+    number(value, 'facts') === state.facts &&
+    number(value, 'batches') === state.batches &&
+    number(value, 'seq') === last &&
+    text(value, 'hash') === hash &&
+    time(text(value, 'recorded_at')) === recordedAt;
+  if (!agrees || last !== to || state.facts === 0) {
     throw new Unsound('totals-differ', `the end does not agree with what came before it: ${state.facts} facts up to ${last}, in ${state.batches} batches`);
   }
   state.ended = true;

@@ -1,6 +1,5 @@
 // What `npm start` tells whoever started it: what there is, in figures, and lines to paste.
-import { accessSync, constants } from 'node:fs';
-import { delimiter, join, relative } from 'node:path';
+import { relative } from 'node:path';
 import { verifyTenant } from '#gateway/cli/verify-chain.ts';
 import { count, figure, pairs } from '#gateway/cli/output.ts';
 import { keysFromJwks } from '#proofs/keys/public-key.ts';
@@ -42,18 +41,6 @@ const rowCounts = async ({ pool }: WiredLedger): Promise<string> => {
   return counts.join(', ');
 };
 
-const hasPsql = (): boolean => {
-  for (const folder of (process.env['PATH'] ?? '').split(delimiter)) {
-    try {
-      accessSync(join(folder, 'psql'), constants.X_OK);
-      return true;
-    } catch {
-      // Not in this folder.
-    }
-  }
-  return false;
-};
-
 const QUESTION = "SELECT action, actor, count(*) AS receipts FROM views.receipts WHERE tenant = 'demo' GROUP BY 1, 2 ORDER BY 3 DESC LIMIT 5";
 
 export const figures = async ({ ledger, facts, url, database, dataDir, seconds }: Started): Promise<string> => {
@@ -70,21 +57,17 @@ export const figures = async ({ ledger, facts, url, database, dataDir, seconds }
   ]);
 };
 
-export const invitation = ({ facts, url, database }: Started): string => {
-  const sql = `node deploy/prov-ledger.mjs sql "${QUESTION}"`;
-  const psql = database.embedded && hasPsql() ? [`  psql "${database.url}" -c "${QUESTION}"`] : [];
-  return [
+export const invitation = ({ facts, url }: Started): string =>
+  [
     'Publish a receipt:',
     `  curl -s ${url}/receipts -H 'Authorization: Bearer ${facts.token}' -H 'Content-Type: application/json' -d '{"action":"db.export","actor":"you","decision":"allow"}'`,
     'Ask in SQL:',
-    `  ${sql}`,
-    ...psql,
+    `  node deploy/prov-ledger.mjs sql "${QUESTION}"`,
     'Verify everything:',
     '  node deploy/prov-ledger.mjs verify all',
     '',
     'Ctrl-C stops it; the data stays.',
   ].join('\n');
-};
 
 const shown = (path: string): string => {
   const near = relative(process.cwd(), path);

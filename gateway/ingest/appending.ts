@@ -186,6 +186,7 @@ const slotsOf = (max: number) => {
     failure: () => failed,
     take: async (work: () => Promise<void>): Promise<void> => {
       while (used >= max) await freed.promise;
+      if (failed) return;
       used += 1;
       work().then(release, (error: unknown) => {
         failed ??= { error };
