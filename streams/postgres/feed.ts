@@ -6,7 +6,7 @@ import { GENESIS_HASH } from '#proofs/chain.ts';
 import type { Seq, Sha256, TenantId } from '#schemas/ids.ts';
 import type { FeedBatch, StreamFeed, SubscribeOptions } from '#streams/stream.ts';
 import { isConnectionFailure, type Client, type Pool, streamError, withClient } from './connect.ts';
-import { readHeads, readPage, type StoredHead } from './reader.ts';
+import { readHeads, readWholePage, type StoredHead } from './reader.ts';
 
 export interface PostgresFeedOptions {
   readonly pool: Pool;
@@ -58,7 +58,7 @@ const deliver = async function* ({ pool, pollMs, bell, closed }: Delivery, optio
       const cursor = cursorOf(head.tenant);
       if (head.seq <= cursor.seq) continue;
       const to = Math.min(head.seq, cursor.seq + batchSize) as Seq;
-      const page = await attempt(pool, signal, (client) => readPage(client, { head, from: (cursor.seq + 1) as Seq, to, prevHash: cursor.hash }));
+      const page = await attempt(pool, signal, (client) => readWholePage(client, { head, from: (cursor.seq + 1) as Seq, to, prevHash: cursor.hash }));
       if (!page) return;
       const facts = page.map((stored) => stored.fact);
       const last = facts.at(-1);

@@ -2,6 +2,7 @@
 // quoted literals. Facts never change and have no holes, so pages read one after the other are one consistent range.
 import { GENESIS_HASH } from '#proofs/chain.ts';
 import type { FactId, Instant, Seq, Sha256, StreamName, StreamRevision, TenantId } from '#schemas/ids.ts';
+import { StreamError } from '#streams/errors.ts';
 import type { Head } from '#streams/stream.ts';
 import type { Client, Queryable } from './connect.ts';
 import { copyOut } from './copy.ts';
@@ -98,6 +99,14 @@ export const readPage = async (client: Client, { head, from, to, prevHash }: Pag
     }
   }
   return page;
+};
+
+/** The same, and all of them: below a head no place is empty. Throws `corrupt`. */
+export const readWholePage = async (client: Client, request: PageRequest): Promise<readonly StoredFact[]> => {
+  const page = await readPage(client, request);
+  const { head, from, to } = request;
+  if (page.length === to - from + 1) return page;
+  throw new StreamError('corrupt', `${head.tenant}/${from} to ${to}: facts below the head are missing; restore from an export or a replica`);
 };
 
 const withPredecessor = async (client: Client, tenant: TenantId, where: string): Promise<readonly StoredFact[]> => {
