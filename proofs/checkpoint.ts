@@ -181,19 +181,26 @@ export interface StoredBatch extends BatchOf, SignedStatement {
   readonly shares: readonly Share[];
 }
 
-/** The proof of a stored fact, from its batch's shares and the hashes of its own tenant's facts in that batch. */
-export const storedProof = (
+/**
+ * The proofs of one tenant's facts in a stored batch, by their index in the share, from the batch's shares and the
+ * hashes of all of that tenant's facts in it. Both trees are hashed once.
+ */
+export const shareProofs = (
   batch: StoredBatch,
-  place: { readonly tenantIndex: number; readonly factIndex: number; readonly hashes: readonly Sha256[] },
-): BatchProof => {
+  { tenantIndex, hashes }: { readonly tenantIndex: number; readonly hashes: readonly Sha256[] },
+): ((factIndex: number) => BatchProof) => {
   const upper = shareTree(batch.shares);
-  return proofOf(overTree(batch, batch.shares, upper), batch, {
-    factIndex: place.factIndex,
-    factCount: place.hashes.length,
-    factPath: merkleTree(place.hashes.map(leafHash)).proof(place.factIndex),
-    tenantIndex: place.tenantIndex,
-    tenantPath: upper.proof(place.tenantIndex),
-  });
+  const statement = overTree(batch, batch.shares, upper);
+  const tenantPath = upper.proof(tenantIndex);
+  const tree = merkleTree(hashes.map(leafHash));
+  return (factIndex) =>
+    proofOf(statement, batch, {
+      factIndex,
+      factCount: hashes.length,
+      factPath: tree.proof(factIndex),
+      tenantIndex,
+      tenantPath,
+    });
 };
 
 /** Signs, and verifies before anybody sees the signature, so that a faulty signer lets no bad receipt out. Throws `SigningFault`. */

@@ -12,6 +12,11 @@ export interface LineChunk {
 
 const NEWLINE = 0x0a;
 
+export interface ChunkSizes {
+  readonly chunkBytes?: number | undefined;
+  readonly maxLineBytes?: number | undefined;
+}
+
 export class LineTooLong extends Error {
   override readonly name = 'LineTooLong';
 }
@@ -25,7 +30,7 @@ const countLines = (bytes: Buffer): number => {
 /** Pieces of about `chunkBytes`. A line longer than `maxLineBytes` throws `LineTooLong`. */
 export const lineChunks = async function* (
   source: AsyncIterable<Uint8Array>,
-  { chunkBytes = 4 << 20, maxLineBytes = 16 << 20 } = {},
+  { chunkBytes = 4 << 20, maxLineBytes = 16 << 20 }: ChunkSizes = {},
 ): AsyncGenerator<LineChunk> {
   let parts: Uint8Array[] = [];
   let size = 0;

@@ -30,6 +30,8 @@ export interface ImportOptions {
   /** Read models to keep in the same transactions; those that are not at the head are left to the live runner. */
   readonly inline?: readonly AnyProjector[];
   readonly clock?: () => number;
+  /** Bytes of the source in one transaction, roughly; 4 MiB unless told. */
+  readonly chunkBytes?: number;
   readonly onFault?: (fault: LineFault) => void;
   /** After each durable chunk. `offset` is the place in the source behind it: nothing before it needs to be sent again. */
   readonly onProgress?: (progress: ImportProgress) => void;
@@ -88,7 +90,7 @@ export const importReceipts = async (options: ImportOptions): Promise<ImportSumm
     options,
     appender,
     thread,
-    source: lineChunks(options.source)[Symbol.asyncIterator](),
+    source: lineChunks(options.source, { chunkBytes: options.chunkBytes })[Symbol.asyncIterator](),
     sent: [],
     backlog: [],
     models: options.inline ?? [],

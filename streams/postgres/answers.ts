@@ -1,10 +1,11 @@
 // Answers to requests that are not stored now, because they were stored before or may not be stored at all.
 import { payloadHash } from '#proofs/chain.ts';
-import type { FactId } from '#schemas/ids.ts';
+import type { BatchProof } from '#proofs/checkpoint.ts';
+import type { FactId, Seq } from '#schemas/ids.ts';
 import type { Appended, AppendRequest, AppendResult } from '#streams/stream.ts';
 import type { QueuedAppend } from './batcher.ts';
 import type { Client } from './connect.ts';
-import { proofAt } from './proof.ts';
+import { proofsOf } from './proof.ts';
 import { findFacts, readHeads, type StoredHead } from './reader.ts';
 import type { StoredFact } from './rows.ts';
 
@@ -15,36 +16,38 @@ export const answerStored = async (client: Client, ledgerId: string, items: read
   const answered = new Set<QueuedAppend>();
   for (const head of heads) {
     const group = byTenant.get(head.tenant) ?? [];
-    const ids = group.flatMap(({ request }) => request.drafts.map((draft) => draft.id));
-    const stored = new Map((await findFacts(client, head, ids)).map((found) => [found.fact.id, found]));
-    for (const item of group) {
-      if (!item.request.drafts.some((draft) => stored.has(draft.id))) continue;
-      item.settle(await repetition(client, { ledgerId, head, request: item.request, stored }));
-      answered.add(item);
-    }
+    for (const item of await answerTenant(client, { ledgerId, head, items: group })) answered.add(item);
   }
   return items.filter((item) => !answered.has(item));
 };
 
-interface Repetition {
+interface TenantItems {
   readonly ledgerId: string;
   readonly head: StoredHead;
-  readonly request: AppendRequest;
-  readonly stored: ReadonlyMap<FactId, StoredFact>;
+  readonly items: readonly QueuedAppend[];
 }
 
+const answerTenant = async (client: Client, { ledgerId, head, items }: TenantItems): Promise<readonly QueuedAppend[]> => {
+  const ids = items.flatMap(({ request }) => request.drafts.map((draft) => draft.id));
+  const stored = new Map((await findFacts(client, head, ids)).map((found) => [found.fact.id, found]));
+  const repeated = items.filter(({ request }) => request.drafts.some((draft) => stored.has(draft.id)));
+  // Together, because facts that were sent together mostly stand in the same batch.
+  const seqs = [...stored.values()].map(({ fact }) => fact.seq);
+  const proofs = repeated.length > 0 ? await proofsOf(client, { ledgerId, head, seqs }) : new Map<Seq, BatchProof>();
+  for (const item of repeated) item.settle(repetition(item.request, stored, proofs));
+  return repeated;
+};
+
 /** The first answer again when the request is the one that was stored; else the fact that holds the claim. */
-const repetition = async (client: Client, { ledgerId, head, request, stored }: Repetition): Promise<AppendResult> => {
-  const found = request.drafts.flatMap((draft) => stored.get(draft.id) ?? []);
-  const [draft] = request.drafts;
+const repetition = ({ drafts, requestHash }: AppendRequest, stored: ReadonlyMap<FactId, StoredFact>, proofs: ReadonlyMap<Seq, BatchProof>): AppendResult => {
+  const found = drafts.flatMap((draft) => stored.get(draft.id) ?? []);
+  const [draft] = drafts;
   const first = draft && stored.get(draft.id);
-  const same = draft && first
-    && (first.requestHash ?? payloadHash(first.fact.payload)) === (request.requestHash ?? payloadHash(draft.payload));
+  const same = draft && first && (first.requestHash ?? payloadHash(first.fact.payload)) === (requestHash ?? payloadHash(draft.payload));
   if (!same) return { kind: 'id-taken', first: (found[0] as StoredFact).fact };
-  const facts: Appended[] = [];
-  for (const { fact } of found) {
-    const proof = await proofAt(client, { ledgerId, head, seq: fact.seq });
-    if (proof) facts.push({ fact, proof });
-  }
+  const facts = found.flatMap(({ fact }): Appended[] => {
+    const proof = proofs.get(fact.seq);
+    return proof ? [{ fact, proof }] : [];
+  });
   return { kind: 'repeated', facts };
 };

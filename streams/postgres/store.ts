@@ -7,7 +7,7 @@ import type { ReadRange, StreamStore } from '#streams/stream.ts';
 import { batcher } from './batcher.ts';
 import { committer } from './commit.ts';
 import { type Client, type Pool, streamError, withClient } from './connect.ts';
-import { proofAt } from './proof.ts';
+import { proofsOf } from './proof.ts';
 import { findFacts, publicHead, readHeads, readStreamFacts, readWholePage, type StoredHead } from './reader.ts';
 
 export interface PostgresStoreOptions {
@@ -73,7 +73,7 @@ export const postgresStreamStore = async (options: PostgresStoreOptions): Promis
     readStream: async (tenant: TenantId, stream: StreamName) =>
       (await ofTenant(tenant, (client, head) => readStreamFacts(client, head, stream)))?.map((stored) => stored.fact) ?? [],
     find: async (tenant: TenantId, id: FactId) => (await ofTenant(tenant, (client, head) => findFacts(client, head, [id])))?.[0]?.fact,
-    proof: async (tenant: TenantId, seq: Seq) => await ofTenant(tenant, (client, head) => proofAt(client, { ledgerId, head, seq })),
+    proof: async (tenant: TenantId, seq: Seq) => await ofTenant(tenant, async (client, head) => (await proofsOf(client, { ledgerId, head, seqs: [seq] })).get(seq)),
     [Symbol.asyncDispose]: appends.close,
   };
 };

@@ -11,7 +11,7 @@ import {
   signBatch,
   statementBytes,
   statementOf,
-  storedProof,
+  shareProofs,
   tenantRoot,
 } from '#proofs/checkpoint.ts';
 import type { Signer } from '#proofs/keys/signer.ts';
@@ -95,7 +95,7 @@ describe('proofs/checkpoint', () => {
             const one = made.batch.proof({ tenantIndex, factIndex }, signature);
             expect(proofFault(hash, JSON.parse(JSON.stringify(one)), key)).to.equal(undefined);
             const stored = { ...of, ...signature, shares: made.batch.shares };
-            expect(storedProof(stored, { tenantIndex, factIndex, hashes })).to.deep.equal(one);
+            expect(shareProofs(stored, { tenantIndex, hashes })(factIndex)).to.deep.equal(one);
           }
         }
       }),

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { ingestByAppending, type Rejection } from '#gateway/ingest/appending.ts';
-import { compileMapping, type Mapping, MAPPING_FORMAT } from '#gateway/ingest/mapping.ts';
+import { compileMapping, MAPPING_FORMAT, type Mapping } from '#gateway/ingest/mapping.ts';
 import { loadResumption, saveResumption } from '#gateway/ingest/resumption.ts';
 import type { SourceLine } from '#gateway/ingest/source.ts';
 import type { Instant } from '#schemas/ids.ts';
@@ -19,10 +19,20 @@ const identity = ((): Mapping => {
 })();
 
 const receipt = (id: string, over: object = {}): string =>
-  JSON.stringify({ id, action: 'db.export', actor: 'alice', decision: 'allow', created_at: '2026-11-21T09:00:00Z', ...over });
+  JSON.stringify({
+    id,
+    action: 'db.export',
+    actor: 'alice',
+    decision: 'allow',
+    created_at: '2026-11-21T09:00:00Z',
+    ...over,
+  });
 
-const sourceLines = async function* (texts: readonly (string | undefined)[]): AsyncGenerator<readonly SourceLine[]> {
-  for (const [index, text] of texts.entries()) yield [{ number: index + 1, bytes: text === undefined ? undefined : Buffer.from(text) }];
+const sourceLines = async function* (
+  texts: readonly (string | undefined)[],
+): AsyncGenerator<readonly SourceLine[]> {
+  for (const [index, text] of texts.entries())
+    yield [{ number: index + 1, bytes: text === undefined ? undefined : Buffer.from(text) }];
 };
 
 interface Over {
@@ -31,11 +41,21 @@ interface Over {
   readonly inFlight?: number;
 }
 
-const ingest = async (store: Pick<StreamStore, 'append' | 'find' | 'readStream'>, texts: readonly (string | undefined)[], over: Over = {}) => {
+const ingest = async (
+  store: Pick<StreamStore, 'append' | 'find' | 'readStream'>,
+  texts: readonly (string | undefined)[],
+  over: Over = {},
+) => {
   const rejections: Rejection[] = [];
   const work = ingestByAppending({
-    store, tenant: ACME, mapping: identity, lines: sourceLines(texts), onReject: (rejection) => rejections.push(rejection),
-    signal: new AbortController().signal, clock: () => Date.UTC(2026, 10, 21, 10) as Instant, ...over,
+    store,
+    tenant: ACME,
+    mapping: identity,
+    lines: sourceLines(texts),
+    onReject: (rejection) => rejections.push(rejection),
+    signal: new AbortController().signal,
+    clock: () => Date.UTC(2026, 10, 21, 10) as Instant,
+    ...over,
   });
   const failure = await work.done.then(
     () => undefined,
@@ -59,15 +79,34 @@ describe('gateway/ingest by appending', () => {
   it('gives every malformed line its own error; the rest goes in', async () => {
     const { store } = await memoryLedger();
     const texts = [
-      receipt('a'), '{"id":', '', '{"id":"d","id":"d"}', undefined, receipt('f', { decision: 'maybe' }), receipt('g', { tenant: 'other' }),
-      receipt('h', { created_at: undefined }), '[1]', receipt('a', { actor: 'bob' }), receipt('k', { version: '9' }), receipt('l'),
+      receipt('a'),
+      '{"id":',
+      '',
+      '{"id":"d","id":"d"}',
+      undefined,
+      receipt('f', { decision: 'maybe' }),
+      receipt('g', { tenant: 'other' }),
+      receipt('h', { created_at: undefined }),
+      '[1]',
+      receipt('a', { actor: 'bob' }),
+      receipt('k', { version: '9' }),
+      receipt('l'),
     ];
     const { counts, rejections, through } = await ingest(store, texts);
     expect(counts).to.deep.equal({ recorded: 2, repeated: 0, rejected: 9, skipped: 0, blank: 1 });
     expect(through).to.equal(texts.length);
-    expect(rejections.sort((one, other) => one.line - other.line).map(({ line, code }) => [line, code])).to.deep.equal([
-      [2, 'not-json'], [4, 'duplicate-key'], [5, 'line-too-long'], [6, 'malformed-receipt'], [7, 'tenant-mismatch'],
-      [8, 'malformed-receipt'], [9, 'unmappable'], [10, 'id-taken'], [11, 'malformed-receipt'],
+    expect(
+      rejections.sort((one, other) => one.line - other.line).map(({ line, code }) => [line, code]),
+    ).to.deep.equal([
+      [2, 'not-json'],
+      [4, 'duplicate-key'],
+      [5, 'line-too-long'],
+      [6, 'malformed-receipt'],
+      [7, 'tenant-mismatch'],
+      [8, 'malformed-receipt'],
+      [9, 'unmappable'],
+      [10, 'id-taken'],
+      [11, 'malformed-receipt'],
     ]);
     for (const { message, line } of rejections) expect(message.length, `line ${line}`).to.be.greaterThan(20);
     expect(rejections.find(({ line }) => line === 6)?.faults?.[0]?.pointer).to.equal('/decision');
@@ -76,7 +115,9 @@ describe('gateway/ingest by appending', () => {
   it('knows a line without an id by its content', async () => {
     const { store } = await memoryLedger();
     const line = receipt('', { id: undefined });
-    expect((await ingest(store, [line, ` ${line}`, receipt('', { id: undefined, actor: 'bob' })])).counts).to.include({ recorded: 2, repeated: 1 });
+    expect(
+      (await ingest(store, [line, ` ${line}`, receipt('', { id: undefined, actor: 'bob' })])).counts,
+    ).to.include({ recorded: 2, repeated: 1 });
   });
 
   it('takes no further line once it is stopped, and settles those under way', async () => {
@@ -91,7 +132,11 @@ describe('gateway/ingest by appending', () => {
         return store.append(request);
       },
     };
-    const { counts, through, failure } = await ingest(stopping, Array.from({ length: 50 }, (_, index) => receipt(`r${index}`)), { signal: stop.signal });
+    const { counts, through, failure } = await ingest(
+      stopping,
+      Array.from({ length: 50 }, (_, index) => receipt(`r${index}`)),
+      { signal: stop.signal },
+    );
     expect(failure).to.equal(undefined);
     expect(counts.recorded).to.equal(5);
     expect(through).to.equal(5);
@@ -110,7 +155,11 @@ describe('gateway/ingest by appending', () => {
         return await store.append(request);
       },
     };
-    const { counts, failure } = await ingest(moody, Array.from({ length: 20 }, (_, index) => receipt(`r${index}`)), { inFlight: 1 });
+    const { counts, failure } = await ingest(
+      moody,
+      Array.from({ length: 20 }, (_, index) => receipt(`r${index}`)),
+      { inFlight: 1 },
+    );
     expect(counts.recorded).to.equal(2);
     expect(failure).to.be.instanceOf(StreamError).with.property('code', 'unavailable');
   });

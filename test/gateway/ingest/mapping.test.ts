@@ -3,7 +3,7 @@ import { createInterface } from 'node:readline';
 import { createGunzip } from 'node:zlib';
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { compileMapping, type Mapped, MAPPING_FORMAT } from '#gateway/ingest/mapping.ts';
+import { compileMapping, MAPPING_FORMAT, type Mapped } from '#gateway/ingest/mapping.ts';
 import { faultsOf } from '#schemas/index.ts';
 
 const compiled = (receipt: unknown) => {
@@ -24,7 +24,15 @@ const faults = (content: unknown) => {
 };
 
 describe('gateway/ingest templates', () => {
-  const line = { a: 'x', n: 7, yes: true, nil: null, o: { p: 'q', list: ['r', 's'] }, 'dot.ted': 1, rows: [{ k: 'u' }, { k: 'v', w: 2 }] };
+  const line = {
+    a: 'x',
+    n: 7,
+    yes: true,
+    nil: null,
+    o: { p: 'q', list: ['r', 's'] },
+    'dot.ted': 1,
+    rows: [{ k: 'u' }, { k: 'v', w: 2 }],
+  };
   const cases: readonly [string, unknown, unknown][] = [
     ['a constant text', 'plain', 'plain'],
     ['a constant of another type', 7, 7],
@@ -39,7 +47,14 @@ describe('gateway/ingest templates', () => {
     ['a name with a dot, by JSON Pointer', { $from: '/dot.ted' }, 1],
     ['members picked, those that are there', { $pick: ['n', 'gone', 'a'] }, { a: 'x', n: 7 }],
     ['members picked of an inner object', { $pick: ['p'], $of: 'o' }, { p: 'q' }],
-    ['an array mapped', { $map: 'rows', $to: { key: '${@.k}', from: '${a}' } }, [{ from: 'x', key: 'u' }, { from: 'x', key: 'v' }]],
+    [
+      'an array mapped',
+      { $map: 'rows', $to: { key: '${@.k}', from: '${a}' } },
+      [
+        { from: 'x', key: 'u' },
+        { from: 'x', key: 'v' },
+      ],
+    ],
     ['items mapped as they are', { $map: 'o.list', $to: '<${@}>' }, ['<r>', '<s>']],
     ['items without a value left out', { $map: 'rows', $to: { $optional: { $from: '@.w' } } }, [2]],
     ['items joined', { $join: { $from: 'o.list' }, $with: '+' }, 'r+s'],
@@ -49,7 +64,11 @@ describe('gateway/ingest templates', () => {
     ['a condition that holds', { $when: 'n', $is: 7, $then: 'seven', $else: 'other' }, 'seven'],
     ['a condition that does not hold', { $when: 'n', $is: '7', $then: 'seven', $else: 'other' }, 'other'],
     ['presence', { $when: 'gone', $then: 'there', $else: 'absent' }, 'absent'],
-    ['an object and an array of templates', { z: ['${a}', { $optional: '${gone}' }], b: { $from: 'n' } }, { b: 7, z: ['x'] }],
+    [
+      'an object and an array of templates',
+      { z: ['${a}', { $optional: '${gone}' }], b: { $from: 'n' } },
+      { b: 7, z: ['x'] },
+    ],
   ];
   for (const [title, template, expected] of cases) {
     it(title, () => {
@@ -58,14 +77,18 @@ describe('gateway/ingest templates', () => {
   }
 
   it('leaves out an optional member, and says which path a needed one lacks', () => {
-    expect(compiled({ a: '${a}', b: { $optional: '${gone}' }, c: { $when: 'gone', $then: 1 } })(line)).to.deep.equal({ ok: true, receipt: { a: 'x' } });
+    expect(
+      compiled({ a: '${a}', b: { $optional: '${gone}' }, c: { $when: 'gone', $then: 1 } })(line),
+    ).to.deep.equal({ ok: true, receipt: { a: 'x' } });
     expect(value('${o.gone}', line)).to.equal('has no "o.gone", which the mapping needs');
     expect(value({ $when: 'a', $then: '${gone}' }, line)).to.equal('has no "gone", which the mapping needs');
   });
 
   it('sees own members only', () => {
     expect(value('${constructor}', line)).to.match(/has no "constructor"/);
-    expect(value({ $lookup: '${a}', $in: { y: 1 } }, { a: 'toString' })).to.match(/"toString", which the table/);
+    expect(value({ $lookup: '${a}', $in: { y: 1 } }, { a: 'toString' })).to.match(
+      /"toString", which the table/,
+    );
     expect(value('${a}', null)).to.match(/has no "a"/);
   });
 
@@ -80,7 +103,11 @@ describe('gateway/ingest templates', () => {
   });
 
   it('never throws, whatever the line is, and gives the same twice', () => {
-    const map = compiled({ a: '${a.b}', c: { $optional: { $pick: ['x'], $of: 'o' } }, d: { $map: 'rows', $to: '${@}' } });
+    const map = compiled({
+      a: '${a.b}',
+      c: { $optional: { $pick: ['x'], $of: 'o' } },
+      d: { $map: 'rows', $to: '${@}' },
+    });
     fc.assert(
       fc.property(fc.jsonValue(), (any) => {
         expect(map(any)).to.deep.equal(map(structuredClone(any)));
@@ -94,10 +121,26 @@ describe('gateway/ingest compileMapping', () => {
     const found = faults({
       format: 'other',
       extra: 1,
-      receipt: { id: '${a..b}', actor: 'x${open', op: { $frm: 'a' }, m: { $map: 'a' }, i: '${@}', 'a/b': { $from: 3 }, j: { $join: 'a', $at: 1 } },
+      receipt: {
+        id: '${a..b}',
+        actor: 'x${open',
+        op: { $frm: 'a' },
+        m: { $map: 'a' },
+        i: '${@}',
+        'a/b': { $from: 3 },
+        j: { $join: 'a', $at: 1 },
+      },
     });
     expect(found.map(({ pointer }) => pointer)).to.have.members([
-      '/format', '/extra', '/receipt/id', '/receipt/actor', '/receipt/op/$frm', '/receipt/m', '/receipt/i', '/receipt/a~1b/$from', '/receipt/j/$at',
+      '/format',
+      '/extra',
+      '/receipt/id',
+      '/receipt/actor',
+      '/receipt/op/$frm',
+      '/receipt/m',
+      '/receipt/i',
+      '/receipt/a~1b/$from',
+      '/receipt/j/$at',
     ]);
     expect(found.every(({ message }) => message.length > 20)).to.equal(true);
   });
@@ -105,24 +148,36 @@ describe('gateway/ingest compileMapping', () => {
   it('refuses what is no mapping at all', () => {
     expect(faults([])[0]?.message).to.contain(MAPPING_FORMAT);
     expect(faults({ format: MAPPING_FORMAT })[0]?.pointer).to.equal('/receipt');
-    expect(faults({ format: MAPPING_FORMAT, receipt: { $optional: { $from: '.' } } })[0]?.pointer).to.equal('/receipt/$optional');
+    expect(faults({ format: MAPPING_FORMAT, receipt: { $optional: { $from: '.' } } })[0]?.pointer).to.equal(
+      '/receipt/$optional',
+    );
   });
 });
 
 const shipped = (name: string) => {
-  const result = compileMapping(JSON.parse(readFileSync(new URL(`../../../gateway/ingest/mappings/${name}`, import.meta.url), 'utf8')));
+  const result = compileMapping(
+    JSON.parse(readFileSync(new URL(`../../../gateway/ingest/mappings/${name}`, import.meta.url), 'utf8')),
+  );
   if (!result.ok) throw new Error(JSON.stringify(result.faults));
   return result.mapping;
 };
 
 /** Faults of a mapped receipt, once it has the tenant that the ledger fills in. */
 const receiptFaults = (mapped: Mapped) =>
-  mapped.ok ? faultsOf('receipts.ReceiptRecorded', 3, { ...mapped.receipt, tenant: 'acme' }) : [{ pointer: '', message: mapped.message }];
+  mapped.ok
+    ? faultsOf('receipts.ReceiptRecorded', 3, { ...mapped.receipt, tenant: 'acme' })
+    : [{ pointer: '', message: mapped.message }];
 
 describe('gateway/ingest mappings', () => {
   const commit = {
-    repository: 'o/r', commit: 'c'.repeat(40), tree: 'd'.repeat(40), parents: ['e'.repeat(40), 'f'.repeat(40)],
-    author: 'a'.repeat(16), authored_at: '2015-10-12T13:11:12-05:00', committer: 'b'.repeat(16), committed_at: '2015-10-12T13:11:13-05:00',
+    repository: 'o/r',
+    commit: 'c'.repeat(40),
+    tree: 'd'.repeat(40),
+    parents: ['e'.repeat(40), 'f'.repeat(40)],
+    author: 'a'.repeat(16),
+    authored_at: '2015-10-12T13:11:12-05:00',
+    committer: 'b'.repeat(16),
+    committed_at: '2015-10-12T13:11:13-05:00',
   };
 
   it('each shipped mapping compiles and says what it is for', () => {
@@ -135,9 +190,19 @@ describe('gateway/ingest mappings', () => {
     expect(shipped('git-commits.json').map(commit)).to.deep.equal({
       ok: true,
       receipt: {
-        id: `git:o/r@${commit.commit}`, action: 'git.commit', actor: commit.committer, decision: 'allow',
-        evidence_hash: `git-sha1:${commit.tree}`, op_id: commit.commit, op_parent_id: commit.parents[0],
-        inputs: { repository: 'o/r', parents: commit.parents, author: commit.author, authored_at: commit.authored_at },
+        id: `git:o/r@${commit.commit}`,
+        action: 'git.commit',
+        actor: commit.committer,
+        decision: 'allow',
+        evidence_hash: `git-sha1:${commit.tree}`,
+        op_id: commit.commit,
+        op_parent_id: commit.parents[0],
+        inputs: {
+          repository: 'o/r',
+          parents: commit.parents,
+          author: commit.author,
+          authored_at: commit.authored_at,
+        },
         created_at: commit.committed_at,
       },
     });
@@ -161,7 +226,10 @@ describe('gateway/ingest mappings', () => {
     const { map } = shipped('git-commits.json');
     const ids = new Set<unknown>();
     let lines = 0;
-    for await (const text of createInterface({ input: createReadStream(file).pipe(createGunzip()), crlfDelay: Infinity })) {
+    for await (const text of createInterface({
+      input: createReadStream(file).pipe(createGunzip()),
+      crlfDelay: Infinity,
+    })) {
       const mapped = map(JSON.parse(text));
       const [first] = receiptFaults(mapped);
       if (first) throw new Error(`line ${lines + 1}: ${first.pointer} ${first.message}`);
