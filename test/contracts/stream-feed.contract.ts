@@ -1,9 +1,8 @@
 // The contract of the port StreamFeed: at least once after a position, in seq order within each tenant, promptly.
-import { expect } from 'chai';
-import { getEventListeners } from 'node:events';
 import { setTimeout as pause } from 'node:timers/promises';
+import { expect } from 'chai';
 import { type Seq, type TenantId, tenantId } from '#schemas/ids.ts';
-import type { FeedBatch, LedgerPosition, StreamFeed, SubscribeOptions } from '#streams/stream.ts';
+import { caughtUp, follow, places, upTo } from './feed-follower.ts';
 import {
   acme,
   append,
@@ -15,61 +14,9 @@ import {
   other,
   readAll,
 } from './ledger-adapter.ts';
+import { feedEndContract } from './stream-feed-end.contract.ts';
 
-const START: LedgerPosition = new Map();
 const third: TenantId = tenantId('third');
-
-type Choice = Partial<Omit<SubscribeOptions, 'signal'>>;
-
-const caughtUp = (feed: StreamFeed, choice: Choice = {}): Promise<readonly FeedBatch[]> =>
-  Array.fromAsync(
-    feed.subscribe({ from: START, ...choice, signal: new AbortController().signal, untilCaughtUp: true }),
-  );
-
-interface Following {
-  readonly batches: readonly FeedBatch[];
-  /** Resolves when `count` facts have come; rejects after `withinMs`. */
-  readonly facts: (count: number, withinMs?: number) => Promise<void>;
-  /** Aborts, and waits for the end. */
-  readonly stop: () => Promise<void>;
-}
-
-/** A subscriber that takes batches as they come. */
-const follow = (feed: StreamFeed, choice: Choice = {}): Following => {
-  const abort = new AbortController();
-  const batches: FeedBatch[] = [];
-  const run = (async () => {
-    for await (const batch of feed.subscribe({ from: START, ...choice, signal: abort.signal }))
-      batches.push(batch);
-  })();
-  const count = (): number => batches.reduce((sum, { facts }) => sum + facts.length, 0);
-  return {
-    batches,
-    facts: async (wanted, withinMs = 5_000) => {
-      const end = performance.now() + withinMs;
-      while (count() < wanted) {
-        if (performance.now() > end) throw new Error(`${count()} of ${wanted} facts came in ${withinMs} ms`);
-        await Promise.race([pause(5), run]);
-      }
-    },
-    stop: async () => {
-      abort.abort();
-      await run;
-    },
-  };
-};
-
-const places = (batches: readonly FeedBatch[], tenant: TenantId): readonly number[] =>
-  batches.filter((batch) => batch.tenant === tenant).flatMap(({ facts }) => facts.map(({ seq }) => seq));
-
-const upTo = (last: number, first = 1): readonly number[] =>
-  Array.from({ length: last - first + 1 }, (_, n) => first + n);
-
-const ends = async (iterator: AsyncIterator<FeedBatch>, withinMs: number): Promise<void> => {
-  const next = await Promise.race([iterator.next(), pause(withinMs, 'still waiting' as const)]);
-  if (next === 'still waiting') throw new Error(`the subscription had not ended after ${withinMs} ms`);
-  expect(next.done).to.equal(true);
-};
 
 export const streamFeedContract = (adapter: LedgerAdapter): void => {
   describe(`StreamFeed: ${adapter.name}`, () => {
@@ -259,129 +206,6 @@ export const streamFeedContract = (adapter: LedgerAdapter): void => {
       );
     });
 
-    describe('where it ends', () => {
-      it('untilCaughtUp ends with what was recorded at the start, and at once when there is nothing', async () => {
-        await using ledger = await adapter.open();
-        expect(await caughtUp(ledger.feed)).to.deep.equal([]);
-        await openTenants(ledger.store, acme);
-        await append(ledger.store, acme, ...drafts(9));
-        const seen: number[] = [];
-        const options = {
-          from: START,
-          batchSize: 4,
-          signal: new AbortController().signal,
-          untilCaughtUp: true,
-        };
-        for await (const { facts } of ledger.feed.subscribe(options)) {
-          seen.push(...facts.map(({ seq }) => seq));
-          await append(ledger.store, acme, draft());
-          if (seen.length > 50) throw new Error('it runs after its own tail');
-        }
-        expect(seen.slice(0, 10)).to.deep.equal(upTo(10));
-        expect(await caughtUp(ledger.feed, { from: new Map([[acme, 13 as Seq]]) })).to.deep.equal([]);
-      });
-
-      it('an abort ends a waiting subscription without an error, a timer or a listener left', async () => {
-        await using ledger = await adapter.open();
-        await openTenants(ledger.store, acme);
-        const abort = new AbortController();
-        const iterator = ledger.feed.subscribe({ from: START, signal: abort.signal })[Symbol.asyncIterator]();
-        expect((await iterator.next()).done).to.equal(false);
-        const timers = timersNow();
-        const waiting = iterator.next();
-        await pause(60);
-        abort.abort();
-        const ended = await Promise.race([waiting, pause(1_000, undefined, { ref: false })]);
-        expect(ended).to.deep.equal({ done: true, value: undefined });
-        expect(getEventListeners(abort.signal, 'abort')).to.have.length(0);
-        expect(timersNow()).to.be.at.most(timers);
-      });
-
-      it('an abort between two batches ends it at the next pull; one before the start delivers nothing', async () => {
-        await using ledger = await adapter.open();
-        await openTenants(ledger.store, acme, other);
-        await append(ledger.store, acme, ...drafts(20));
-        const abort = new AbortController();
-        const iterator = ledger.feed
-          .subscribe({ from: START, batchSize: 2, signal: abort.signal })
-          [Symbol.asyncIterator]();
-        expect((await iterator.next()).done).to.equal(false);
-        abort.abort();
-        await ends(iterator, 1_000);
-        await ends(
-          ledger.feed.subscribe({ from: START, signal: abort.signal })[Symbol.asyncIterator](),
-          1_000,
-        );
-      });
-
-      it('a subscriber that leaves its loop leaves nothing behind; closing the feed ends the others', async () => {
-        await using ledger = await adapter.open();
-        await openTenants(ledger.store, acme);
-        const signal = new AbortController().signal;
-        for (let time = 0; time < 20; time += 1) {
-          for await (const batch of ledger.feed.subscribe({ from: START, signal })) {
-            expect(batch.facts).to.have.length(1);
-            break;
-          }
-        }
-        expect(getEventListeners(signal, 'abort').length).to.be.at.most(1);
-        const following = follow(ledger.feed);
-        await following.facts(1);
-        await ledger.feed[Symbol.asyncDispose]();
-        await Promise.race([
-          following.stop(),
-          pause(2_000).then(() => Promise.reject(new Error('the feed did not end'))),
-        ]);
-      });
-
-      it('a feed closed the moment it was opened closes', async () => {
-        const ledger = await adapter.open();
-        const closed = ledger[Symbol.asyncDispose]().then(() => 'closed');
-        expect(await Promise.race([closed, pause(5_000, 'hangs', { ref: false })])).to.equal('closed');
-      });
-
-      it('a restart from any place taken goes on with the next fact', async () => {
-        await using ledger = await adapter.open();
-        await openTenants(ledger.store, acme, other);
-        for (const tenant of [acme, other]) await append(ledger.store, tenant, ...drafts(11));
-        const position = new Map<TenantId, Seq>();
-        const seen: FeedBatch[] = [];
-        for (let start = 0; start < 40; start += 1) {
-          const feed =
-            adapter.supports.another === true && start % 8 === 7
-              ? (await ledger.another()).feed
-              : ledger.feed;
-          const options = {
-            from: new Map(position),
-            batchSize: 3,
-            signal: new AbortController().signal,
-            untilCaughtUp: true,
-          };
-          for await (const batch of feed.subscribe(options)) {
-            seen.push(batch);
-            position.set(batch.tenant, batch.facts.at(-1)?.seq as Seq);
-            if (start % 3 !== 2) break;
-          }
-        }
-        for (const tenant of [acme, other]) {
-          const facts = seen.filter((batch) => batch.tenant === tenant).flatMap((batch) => batch.facts);
-          expect(facts).to.deep.equal(await readAll(ledger.store, tenant));
-        }
-      });
-
-      it('two subscribers do not take from each other', async () => {
-        await using ledger = await adapter.open();
-        await openTenants(ledger.store, acme);
-        const both = [follow(ledger.feed), follow(ledger.feed, { batchSize: 2 })];
-        await append(ledger.store, acme, ...drafts(9));
-        for (const following of both) {
-          await following.facts(10);
-          await following.stop();
-          expect(places(following.batches, acme)).to.deep.equal(upTo(10));
-        }
-      });
-    });
+    feedEndContract(adapter);
   });
 };
-
-const timersNow = (): number => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;

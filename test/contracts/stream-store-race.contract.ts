@@ -1,6 +1,7 @@
 // StreamStore, many callers and several processes: what is acknowledged is stored, once, whatever happens in between.
-import { expect } from 'chai';
+
 import { setTimeout as pause } from 'node:timers/promises';
+import { expect } from 'chai';
 import type { Draft, Recorded } from '#schemas/event.ts';
 import { type Seq, streamName, tenantId } from '#schemas/ids.ts';
 import type { StreamStore } from '#streams/stream.ts';

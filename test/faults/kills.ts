@@ -2,8 +2,8 @@
 // acknowledged fact is there exactly once, and every chain verifies. SIGKILL leaves the operating system's cache alone:
 // what this shows is that nothing is acknowledged before its commit, not that the disk keeps what it was told to.
 import { type ChildProcess, spawn } from 'node:child_process';
-import { chmodSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { once } from 'node:events';
+import { chmodSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';

@@ -1,11 +1,12 @@
 // The schema: what has shipped is frozen by hash, and the whole of it stands in a golden file.
 // UPDATE_GOLDEN=1 writes schema.golden.txt anew, and adds new migrations to migrations.golden.json; it never changes one
 // that stands there.
-import { expect } from 'chai';
+
 import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { expect } from 'chai';
 import { connect, type Pool, RUNTIME_ROLE } from '#streams/postgres/connect.ts';
 import {
   LEDGER_MIGRATIONS,
@@ -89,7 +90,8 @@ describe('migrations of the ledger', () => {
     const applied = await Promise.all(pools.map((pool) => migrate(pool, [LEDGER_MIGRATIONS])));
     await Promise.all(pools.map((pool) => pool.end()));
     const all = await readMigrations(LEDGER_MIGRATIONS);
-    expect(applied.map((list) => list.length).sort()).to.deep.equal([...Array(7).fill(0), all.length]);
+    expect(applied.filter((list) => list.length === 0)).to.have.length(7);
+    expect(applied.flat()).to.have.length(all.length);
     expect(await migrate(database.owner, [LEDGER_MIGRATIONS])).to.deep.equal([]);
     expect(await pendingMigrations(database.owner, [LEDGER_MIGRATIONS])).to.deep.equal([]);
   });

@@ -1,9 +1,9 @@
 // A ledger that was dumped and restored goes on: heads, ids, batch numbers and claims are all in the rows.
 import { expect } from 'chai';
+import type { Seq } from '#schemas/ids.ts';
 import { connect, type Pool, RUNTIME_ROLE } from '#streams/postgres/connect.ts';
 import { LEDGER_MIGRATIONS, migrate } from '#streams/postgres/migrate.ts';
 import { postgresStreamStore } from '#streams/postgres/store.ts';
-import type { Seq } from '#schemas/ids.ts';
 import { acme, append, draft, drafts, factsOf, openTenants, other } from '#test/contracts/ledger-adapter.ts';
 import { expectLedgerSound } from '#test/support/ledger-sound.ts';
 import { freshDatabase } from '#test/support/postgres.ts';

@@ -1,6 +1,7 @@
 // What PostgreSQL may answer to a commit besides yes: lost races, deadlocks, serialization failures, dead connections.
-import { expect } from 'chai';
+
 import { setTimeout as pause } from 'node:timers/promises';
+import { expect } from 'chai';
 import { streamName, tenantId } from '#schemas/ids.ts';
 import type { StreamStore } from '#streams/stream.ts';
 import {

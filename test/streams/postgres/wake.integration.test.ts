@@ -1,7 +1,8 @@
 // How the Postgres feed wakes: one notification per commit, a listening connection that is made anew when it dies, and
 // no statement while nothing happens.
-import { expect } from 'chai';
+
 import { setTimeout as pause } from 'node:timers/promises';
+import { expect } from 'chai';
 import type { Pool } from '#streams/postgres/connect.ts';
 import { postgresStreamFeed } from '#streams/postgres/feed.ts';
 import type { StreamFeed } from '#streams/stream.ts';
