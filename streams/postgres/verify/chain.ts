@@ -19,6 +19,8 @@ export interface StoredChainRequest {
   readonly keys: readonly VerificationKey[];
   /** 2 unless told. */
   readonly threads?: number;
+  /** A thread is not worth its start for fewer; 20,000 unless told. */
+  readonly leastFactsPerThread?: number;
   /** Facts verified since the last call. */
   readonly onProgress?: (facts: number) => void;
   readonly signal?: AbortSignal;
@@ -31,8 +33,6 @@ export interface StoredChainResult {
   readonly head: ChainPosition;
   readonly fault?: { readonly seq: Seq; readonly code: StoredFault };
 }
-
-const LEAST_FACTS_PER_THREAD = 20_000;
 
 /** `undefined` when there is no such tenant. Throws `StreamError`. */
 export const verifyStoredChain = async (request: StoredChainRequest): Promise<StoredChainResult | undefined> => {
@@ -50,8 +50,8 @@ export const verifyStoredChain = async (request: StoredChainRequest): Promise<St
 };
 
 /** Where the ranges begin: each where a commit batch does, so that no batch is cut. */
-const rangeStarts = async ({ pool, threads = 2 }: StoredChainRequest, head: StoredHead): Promise<readonly Seq[]> => {
-  const count = Math.max(1, Math.min(threads, Math.floor(head.seq / LEAST_FACTS_PER_THREAD)));
+const rangeStarts = async ({ pool, threads = 2, leastFactsPerThread = 20_000 }: StoredChainRequest, head: StoredHead): Promise<readonly Seq[]> => {
+  const count = Math.max(1, Math.min(threads, Math.floor(head.seq / leastFactsPerThread)));
   const starts = new Set<number>([1]);
   for (let index = 1; index < count; index += 1) {
     const middle = Math.floor((head.seq * index) / count) + 1;

@@ -39,6 +39,10 @@ export const createTenant = async (store: StreamStore, tenant: TenantId): Promis
   if (outcome.kind !== 'recorded') throw new Error(JSON.stringify(outcome));
 };
 
+/** One buffer a line; the last line has no newline, as in many files. */
+const linesOf = (lines: readonly string[]): readonly Buffer[] =>
+  lines.map((line, index) => Buffer.from(index < lines.length - 1 ? `${line}\n` : line));
+
 export const importLedger = async (): Promise<ImportLedger> => {
   const database = await projectionDatabase(projectors);
   const { pool, owner } = database;
@@ -53,7 +57,7 @@ export const importLedger = async (): Promise<ImportLedger> => {
     keys,
     importLines: async (source, options = {}) => {
       const lineFaults: LineFault[] = [];
-      const bytes = Array.isArray(source) ? Readable.from([Buffer.from(source.join('\n'))]) : (source as AsyncIterable<Uint8Array>);
+      const bytes = Array.isArray(source) ? Readable.from(linesOf(source)) : (source as AsyncIterable<Uint8Array>);
       const summary = await importReceipts({
         pool,
         ledgerId: store.ledgerId,
