@@ -32,7 +32,11 @@ export interface ConfigurationFault {
 }
 
 export type ReadConfiguration =
-  | { readonly ok: true; readonly configuration: Configuration; readonly settings: readonly SettingInEffect[] }
+  | {
+      readonly ok: true;
+      readonly configuration: Configuration;
+      readonly settings: readonly SettingInEffect[];
+    }
   | { readonly ok: false; readonly faults: readonly ConfigurationFault[] };
 
 type Environment = { readonly [name: string]: string | undefined };
@@ -50,7 +54,9 @@ interface Setting<T> {
 export const DEFAULT_PORT = 7077;
 
 const whole = (least: number, most: number) => (raw: string) =>
-  /^\d{1,9}$/.test(raw) && Number(raw) >= least && Number(raw) <= most ? Number(raw) : { fault: `give a whole number from ${least} to ${most}` };
+  /^\d{1,9}$/.test(raw) && Number(raw) >= least && Number(raw) <= most
+    ? Number(raw)
+    : { fault: `give a whole number from ${least} to ${most}` };
 
 const folder = (raw: string) => (raw.includes('\0') ? { fault: 'give the path of a folder' } : resolve(raw));
 
@@ -65,26 +71,68 @@ const masked = (url: string | undefined): string => {
   if (url === undefined) return 'none: the embedded PostgreSQL';
   const parsed = new URL(url);
   if (parsed.password !== '') parsed.password = '***';
-  for (const name of [...parsed.searchParams.keys()]) if (/password|passfile|key/i.test(name)) parsed.searchParams.set(name, '***');
+  for (const name of Array.from(parsed.searchParams.keys()))
+    if (/password|passfile|key/i.test(name)) parsed.searchParams.set(name, '***');
   return parsed.href;
 };
 
-const oneOf = <T extends string>(values: readonly T[]) => (raw: string) =>
-  values.find((value) => value === raw) ?? { fault: `give ${values.join(', ')}` };
+const oneOf =
+  <T extends string>(values: readonly T[]) =>
+  (raw: string) =>
+    values.find((value) => value === raw) ?? { fault: `give ${values.join(', ')}` };
 
-const hostName = (raw: string) => (/^[0-9A-Za-z.:%_-]{1,253}$/.test(raw) ? raw : { fault: 'give an address or a host name, for example 127.0.0.1 or ::' });
+const hostName = (raw: string) =>
+  /^[0-9A-Za-z.:%_-]{1,253}$/.test(raw)
+    ? raw
+    : { fault: 'give an address or a host name, for example 127.0.0.1 or ::' };
 
 const settingsFor = (env: Environment, defaultDataDir: () => string) => {
   const givenDataDir = env['PROV_LEDGER_DATA_DIR'];
   const dataDir = givenDataDir ? resolve(givenDataDir) : defaultDataDir();
   return {
-    databaseUrl: { name: 'DATABASE_URL', description: 'a PostgreSQL (14 or later) to use', parse: databaseUrl, fallback: undefined, show: masked } as Setting<string | undefined>,
-    dataDir: { name: 'PROV_LEDGER_DATA_DIR', description: 'where everything of this machine is kept', parse: folder, fallback: dataDir } as Setting<string>,
-    keysDir: { name: 'PROV_LEDGER_KEYS_DIR', description: 'the signing keys; back this folder up', parse: folder, fallback: join(dataDir, 'keys') } as Setting<string>,
-    httpHost: { name: 'PROV_LEDGER_HTTP_HOST', description: 'address to listen on', parse: hostName, fallback: '127.0.0.1' } as Setting<string>,
-    httpPort: { name: 'PROV_LEDGER_HTTP_PORT', description: 'port to listen on; 0 takes a free one', parse: whole(0, 65_535), fallback: DEFAULT_PORT } as Setting<number>,
-    poolSize: { name: 'PROV_LEDGER_POOL_SIZE', description: 'connections to the database at most', parse: whole(4, 500), fallback: 10 } as Setting<number>,
-    logLevel: { name: 'PROV_LEDGER_LOG_LEVEL', description: `what is reported: ${LOG_LEVELS.join(', ')}`, parse: oneOf(LOG_LEVELS), fallback: 'info' } as Setting<LogLevel>,
+    databaseUrl: {
+      name: 'DATABASE_URL',
+      description: 'a PostgreSQL (14 or later) to use',
+      parse: databaseUrl,
+      fallback: undefined,
+      show: masked,
+    } as Setting<string | undefined>,
+    dataDir: {
+      name: 'PROV_LEDGER_DATA_DIR',
+      description: 'where everything of this machine is kept',
+      parse: folder,
+      fallback: dataDir,
+    } as Setting<string>,
+    keysDir: {
+      name: 'PROV_LEDGER_KEYS_DIR',
+      description: 'the signing keys; back this folder up',
+      parse: folder,
+      fallback: join(dataDir, 'keys'),
+    } as Setting<string>,
+    httpHost: {
+      name: 'PROV_LEDGER_HTTP_HOST',
+      description: 'address to listen on',
+      parse: hostName,
+      fallback: '127.0.0.1',
+    } as Setting<string>,
+    httpPort: {
+      name: 'PROV_LEDGER_HTTP_PORT',
+      description: 'port to listen on; 0 takes a free one',
+      parse: whole(0, 65_535),
+      fallback: DEFAULT_PORT,
+    } as Setting<number>,
+    poolSize: {
+      name: 'PROV_LEDGER_POOL_SIZE',
+      description: 'connections to the database at most',
+      parse: whole(4, 500),
+      fallback: 10,
+    } as Setting<number>,
+    logLevel: {
+      name: 'PROV_LEDGER_LOG_LEVEL',
+      description: `what is reported: ${LOG_LEVELS.join(', ')}`,
+      parse: oneOf(LOG_LEVELS),
+      fallback: 'info',
+    } as Setting<LogLevel>,
   };
 };
 

@@ -1,107 +1,26 @@
-// The export of a tenant's chain: NDJSON that anyone can verify with the ledger's public keys and nothing else.
-//
-//   {"format":"prov-ledger/export/1","ledger_id","tenant","from","to","prev_hash","prev_recorded_at"?,"jwks"}
-//   {"fact":{"seq","id","type",...,"payload","hash"}}              one line per fact, in seq order
-//   {"batch":{"first_seq","count",...,"root","kid","signature"}}   after the last fact (in range) that it signs
-//   {"end":{"facts","batches","seq","hash","recorded_at"}}
-//
-// `tenant` and the hash before are not repeated in each fact; its hash covers both. A batch signs the root over all of
-// its tenants; `tenant_path` leads there from this tenant's facts. Where the range cuts through a batch, the hashes of
-// its facts outside stand in `hashes_before` and `hashes_after`. The keys in the header are for the reader's comfort:
-// a verifier brings its own, or whoever forged the facts would also bring the keys.
+// Verifies an export (export-lines.ts) with nothing but its lines and keys that the verifier brings: no store, no network, no
+// clock, in memory bounded by one commit batch.
 import type { Draft, Recorded } from '#schemas/event.ts';
-import { factId, type Instant, instantText, seq, type Seq, sha256, type Sha256, type StreamName, type TenantId, tenantId } from '#schemas/ids.ts';
-import { type ChainFault, type ChainPosition, CHAIN_START, linkFault } from './chain.ts';
-import { type BatchFault, type BatchProof, proofFault } from './checkpoint.ts';
+import {
+  factId,
+  type Instant,
+  instantText,
+  type Seq,
+  type Sha256,
+  type StreamName,
+  seq,
+  sha256,
+  tenantId,
+} from '#schemas/ids.ts';
 import { parseStrict } from './canonical.ts';
-import { jwks, type KeySet, type VerificationKey } from './keys/public-key.ts';
+import { CHAIN_START, type ChainFault, type ChainPosition, linkFault } from './chain.ts';
+import { type BatchFault, type BatchProof, proofFault } from './checkpoint.ts';
+import { EXPORT_FORMAT, type ExportHeader, type ExportTotals } from './export-lines.ts';
+import type { VerificationKey } from './keys/public-key.ts';
 import { leafHash, merkleTree } from './merkle.ts';
 
-export const EXPORT_FORMAT = 'prov-ledger/export/1';
-
 /** Longer than any line of an export, whose payloads are at most 1 MiB before they are written as JSON text. */
-const LINE_BYTES_MAX = 16 << 20;
-
-export interface ExportHeader {
-  readonly ledgerId: string;
-  readonly tenant: TenantId;
-  readonly from: Seq;
-  readonly to: Seq;
-  /** The place before `from`. */
-  readonly before: ChainPosition;
-}
-
-/** A signed batch as it concerns one tenant. */
-export interface ExportedBatch {
-  /** The proof of any of the tenant's facts in it: all of them have the same but for the way to the tenant's root. */
-  readonly proof: BatchProof;
-  readonly firstSeq: Seq;
-  readonly hashesBefore: readonly Sha256[];
-  readonly hashesAfter: readonly Sha256[];
-}
-
-// --- writing
-
-export const headerLine = ({ ledgerId, tenant, from, to, before }: ExportHeader, keys: readonly VerificationKey[] | KeySet): string =>
-  JSON.stringify({
-    format: EXPORT_FORMAT,
-    ledger_id: ledgerId,
-    tenant,
-    from,
-    to,
-    prev_hash: before.hash,
-    ...(from > 1 && { prev_recorded_at: instantText(before.recordedAt) }),
-    jwks: 'keys' in keys ? keys : jwks(keys),
-  });
-
-export const factLine = (fact: Recorded): string =>
-  JSON.stringify({
-    fact: {
-      seq: fact.seq,
-      id: fact.id,
-      type: fact.type,
-      schema_version: fact.schemaVersion,
-      stream: fact.stream,
-      occurred_at: instantText(fact.occurredAt),
-      recorded_at: instantText(fact.recordedAt),
-      actor: fact.actor,
-      op_id: fact.opId,
-      op_parent_id: fact.opParentId,
-      region: fact.region,
-      traceparent: fact.traceparent,
-      payload: fact.payload,
-      hash: fact.hash,
-    },
-  });
-
-export const batchLine = ({ proof, firstSeq, hashesBefore, hashesAfter }: ExportedBatch): string =>
-  JSON.stringify({
-    batch: {
-      first_seq: firstSeq,
-      count: proof.path.factCount,
-      signed_at: instantText(proof.signedAt),
-      tenant_count: proof.tenantCount,
-      batch_fact_count: proof.batchFactCount,
-      root: proof.root,
-      tenant_index: proof.path.tenantIndex,
-      tenant_path: proof.path.tenantPath,
-      ...(hashesBefore.length > 0 && { hashes_before: hashesBefore }),
-      ...(hashesAfter.length > 0 && { hashes_after: hashesAfter }),
-      kid: proof.kid,
-      signature: proof.signature,
-    },
-  });
-
-export interface ExportTotals {
-  readonly facts: number;
-  readonly batches: number;
-  readonly head: ChainPosition;
-}
-
-export const endLine = ({ facts, batches, head }: ExportTotals): string =>
-  JSON.stringify({ end: { facts, batches, seq: head.seq, hash: head.hash, recorded_at: instantText(head.recordedAt) } });
-
-// --- verifying
+export const EXPORT_LINE_BYTES_MAX = 16 << 20;
 
 export type ExportFaultCode =
   | ChainFault
@@ -167,7 +86,14 @@ interface State {
 /** Takes an export line by line, in memory bounded by one batch. `keys` are those the caller trusts. */
 export const exportVerifier = (keys: readonly VerificationKey[]): ExportVerifier => {
   const trusted = new Map(keys.map((key) => [key.kid, key]));
-  const state: State = { position: CHAIN_START, facts: 0, batches: 0, unsigned: [], kids: new Set(), ended: false };
+  const state: State = {
+    position: CHAIN_START,
+    facts: 0,
+    batches: 0,
+    unsigned: [],
+    kids: new Set(),
+    ended: false,
+  };
   let number = 0;
   const guarded = (work: () => void): ExportFault | undefined => {
     try {
@@ -190,9 +116,12 @@ export const exportVerifier = (keys: readonly VerificationKey[]): ExportVerifier
 
 const takeLine = (state: State, text: string, trusted: ReadonlyMap<string, VerificationKey>): void => {
   if (state.ended) throw new Unsound('trailing-lines', 'a line stands behind the end of the export');
-  const parsed = parseStrict(text, { maxBytes: LINE_BYTES_MAX });
+  const parsed = parseStrict(text, { maxBytes: EXPORT_LINE_BYTES_MAX });
   if (!parsed.ok || !isObject(parsed.value)) {
-    throw new Unsound(state.header ? 'malformed-line' : 'not-an-export', parsed.ok ? 'the line is no JSON object' : `the line is no JSON: ${parsed.error.message}`);
+    throw new Unsound(
+      state.header ? 'malformed-line' : 'not-an-export',
+      parsed.ok ? 'the line is no JSON object' : `the line is no JSON: ${parsed.error.message}`,
+    );
   }
   const value: Members = parsed.value;
   if (!state.header) takeHeader(state, value);
@@ -203,12 +132,26 @@ const takeLine = (state: State, text: string, trusted: ReadonlyMap<string, Verif
 };
 
 const takeHeader = (state: State, value: Members): void => {
-  if (value['format'] !== EXPORT_FORMAT) throw new Unsound('not-an-export', `the first line does not name the format ${EXPORT_FORMAT}`);
+  if (value['format'] !== EXPORT_FORMAT)
+    throw new Unsound('not-an-export', `the first line does not name the format ${EXPORT_FORMAT}`);
   const from = seq(number(value, 'from'));
   const before: ChainPosition =
-    from <= 1 ? CHAIN_START : { seq: (from - 1) as Seq, hash: sha256(text(value, 'prev_hash')), recordedAt: time(text(value, 'prev_recorded_at')) };
-  if (from < 1 || text(value, 'prev_hash') !== before.hash) throw new Unsound('broken-link', 'the first fact of a chain follows on the all-zero hash');
-  state.header = { ledgerId: text(value, 'ledger_id'), tenant: tenantId(text(value, 'tenant')), from, to: seq(number(value, 'to')), before };
+    from <= 1
+      ? CHAIN_START
+      : {
+          seq: (from - 1) as Seq,
+          hash: sha256(text(value, 'prev_hash')),
+          recordedAt: time(text(value, 'prev_recorded_at')),
+        };
+  if (from < 1 || text(value, 'prev_hash') !== before.hash)
+    throw new Unsound('broken-link', 'the first fact of a chain follows on the all-zero hash');
+  state.header = {
+    ledgerId: text(value, 'ledger_id'),
+    tenant: tenantId(text(value, 'tenant')),
+    from,
+    to: seq(number(value, 'to')),
+    before,
+  };
   state.position = before;
 };
 
@@ -227,10 +170,19 @@ const takeFact = (state: State, { tenant }: ExportHeader, value: Members): void 
     payload: text(value, 'payload'),
   };
   const fact: Recorded = {
-    ...draft, tenant, seq: seq(number(value, 'seq')), recordedAt: time(text(value, 'recorded_at')), prevHash: state.position.hash, hash: sha256(text(value, 'hash')),
+    ...draft,
+    tenant,
+    seq: seq(number(value, 'seq')),
+    recordedAt: time(text(value, 'recorded_at')),
+    prevHash: state.position.hash,
+    hash: sha256(text(value, 'hash')),
   };
   const fault = linkFault(fact, tenant, state.position);
-  if (fault) throw new Unsound(fault, `fact ${fact.seq} does not follow on fact ${state.position.seq}: ${EXPLAINED[fault]}`);
+  if (fault)
+    throw new Unsound(
+      fault,
+      `fact ${fact.seq} does not follow on fact ${state.position.seq}: ${EXPLAINED[fault]}`,
+    );
   state.position = { seq: fact.seq, hash: fact.hash, recordedAt: fact.recordedAt };
   state.unsigned.push(fact.hash);
   state.facts += 1;
@@ -244,21 +196,37 @@ const EXPLAINED: { readonly [Fault in ChainFault]: string } = {
   'time-went-back': 'it was recorded before the fact before it',
 };
 
-const takeBatch = (state: State, header: ExportHeader, { batch, trusted }: { readonly batch: Members; readonly trusted: ReadonlyMap<string, VerificationKey> }): void => {
+const takeBatch = (
+  state: State,
+  header: ExportHeader,
+  { batch, trusted }: { readonly batch: Members; readonly trusted: ReadonlyMap<string, VerificationKey> },
+): void => {
   const before = hashes(batch, 'hashes_before');
   const after = hashes(batch, 'hashes_after');
   const firstSeq = number(batch, 'first_seq');
   const atStart = state.position.seq - state.unsigned.length + 1 === header.from;
-  const fits = firstSeq + before.length === state.position.seq - state.unsigned.length + 1 && state.unsigned.length > 0;
+  const fits =
+    firstSeq + before.length === state.position.seq - state.unsigned.length + 1 && state.unsigned.length > 0;
   if (!fits || (before.length > 0 && !atStart) || (after.length > 0 && state.position.seq !== header.to)) {
-    throw new Unsound('misplaced-batch', `the batch from fact ${firstSeq} does not sign the facts before this line`);
+    throw new Unsound(
+      'misplaced-batch',
+      `the batch from fact ${firstSeq} does not sign the facts before this line`,
+    );
   }
   const all = [...before, ...state.unsigned, ...after];
   const proof = proofOf(header, batch, all);
   const key = trusted.get(proof.kid);
-  if (!key) throw new Unsound('unknown-key', `the batch from fact ${firstSeq} is signed with ${proof.kid}, which is not among the trusted keys`);
+  if (!key)
+    throw new Unsound(
+      'unknown-key',
+      `the batch from fact ${firstSeq} is signed with ${proof.kid}, which is not among the trusted keys`,
+    );
   const fault = proofFault(all[0] as Sha256, proof, key);
-  if (fault) throw new Unsound(fault, `the signature over facts ${firstSeq} to ${firstSeq + all.length - 1} does not hold (${fault})`);
+  if (fault)
+    throw new Unsound(
+      fault,
+      `the signature over facts ${firstSeq} to ${firstSeq + all.length - 1} does not hold (${fault})`,
+    );
   state.kids.add(proof.kid);
   state.unsigned = [];
   state.batches += 1;
@@ -267,13 +235,15 @@ const takeBatch = (state: State, header: ExportHeader, { batch, trusted }: { rea
 /** Only the spelling that `instantText` writes: more digits for years that four cannot say. */
 const time = (raw: string): Instant => {
   const at = Date.parse(raw) as Instant;
-  if (Number.isNaN(at) || instantText(at) !== raw) throw new Unsound('malformed-line', `"${raw.slice(0, 40)}" is no time as this format writes it`);
+  if (Number.isNaN(at) || instantText(at) !== raw)
+    throw new Unsound('malformed-line', `"${raw.slice(0, 40)}" is no time as this format writes it`);
   return at;
 };
 
 /** The proof of the batch's first fact, its path worked out from all the hashes: so it stands or falls with each of them. */
 const proofOf = ({ ledgerId }: ExportHeader, batch: Members, all: readonly Sha256[]): BatchProof => {
-  if (number(batch, 'count') !== all.length) throw new Unsound('counts', `the batch names ${String(batch['count'])} facts, here are ${all.length}`);
+  if (number(batch, 'count') !== all.length)
+    throw new Unsound('counts', `the batch names ${String(batch['count'])} facts, here are ${all.length}`);
   return {
     ledgerId,
     signedAt: time(text(batch, 'signed_at')),
@@ -293,7 +263,8 @@ const proofOf = ({ ledgerId }: ExportHeader, batch: Members, all: readonly Sha25
 };
 
 const takeEnd = (state: State, { to }: ExportHeader, value: Members): void => {
-  if (state.unsigned.length > 0) throw new Unsound('unsigned-facts', `no signature covers the last ${state.unsigned.length} facts`);
+  if (state.unsigned.length > 0)
+    throw new Unsound('unsigned-facts', `no signature covers the last ${state.unsigned.length} facts`);
   const { seq: last, hash, recordedAt } = state.position;
   const agrees =
     number(value, 'facts') === state.facts &&
@@ -302,7 +273,10 @@ const takeEnd = (state: State, { to }: ExportHeader, value: Members): void => {
     text(value, 'hash') === hash &&
     time(text(value, 'recorded_at')) === recordedAt;
   if (!agrees || last !== to || state.facts === 0) {
-    throw new Unsound('totals-differ', `the end does not agree with what came before it: ${state.facts} facts up to ${last}, in ${state.batches} batches`);
+    throw new Unsound(
+      'totals-differ',
+      `the end does not agree with what came before it: ${state.facts} facts up to ${last}, in ${state.batches} batches`,
+    );
   }
   state.ended = true;
 };
@@ -313,12 +287,17 @@ const checkEnded = ({ ended, header, facts }: State): void => {
 };
 
 const reportOf = ({ header, facts, batches, position, kids }: State): ExportReport => ({
-  header: header as ExportHeader, facts, batches, head: position, kids: [...kids].sort(),
+  header: header as ExportHeader,
+  facts,
+  batches,
+  head: position,
+  kids: [...kids].sort(),
 });
 
 // --- members of a line
 
-const isObject = (value: unknown): value is Members => typeof value === 'object' && value !== null && !Array.isArray(value);
+const isObject = (value: unknown): value is Members =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 const text = (value: Members, name: string): string => {
   const member = value[name];
@@ -326,7 +305,8 @@ const text = (value: Members, name: string): string => {
   return member;
 };
 
-const optional = (value: Members, name: string): string | undefined => (value[name] === undefined ? undefined : text(value, name));
+const optional = (value: Members, name: string): string | undefined =>
+  value[name] === undefined ? undefined : text(value, name);
 
 const number = (value: Members, name: string): number => {
   const member = value[name];
@@ -339,4 +319,3 @@ const hashes = (value: Members, name: string): readonly Sha256[] => {
   if (!Array.isArray(list)) throw new Unsound('malformed-line', `"${name}" is no list of hashes`);
   return list.map((each) => sha256(String(each)));
 };
-

@@ -7,23 +7,33 @@ import type { Instant } from '#schemas/ids.ts';
 import { type Configuration, readConfiguration, type SettingInEffect } from '../configuration.ts';
 import { defaultDataDir } from '../embedded/server.ts';
 import { migrateDatabase, openDatabase } from './database.ts';
-import { examine } from './examine.ts';
-import { logTo, startService } from './service.ts';
 import { stopSignal } from './stop-signal.ts';
 import { version } from './version.ts';
 import { commandError, openKeys, openLedger } from './wire.ts';
 
-const configured = (): { readonly configuration: Configuration; readonly settings: readonly SettingInEffect[] } => {
+const configured = (): {
+  readonly configuration: Configuration;
+  readonly settings: readonly SettingInEffect[];
+} => {
   const read = readConfiguration(process.env, defaultDataDir);
   if (read.ok) return read;
-  throw new CliError('usage', 'configuration', `the environment: ${read.faults.map(({ name, message }) => `${name} ${message}`).join('; ')}`);
+  throw new CliError(
+    'usage',
+    'configuration',
+    `the environment: ${read.faults.map(({ name, message }) => `${name} ${message}`).join('; ')}`,
+  );
 };
 
 const serve = async (options: ServeOptions): Promise<RunningService> => {
   const { configuration } = configured();
+  // Loaded for this command alone: HTTP is a third of what the program reads at its start.
+  const { logTo, startService } = await import('./service.ts');
   const ledger = await openLedger(configuration);
   try {
-    const service = await startService({ configuration, ledger, log: logTo(process.stderr, configuration.logLevel) }, options);
+    const service = await startService(
+      { configuration, ledger, log: logTo(process.stderr, configuration.logLevel) },
+      options,
+    );
     return {
       ...service,
       drain: async () => {
@@ -68,5 +78,8 @@ process.exitCode = await runCli({
   migrate: migrateConfigured,
   keys,
   serve,
-  examine: () => examine(readConfiguration(process.env, defaultDataDir)),
+  examine: async function* () {
+    const { examine } = await import('./examine.ts');
+    yield* examine(readConfiguration(process.env, defaultDataDir));
+  },
 });

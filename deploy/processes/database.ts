@@ -26,12 +26,17 @@ export interface DatabaseOptions {
 
 const OWN_POLL_MS = 300;
 
-export const openDatabase = async ({ databaseUrl, dataDir }: Configuration, options: DatabaseOptions = {}): Promise<Database> => {
+export const openDatabase = async (
+  { databaseUrl, dataDir }: Configuration,
+  options: DatabaseOptions = {},
+): Promise<Database> => {
   const { mustOwn = false, onWait, onEvent, signal } = options;
-  if (databaseUrl !== undefined) return { url: databaseUrl, embedded: false, [Symbol.asyncDispose]: async () => undefined };
+  if (databaseUrl !== undefined)
+    return { url: databaseUrl, embedded: false, [Symbol.asyncDispose]: async () => undefined };
   for (let told = false; ; told = true) {
     const server = await connectOrStart({ dataDir, ...(onEvent && { onEvent }) });
-    if (server.owned || !mustOwn) return { url: server.url, embedded: true, [Symbol.asyncDispose]: () => server.stop() };
+    if (server.owned || !mustOwn)
+      return { url: server.url, embedded: true, [Symbol.asyncDispose]: () => server.stop() };
     if (!told) onWait?.();
     await pause(OWN_POLL_MS, undefined, signal && { signal });
   }
@@ -67,5 +72,9 @@ export const prepareDatabase = async ({ url, embedded }: Database): Promise<void
   const pending = await pendingOf(url);
   if (pending === undefined || pending.length === 0) return;
   if (embedded) await migrateDatabase(url);
-  else throw new StreamError('schema-mismatch', `the database lacks ${pending.length} migrations: run \`prov-ledger migrate\``);
+  else
+    throw new StreamError(
+      'schema-mismatch',
+      `the database lacks ${pending.length} migrations: run \`prov-ledger migrate\``,
+    );
 };

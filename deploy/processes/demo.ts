@@ -21,7 +21,7 @@ export const runDemo = async (started: Started, say: Say): Promise<void> => {
   say(`   201: ${id} is fact ${published.fact.seq} of ${DEMO}, hash ${published.fact.hash}`);
   say('2. Find it in SQL');
   const row = await findRow(started, id);
-  say(`   views.receipts: ${row['actor']} asked for ${row['action']}: ${row['decision']}, at seq ${row['seq']}`);
+  say(`   views.receipts: ${row.actor} asked for ${row.action}: ${row.decision}, at seq ${row.seq}`);
   say('3. Fetch it with its proof, and the public keys');
   const bundle = await text(started, `/provenance/receipts/${id}`);
   const jwks: unknown = JSON.parse(await text(started, '/.well-known/jwks.json'));
@@ -36,13 +36,26 @@ export const runDemo = async (started: Started, say: Say): Promise<void> => {
   say(`   refused: ${forged.checks.find((check) => !check.ok)?.detail}`);
 };
 
+interface Row {
+  readonly seq: number;
+  readonly action: string;
+  readonly actor: string;
+  readonly decision: string;
+}
+
 interface Published {
   readonly fact: { readonly seq: number; readonly hash: string };
   readonly proof: { readonly kid: string };
 }
 
 const publish = async ({ url, facts }: Started, id: string): Promise<Published> => {
-  const receipt = { id, action: 'demo.publish', actor: 'npm run demo', decision: 'allow', inputs: { reason: 'to show the whole way' } };
+  const receipt = {
+    id,
+    action: 'demo.publish',
+    actor: 'npm run demo',
+    decision: 'allow',
+    inputs: { reason: 'to show the whole way' },
+  };
   const answer = await fetch(`${url}/receipts`, {
     method: 'POST',
     headers: { authorization: `Bearer ${facts.token}`, 'content-type': 'application/json' },
@@ -53,12 +66,17 @@ const publish = async ({ url, facts }: Started, id: string): Promise<Published> 
   return JSON.parse(body) as Published;
 };
 
-const findRow = async ({ ledger }: Started, id: string): Promise<{ readonly [column: string]: unknown }> => {
+const findRow = async ({ ledger }: Started, id: string): Promise<Row> => {
   for (const end = performance.now() + PROJECTED_WITHIN_MS; performance.now() < end; await pause(50)) {
-    const { rows } = await ledger.pool.query<{ [column: string]: unknown }>('SELECT seq, action, actor, decision FROM views.receipts WHERE tenant = $1 AND receipt_id = $2', [DEMO, id]);
+    const { rows } = await ledger.pool.query<Row>(
+      'SELECT seq, action, actor, decision FROM views.receipts WHERE tenant = $1 AND receipt_id = $2',
+      [DEMO, id],
+    );
     if (rows[0]) return rows[0];
   }
-  throw new DemoFailed(`the read model does not have ${id} after ${PROJECTED_WITHIN_MS / 1000} s: run \`prov-ledger doctor\``);
+  throw new DemoFailed(
+    `the read model does not have ${id} after ${PROJECTED_WITHIN_MS / 1000} s: run \`prov-ledger doctor\``,
+  );
 };
 
 const text = async ({ url, facts }: Started, path: string): Promise<string> => {

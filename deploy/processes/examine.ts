@@ -3,8 +3,7 @@ import { accessSync, constants, existsSync, statSync } from 'node:fs';
 import type { Finding } from '#gateway/cli/world.ts';
 import { projectionStatus } from '#projectors/postgres/status.ts';
 import { connect, type Pool, RUNTIME_ROLE } from '#streams/postgres/connect.ts';
-import type { ReadConfiguration } from '../configuration.ts';
-import type { Configuration } from '../configuration.ts';
+import type { Configuration, ReadConfiguration } from '../configuration.ts';
 import { openDatabase, pendingOf } from './database.ts';
 import { openKeys } from './wire.ts';
 
@@ -13,13 +12,24 @@ const SERVER_LEAST = 140_000;
 const CLOCK_SKEW_MS_MAX = 2_000;
 
 const ok = (check: string, detail: string): Finding => ({ check, state: 'ok', detail });
-const warning = (check: string, detail: string, remedy: string): Finding => ({ check, state: 'warning', detail, remedy });
-const failed = (check: string, detail: string, remedy: string): Finding => ({ check, state: 'failed', detail, remedy });
+const warning = (check: string, detail: string, remedy: string): Finding => ({
+  check,
+  state: 'warning',
+  detail,
+  remedy,
+});
+const failed = (check: string, detail: string, remedy: string): Finding => ({
+  check,
+  state: 'failed',
+  detail,
+  remedy,
+});
 
 export const examine = async function* (read: ReadConfiguration): AsyncGenerator<Finding> {
   yield node();
   if (!read.ok) {
-    for (const { name, message } of read.faults) yield failed('settings', `${name} ${message}`, `correct or unset ${name}`);
+    for (const { name, message } of read.faults)
+      yield failed('settings', `${name} ${message}`, `correct or unset ${name}`);
     return;
   }
   const { configuration } = read;
@@ -30,7 +40,11 @@ export const examine = async function* (read: ReadConfiguration): AsyncGenerator
   try {
     database = await openDatabase(configuration);
   } catch (error) {
-    yield failed('database', (error as Error).message, 'see the message; DATABASE_URL names a PostgreSQL of your own');
+    yield failed(
+      'database',
+      (error as Error).message,
+      'see the message; DATABASE_URL names a PostgreSQL of your own',
+    );
     return;
   }
   await using _open = database;
@@ -40,7 +54,13 @@ export const examine = async function* (read: ReadConfiguration): AsyncGenerator
 const node = (): Finding => {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
   const fits = major > NODE_WANTED[0] || (major === NODE_WANTED[0] && minor >= NODE_WANTED[1]);
-  return fits ? ok('node', `Node ${process.versions.node}`) : failed('node', `Node ${process.versions.node} is too old`, `install Node ${NODE_WANTED.join('.')} or later`);
+  return fits
+    ? ok('node', `Node ${process.versions.node}`)
+    : failed(
+        'node',
+        `Node ${process.versions.node} is too old`,
+        `install Node ${NODE_WANTED.join('.')} or later`,
+      );
 };
 
 const dataFolder = ({ dataDir }: Configuration): Finding => {
@@ -48,11 +68,19 @@ const dataFolder = ({ dataDir }: Configuration): Finding => {
   try {
     accessSync(dataDir, constants.R_OK | constants.W_OK | constants.X_OK);
   } catch {
-    return failed('data folder', `${dataDir} cannot be written`, 'run as its owner, or set PROV_LEDGER_DATA_DIR to another folder');
+    return failed(
+      'data folder',
+      `${dataDir} cannot be written`,
+      'run as its owner, or set PROV_LEDGER_DATA_DIR to another folder',
+    );
   }
   const { mode } = statSync(dataDir);
   if (process.platform !== 'win32' && (mode & 0o022) !== 0) {
-    return failed('data folder', `${dataDir} can be written by others (mode ${(mode & 0o777).toString(8)})`, `run chmod go-w ${dataDir}`);
+    return failed(
+      'data folder',
+      `${dataDir} can be written by others (mode ${(mode & 0o777).toString(8)})`,
+      `run chmod go-w ${dataDir}`,
+    );
   }
   return ok('data folder', dataDir);
 };
@@ -62,7 +90,11 @@ const keys = async (configuration: Configuration): Promise<Finding> => {
     const { signer, keys: all } = await openKeys(configuration);
     return ok('keys', `${signer.algorithm} ${signer.kid} signs; ${all.length} in ${configuration.keysDir}`);
   } catch (error) {
-    return failed('keys', (error as Error).message, 'do as the message says; keys that others could read must be replaced (prov-ledger keys rotate)');
+    return failed(
+      'keys',
+      (error as Error).message,
+      'do as the message says; keys that others could read must be replaced (prov-ledger keys rotate)',
+    );
   }
 };
 
@@ -95,20 +127,36 @@ const serverFinding = async (pool: Pool, embedded: boolean): Promise<Finding> =>
       "SELECT current_setting('server_version_num')::int AS number, current_setting('server_version') AS version, current_setting('server_encoding') AS encoding",
     );
     const { number = 0, version = '?', encoding = '?' } = rows[0] ?? {};
-    if (number < SERVER_LEAST) return failed('database', `PostgreSQL ${version} is too old`, 'use PostgreSQL 14 or later');
-    if (encoding !== 'UTF8') return failed('database', `the database's encoding is ${encoding}`, "make one with ENCODING 'UTF8' TEMPLATE template0");
+    if (number < SERVER_LEAST)
+      return failed('database', `PostgreSQL ${version} is too old`, 'use PostgreSQL 14 or later');
+    if (encoding !== 'UTF8')
+      return failed(
+        'database',
+        `the database's encoding is ${encoding}`,
+        "make one with ENCODING 'UTF8' TEMPLATE template0",
+      );
     return ok('database', `PostgreSQL ${version}${embedded ? ', embedded' : ''}`);
   } catch (error) {
-    return failed('database', `cannot be reached: ${(error as Error).message}`, 'start it, and check DATABASE_URL: host, port, user, password, database');
+    return failed(
+      'database',
+      `cannot be reached: ${(error as Error).message}`,
+      'start it, and check DATABASE_URL: host, port, user, password, database',
+    );
   }
 };
 
 const clockFinding = async (pool: Pool): Promise<Finding> => {
   const before = Date.now();
-  const { rows } = await pool.query<{ ms: number }>('SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS ms');
+  const { rows } = await pool.query<{ ms: number }>(
+    'SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS ms',
+  );
   const skew = (rows[0]?.ms ?? before) - (before + Date.now()) / 2;
   if (Math.abs(skew) <= CLOCK_SKEW_MS_MAX) return ok('clock', 'agrees with that of the database');
-  return warning('clock', `differs from that of the database by ${Math.round(skew)} ms`, 'set both by NTP: facts carry the time of this clock');
+  return warning(
+    'clock',
+    `differs from that of the database by ${Math.round(skew)} ms`,
+    'set both by NTP: facts carry the time of this clock',
+  );
 };
 
 const durabilityFinding = async (pool: Pool): Promise<Finding> => {
@@ -116,14 +164,24 @@ const durabilityFinding = async (pool: Pool): Promise<Finding> => {
     "SELECT current_setting('fsync') AS fsync, current_setting('full_page_writes') AS full, current_setting('synchronous_commit') AS commit",
   );
   const { fsync, full, commit } = rows[0] ?? {};
-  if (fsync === 'on' && full === 'on' && commit !== 'off') return ok('durability', 'a commit is on disk before it is acknowledged');
-  return failed('durability', `fsync is ${fsync}, full_page_writes ${full}, synchronous_commit ${commit}`, 'switch all three on: acknowledged facts could be lost');
+  if (fsync === 'on' && full === 'on' && commit !== 'off')
+    return ok('durability', 'a commit is on disk before it is acknowledged');
+  return failed(
+    'durability',
+    `fsync is ${fsync}, full_page_writes ${full}, synchronous_commit ${commit}`,
+    'switch all three on: acknowledged facts could be lost',
+  );
 };
 
 const schemaFinding = async (url: string): Promise<Finding> => {
   try {
     const pending = await pendingOf(url);
-    if (pending === undefined) return warning('schema', 'this user may not read public.prov_ledger_migrations', 'nothing, if somebody else migrates; else grant SELECT on it');
+    if (pending === undefined)
+      return warning(
+        'schema',
+        'this user may not read public.prov_ledger_migrations',
+        'nothing, if somebody else migrates; else grant SELECT on it',
+      );
     if (pending.length === 0) return ok('schema', 'is that of this program');
     return failed('schema', `${pending.length} migrations are pending`, 'run `prov-ledger migrate`');
   } catch (error) {
@@ -137,8 +195,18 @@ const rightsFinding = async (pool: Pool): Promise<Finding> => {
       `SELECT has_table_privilege('ledger.facts', 'SELECT') AND has_table_privilege('ledger.facts', 'INSERT') AND has_table_privilege('ledger.batches', 'INSERT') AS may,
               has_table_privilege('ledger.facts', 'UPDATE') OR has_table_privilege('ledger.facts', 'DELETE') OR has_table_privilege('ledger.facts', 'TRUNCATE') AS must_not`,
     );
-    if (!rows[0]?.may) return failed('rights', `${RUNTIME_ROLE} may not read and append facts`, 'run `prov-ledger migrate` as the owner of the schema');
-    if (rows[0].must_not) return failed('rights', `${RUNTIME_ROLE} may change facts`, `revoke UPDATE, DELETE and TRUNCATE on ledger.facts from ${RUNTIME_ROLE}`);
+    if (!rows[0]?.may)
+      return failed(
+        'rights',
+        `${RUNTIME_ROLE} may not read and append facts`,
+        'run `prov-ledger migrate` as the owner of the schema',
+      );
+    if (rows[0].must_not)
+      return failed(
+        'rights',
+        `${RUNTIME_ROLE} may change facts`,
+        `revoke UPDATE, DELETE and TRUNCATE on ledger.facts from ${RUNTIME_ROLE}`,
+      );
     return ok('rights', `${RUNTIME_ROLE} may read and append facts, and not change them`);
   } catch (error) {
     return failed('rights', (error as Error).message, `grant ${RUNTIME_ROLE} to the user in DATABASE_URL`);
@@ -148,11 +216,30 @@ const rightsFinding = async (pool: Pool): Promise<Finding> => {
 const projectionFindings = async function* (pool: Pool): AsyncGenerator<Finding> {
   const rows = await projectionStatus(pool);
   for (const { tenant, projection, state, fault } of rows) {
-    if (state === 'halted') yield failed('read models', `${projection} of ${tenant} has halted at fact ${fault?.seq}: ${fault?.message}`, 'put the cause right, then let it try again (resumeHalted; docs/operations)');
-    if (state === 'ahead of ledger') yield failed('read models', `${projection} of ${tenant} has seen facts that the ledger does not have`, 'the ledger was restored to an older state: restore the newer one, or rebuild the read model');
+    if (state === 'halted')
+      yield failed(
+        'read models',
+        `${projection} of ${tenant} has halted at fact ${fault?.seq}: ${fault?.message}`,
+        'put the cause right, then let it try again (resumeHalted; docs/operations)',
+      );
+    if (state === 'ahead of ledger')
+      yield failed(
+        'read models',
+        `${projection} of ${tenant} has seen facts that the ledger does not have`,
+        'the ledger was restored to an older state: restore the newer one, or rebuild the read model',
+      );
   }
   const behind = rows.filter(({ state }) => state === 'behind');
   const most = Math.max(0, ...behind.map(({ lagFacts }) => lagFacts));
-  if (behind.length > 0) yield warning('read models', `${behind.length} are behind, by ${most} facts at most`, 'start the service (`npm start` or `prov-ledger serve`): it keeps them');
-  else yield ok('read models', `${rows.filter(({ state }) => state === 'current').length} of ${rows.length} are current`);
+  if (behind.length > 0)
+    yield warning(
+      'read models',
+      `${behind.length} are behind, by ${most} facts at most`,
+      'start the service (`npm start` or `prov-ledger serve`): it keeps them',
+    );
+  else
+    yield ok(
+      'read models',
+      `${rows.filter(({ state }) => state === 'current').length} of ${rows.length} are current`,
+    );
 };

@@ -18,7 +18,9 @@ const FIELD = '\u001f';
 
 /** Oldest first. Never throws for want of a history. */
 export const commitLines = async (project: string): Promise<CommitLines> => {
-  const history = existsSync(join(project, '.git')) ? await gitLines(project).catch(() => undefined) : undefined;
+  const history = existsSync(join(project, '.git'))
+    ? await gitLines(project).catch(() => undefined)
+    : undefined;
   if (history && history.length > 0) return { from: "this repository's own git history", lines: history };
   const sample = await readFile(SAMPLE, 'utf8');
   return { from: 'the sample in deploy/processes/sample', lines: sample.trimEnd().split('\n') };
@@ -40,7 +42,18 @@ const gitLines = async (project: string): Promise<readonly string[]> => {
 };
 
 /** The members of the shared commit data; people are known by the first 16 hex digits of their address's SHA-256. */
-const commitLine = (repository: string, [commit = '', tree, parents = '', author = '', authored_at, committer = '', committed_at]: readonly string[]): string =>
+const commitLine = (
+  repository: string,
+  [
+    commit = '',
+    tree,
+    parents = '',
+    author = '',
+    authored_at,
+    committer = '',
+    committed_at,
+  ]: readonly string[],
+): string =>
   JSON.stringify({
     repository,
     commit,
@@ -57,6 +70,12 @@ const person = (address: string): string => hash('sha256', address).slice(0, 16)
 /** `owner/name` of the remote, else the folder's name; of the characters that a receipt's id may have. */
 const repositoryName = async (project: string): Promise<string> => {
   const remote = await git(project, 'config', '--get', 'remote.origin.url').catch(() => '');
-  const path = remote.trim().replace(/\.git$/, '').split(/[/:]/).filter((part) => part !== '').slice(-2).join('/');
+  const path = remote
+    .trim()
+    .replace(/\.git$/, '')
+    .split(/[/:]/)
+    .filter((part) => part !== '')
+    .slice(-2)
+    .join('/');
   return (path || basename(project)).replace(/[^A-Za-z0-9._/-]/g, '-').slice(0, 60);
 };

@@ -19,7 +19,11 @@ const say = (text: string): void => void process.stdout.write(`${text}\n`);
 const configured = (): Configuration => {
   const read = readConfiguration(process.env, defaultDataDir);
   if (read.ok) return read.configuration;
-  throw new CliError('usage', 'configuration', `the environment:\n${read.faults.map(({ name, message }) => `  ${name} ${message}`).join('\n')}`);
+  throw new CliError(
+    'usage',
+    'configuration',
+    `the environment:\n${read.faults.map(({ name, message }) => `  ${name} ${message}`).join('\n')}`,
+  );
 };
 
 /** One `npm start` per data folder; commands and demonstrations beside it are welcome. */
@@ -27,7 +31,11 @@ const onlyOne = (dataDir: string): (() => void) => {
   mkdirSync(dataDir, { recursive: true, mode: 0o711 });
   const lock = tryLock(dataDir, 'service');
   if (lock.held) return lock.release;
-  throw new CliError('refused', 'running-already', `it runs already on ${dataDir} as process ${lock.holder.pid}: use that one, stop it, or set PROV_LEDGER_DATA_DIR to another folder`);
+  throw new CliError(
+    'refused',
+    'running-already',
+    `it runs already on ${dataDir} as process ${lock.holder.pid}: use that one, stop it, or set PROV_LEDGER_DATA_DIR to another folder`,
+  );
 };
 
 const run = async (signal: AbortSignal, demo: boolean): Promise<void> => {
@@ -50,9 +58,19 @@ const run = async (signal: AbortSignal, demo: boolean): Promise<void> => {
   const facts = await ensureFirstFacts(ledger, dataDir, signal);
   await ledger.catchUp(signal);
   if (signal.aborted) return;
-  const service = await startService({ configuration, ledger, log }, demo ? { host: '127.0.0.1', port: 0 } : {});
+  const service = await startService(
+    { configuration, ledger, log },
+    demo ? { host: '127.0.0.1', port: 0 } : {},
+  );
   closing.defer(() => service.drain());
-  const started: Started = { ledger, database, facts, url: service.url, dataDir, seconds: (performance.now() - startedAt) / 1000 };
+  const started: Started = {
+    ledger,
+    database,
+    facts,
+    url: service.url,
+    dataDir,
+    seconds: (performance.now() - startedAt) / 1000,
+  };
   say(await figures(started));
   say('');
   if (demo) {
@@ -77,7 +95,8 @@ const main = async (): Promise<number> => {
   const signal = stopSignal();
   try {
     const extra = process.argv.slice(2).filter((argument) => argument !== '--demo');
-    if (extra.length > 0) throw new CliError('usage', 'unknown-argument', `${extra[0]} is not known here; there is only --demo`);
+    if (extra.length > 0)
+      throw new CliError('usage', 'unknown-argument', `${extra[0]} is not known here; there is only --demo`);
     await run(signal, process.argv.includes('--demo'));
     return EXIT.ok;
   } catch (error) {

@@ -1,10 +1,10 @@
 // What `npm start` tells whoever started it: what there is, in figures, and lines to paste.
 import { relative } from 'node:path';
-import { verifyTenant } from '#gateway/cli/verify-chain.ts';
 import { count, figure, pairs } from '#gateway/cli/output.ts';
+import { verifyTenant } from '#gateway/cli/verify-chain.ts';
+import { projectors } from '#projectors/index.ts';
 import { keysFromJwks } from '#proofs/keys/public-key.ts';
 import type { Seq } from '#schemas/ids.ts';
-import { projectors } from '#projectors/index.ts';
 import type { Database } from './database.ts';
 import { DEMO, type FirstFacts } from './first-facts.ts';
 import type { WiredLedger } from './wire.ts';
@@ -26,7 +26,11 @@ export const verifiedChain = async ({ store, jwks }: WiredLedger): Promise<strin
   const head = await store.head(DEMO);
   if (!head) throw new Error('the tenant demo has no facts');
   const from = Math.max(1, head.seq - VERIFIED_MAX + 1) as Seq;
-  const { fault, facts, batches } = await verifyTenant(store, DEMO, { keys: keysFromJwks(jwks()), from, to: head.seq });
+  const { fault, facts, batches } = await verifyTenant(store, DEMO, {
+    keys: keysFromJwks(jwks()),
+    from,
+    to: head.seq,
+  });
   if (fault) throw new Error(`the chain does not verify: ${fault.message}; run \`prov-ledger verify all\``);
   const part = from === 1 ? '' : 'its last ';
   return `${part}${count(facts, 'fact')} verified, ${count(batches, 'signature')} checked`;
@@ -41,14 +45,30 @@ const rowCounts = async ({ pool }: WiredLedger): Promise<string> => {
   return counts.join(', ');
 };
 
-const QUESTION = "SELECT action, actor, count(*) AS receipts FROM views.receipts WHERE tenant = 'demo' GROUP BY 1, 2 ORDER BY 3 DESC LIMIT 5";
+const QUESTION =
+  "SELECT action, actor, count(*) AS receipts FROM views.receipts WHERE tenant = 'demo' GROUP BY 1, 2 ORDER BY 3 DESC LIMIT 5";
 
-export const figures = async ({ ledger, facts, url, database, dataDir, seconds }: Started): Promise<string> => {
+export const figures = async ({
+  ledger,
+  facts,
+  url,
+  database,
+  dataDir,
+  seconds,
+}: Started): Promise<string> => {
   const head = await ledger.store.head(DEMO);
   return pairs([
     ['started in', `${seconds.toFixed(1)} s`],
-    ['ledger', `${ledger.store.ledgerId}, ${database.embedded ? `embedded PostgreSQL, data in ${shown(dataDir)}` : 'PostgreSQL of DATABASE_URL'}`],
-    ['loaded', facts.loaded ? `${count(facts.loaded.receipts, 'receipt')} from ${facts.loaded.from}` : 'nothing new: the receipts of the first start are there'],
+    [
+      'ledger',
+      `${ledger.store.ledgerId}, ${database.embedded ? `embedded PostgreSQL, data in ${shown(dataDir)}` : 'PostgreSQL of DATABASE_URL'}`,
+    ],
+    [
+      'loaded',
+      facts.loaded
+        ? `${count(facts.loaded.receipts, 'receipt')} from ${facts.loaded.from}`
+        : 'nothing new: the receipts of the first start are there',
+    ],
     ['tenant demo', `${count(head?.seq ?? 0, 'fact')}, head ${figure(head?.seq ?? 0)} ${head?.hash ?? ''}`],
     ['chain', await verifiedChain(ledger)],
     ['read models', await rowCounts(ledger)],

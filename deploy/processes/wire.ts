@@ -1,15 +1,16 @@
 // Wires a ledger from its configuration: database, pool, keys, store, feed. The only place that knows them all.
 import { mkdirSync } from 'node:fs';
+import { CliError } from '#gateway/cli/exit.ts';
+import type { OpenLedger } from '#gateway/cli/world.ts';
 import { projectors } from '#projectors/index.ts';
 import { postgresRowSink } from '#projectors/postgres/sink.ts';
-import { type Halt, runProjectors } from '#projectors/run.ts';
+import { type Halt, type RunOptions, runProjectors } from '#projectors/run.ts';
 import { KeyFolderFault, type LocalKeys, localKeys } from '#proofs/keys/local.ts';
-import { StreamError } from '#streams/errors.ts';
+import type { StreamError } from '#streams/errors.ts';
 import { connect, RUNTIME_ROLE } from '#streams/postgres/connect.ts';
 import { postgresStreamFeed } from '#streams/postgres/feed.ts';
 import { type PostgresStore, postgresStreamStore } from '#streams/postgres/store.ts';
-import { CliError } from '#gateway/cli/exit.ts';
-import type { OpenLedger } from '#gateway/cli/world.ts';
+import type { StreamFeed } from '#streams/stream.ts';
 import type { Configuration } from '../configuration.ts';
 import { EmbeddedPostgresError } from '../embedded/errors.ts';
 import { type Database, openDatabase, prepareDatabase } from './database.ts';
@@ -32,21 +33,34 @@ export const openKeys = async ({ dataDir, keysDir }: Configuration): Promise<Loc
   return await localKeys({ folder: keysDir });
 };
 
-/** Opens the ledger on a database that is prepared, and that stays the caller's to close. */
-export const wireLedger = async (configuration: Configuration, database: Database): Promise<WiredLedger> => {
+/** Opens the ledger on a database that is prepared, and that stays the caller's to close unless it is `adopted`. */
+export const wireLedger = async (
+  configuration: Configuration,
+  database: Database,
+  adopted?: AsyncDisposable,
+): Promise<WiredLedger> => {
   await using opening = new AsyncDisposableStack();
+  opening.use(adopted);
   const keys = await openKeys(configuration);
   const pool = connect({ url: database.url, max: configuration.poolSize, role: RUNTIME_ROLE });
   opening.defer(() => pool.end());
   const store = opening.use(await postgresStreamStore({ pool, signer: keys.signer }));
-  const feed = opening.use(postgresStreamFeed({ pool }));
-  const projecting = { feed, sink: postgresRowSink({ pool }), projectors };
   const open = opening.move();
+  // A feed holds a connection from its first moment; most commands never ask for it.
+  let feed: StreamFeed | undefined;
+  const feedOf = (): StreamFeed => (feed ??= open.use(postgresStreamFeed({ pool })));
+  const run = (options: Partial<RunOptions> & Pick<RunOptions, 'signal'>) =>
+    runProjectors({ feed: feedOf(), sink: postgresRowSink({ pool }), projectors, ...options });
   return {
-    store, feed, pool, keys,
+    store,
+    pool,
+    keys,
+    get feed() {
+      return feedOf();
+    },
     jwks: keys.jwks,
-    catchUp: (signal) => runProjectors({ ...projecting, signal, untilCaughtUp: true }),
-    project: (signal, hooks = {}) => runProjectors({ ...projecting, ...hooks, signal }),
+    catchUp: (signal) => run({ signal, untilCaughtUp: true }),
+    project: (signal, hooks = {}) => run({ ...hooks, signal }),
     [Symbol.asyncDispose]: () => open.disposeAsync(),
   };
 };
@@ -57,9 +71,7 @@ export const openLedger = async (configuration: Configuration): Promise<WiredLed
     await using opening = new AsyncDisposableStack();
     const database = opening.use(await openDatabase(configuration));
     await prepareDatabase(database);
-    const ledger = opening.use(await wireLedger(configuration, database));
-    const open = opening.move();
-    return { ...ledger, [Symbol.asyncDispose]: () => open.disposeAsync() };
+    return await wireLedger(configuration, database, opening.move());
   } catch (error) {
     throw commandError(error);
   }
@@ -67,7 +79,11 @@ export const openLedger = async (configuration: Configuration): Promise<WiredLed
 
 /** Failures of the rooms below the command line, as it says them. */
 export const commandError = (error: unknown): unknown => {
-  if (error instanceof EmbeddedPostgresError) return new CliError('unavailable', `embedded-${error.code.replaceAll('_', '-')}`, error.message, { cause: error });
-  if (error instanceof KeyFolderFault) return new CliError('unavailable', `keys-${error.code}`, error.message, { cause: error });
+  if (error instanceof EmbeddedPostgresError)
+    return new CliError('unavailable', `embedded-${error.code.replaceAll('_', '-')}`, error.message, {
+      cause: error,
+    });
+  if (error instanceof KeyFolderFault)
+    return new CliError('unavailable', `keys-${error.code}`, error.message, { cause: error });
   return error;
 };

@@ -5,18 +5,38 @@ import { claimId } from '#commands/run.ts';
 import { proofDocument, receiptBundle } from '#proofs/bundle.ts';
 import type { Recorded } from '#schemas/event.ts';
 import { instantText, type Seq, type TenantId } from '#schemas/ids.ts';
-import { aCount, aSeq, aTenant, group, headOf, ledgerLeaf, type Options, type Run, tenantArgument } from './command.ts';
+import {
+  aCount,
+  aSeq,
+  aTenant,
+  group,
+  headOf,
+  ledgerLeaf,
+  type Options,
+  type Run,
+  tenantArgument,
+} from './command.ts';
 import { CliError } from './exit.ts';
 import { figure, pairs, visible } from './output.ts';
 
 export const headCommand = (run: Run): Command =>
   ledgerLeaf(
     run,
-    { usage: 'head <tenant>', summary: "the end of a tenant's chain, signed: keep it elsewhere, and a rewritten chain is found out", examples: ['head acme', 'head acme --json > head.json'] },
+    {
+      usage: 'head <tenant>',
+      summary: "the end of a tenant's chain, signed: keep it elsewhere, and a rewritten chain is found out",
+      examples: ['head acme', 'head acme --json > head.json'],
+    },
     async ({ ledger, output }, _, args) => {
       const { tenant, seq, hash, recordedAt } = await headOf(ledger, tenantArgument(args));
       const proof = await ledger.store.proof(tenant, seq);
-      const document = { tenant, seq, hash, recorded_at: instantText(recordedAt), proof: proof && proofDocument(proof) };
+      const document = {
+        tenant,
+        seq,
+        hash,
+        recorded_at: instantText(recordedAt),
+        proof: proof && proofDocument(proof),
+      };
       output.answer(document, () =>
         pairs([
           ['tenant', tenant],
@@ -42,7 +62,11 @@ export const tailCommand = (run: Run): Command =>
     {
       usage: 'tail <tenant>',
       summary: 'the last facts of a tenant, and new ones as they are recorded, until ctrl-C',
-      examples: ['tail acme', 'tail acme --count 100 --no-follow', 'tail acme --from 1 --json > facts.ndjson'],
+      examples: [
+        'tail acme',
+        'tail acme --count 100 --no-follow',
+        'tail acme --from 1 --json > facts.ndjson',
+      ],
       build: (command) =>
         command
           .option('-n, --count <facts>', 'facts to begin with', aCount(1_000_000), 10)
@@ -53,7 +77,10 @@ export const tailCommand = (run: Run): Command =>
       const { tenant, seq } = await headOf(ledger, tenantArgument(args));
       const before = options.from === undefined ? Math.max(0, seq - options.count) : options.from - 1;
       const facts = ledger.feed.subscribe({
-        from: new Map([[tenant, before as Seq]]), tenants: new Set([tenant]), signal: world.signal, untilCaughtUp: !options.follow,
+        from: new Map([[tenant, before as Seq]]),
+        tenants: new Set([tenant]),
+        signal: world.signal,
+        untilCaughtUp: !options.follow,
       });
       for await (const batch of facts) {
         for (const fact of batch.facts) output.item(factDocument(fact), () => factText(fact));
@@ -80,7 +107,10 @@ const factDocument = (fact: Recorded) => ({
 
 const factText = (fact: Recorded): string => {
   const data = (fact.parsed ?? JSON.parse(fact.payload)) as { readonly [name: string]: unknown };
-  const said = fact.type === 'receipts.ReceiptRecorded' ? `${String(data['decision'])} ${String(data['action'])} ${String(data['id'])}` : fact.type;
+  const said =
+    fact.type === 'receipts.ReceiptRecorded'
+      ? `${String(data['decision'])} ${String(data['action'])} ${String(data['id'])}`
+      : fact.type;
   return `${String(fact.seq).padStart(8)}  ${instantText(fact.recordedAt)}  ${fact.hash.slice(0, 12)}  ${visible(fact.actor)}  ${visible(said)}`;
 };
 
@@ -95,7 +125,10 @@ const getReceipt = (run: Run): Command =>
     {
       usage: 'get <id>',
       summary: 'a receipt with its proof, as a document that anyone can verify with the public keys',
-      examples: ['receipt get 01J9Z3 --tenant acme --out receipt.json', 'receipt get git:o/r@5d1c --tenant acme'],
+      examples: [
+        'receipt get 01J9Z3 --tenant acme --out receipt.json',
+        'receipt get git:o/r@5d1c --tenant acme',
+      ],
       build: (command) =>
         command
           .requiredOption('-t, --tenant <tenant>', 'the tenant that recorded it', aTenant)
@@ -104,15 +137,25 @@ const getReceipt = (run: Run): Command =>
     async ({ ledger, output }, { tenant, out }, [id = '']) => {
       await headOf(ledger, tenant);
       const fact = await ledger.store.find(tenant, claimId(tenant, id));
-      const proof = fact?.type === 'receipts.ReceiptRecorded' ? await ledger.store.proof(tenant, fact.seq) : undefined;
-      if (!fact || !proof) throw new CliError('refused', 'no-such-receipt', `${tenant} has no receipt ${id}: check the id and the tenant`);
+      const proof =
+        fact?.type === 'receipts.ReceiptRecorded' ? await ledger.store.proof(tenant, fact.seq) : undefined;
+      if (!fact || !proof)
+        throw new CliError(
+          'refused',
+          'no-such-receipt',
+          `${tenant} has no receipt ${id}: check the id and the tenant`,
+        );
       const bundle = receiptBundle(fact, proof);
       if (out === undefined) {
         output.answer(bundle, () => JSON.stringify(bundle, undefined, 2));
         return 'ok';
       }
       await writeFile(out, `${JSON.stringify(bundle, undefined, 2)}\n`);
-      output.answer({ tenant, id, seq: fact.seq, hash: fact.hash, file: out }, () => `fact ${fact.seq} of ${tenant} is in ${out}; verify it with \`prov-ledger verify receipt ${out} --jwks jwks.json\``);
+      output.answer(
+        { tenant, id, seq: fact.seq, hash: fact.hash, file: out },
+        () =>
+          `fact ${fact.seq} of ${tenant} is in ${out}; verify it with \`prov-ledger verify receipt ${out} --jwks jwks.json\``,
+      );
       return 'ok';
     },
   );

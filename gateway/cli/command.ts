@@ -1,7 +1,7 @@
 // How every command of the line is made: parsed by commander, run with its output, and, where it needs one, an open
 // ledger that is closed whatever happens.
 import { Command, InvalidArgumentError } from 'commander';
-import { instant, seq, type Seq, type TenantId, tenantId } from '#schemas/ids.ts';
+import { instant, type Seq, seq, type TenantId, tenantId } from '#schemas/ids.ts';
 import { CliError, type Exit } from './exit.ts';
 import { type Output, outputTo } from './output.ts';
 import type { OpenLedger, World } from './world.ts';
@@ -35,11 +35,20 @@ interface Leaf {
 }
 
 /** A command that needs no ledger. */
-export const leaf = <O extends Options>(run: Run, { usage, summary, examples, build }: Leaf, action: (context: CommandContext, options: O, args: readonly string[]) => Promise<Ending>): Command => {
-  const command = new Command(usage.split(' ')[0]).description(summary).option('--json', 'answer in JSON, for scripts');
+export const leaf = <O extends Options>(
+  run: Run,
+  { usage, summary, examples, build }: Leaf,
+  action: (context: CommandContext, options: O, args: readonly string[]) => Promise<Ending>,
+): Command => {
+  const command = new Command(usage.split(' ')[0])
+    .description(summary)
+    .option('--json', 'answer in JSON, for scripts');
   for (const argument of usage.split(' ').slice(1)) command.argument(argument);
   build?.(command);
-  command.addHelpText('after', `\nExamples:\n${examples.map((example) => `  prov-ledger ${example}`).join('\n')}`);
+  command.addHelpText(
+    'after',
+    `\nExamples:\n${examples.map((example) => `  prov-ledger ${example}`).join('\n')}`,
+  );
   return command.action(async (...given: unknown[]) => {
     const self = given.at(-1) as Command;
     const options = self.optsWithGlobals() as O & { readonly json?: boolean };
@@ -49,7 +58,11 @@ export const leaf = <O extends Options>(run: Run, { usage, summary, examples, bu
 };
 
 /** A command on an open ledger. */
-export const ledgerLeaf = <O extends Options>(run: Run, about: Leaf, action: (context: LedgerContext, options: O, args: readonly string[]) => Promise<Ending>): Command =>
+export const ledgerLeaf = <O extends Options>(
+  run: Run,
+  about: Leaf,
+  action: (context: LedgerContext, options: O, args: readonly string[]) => Promise<Ending>,
+): Command =>
   leaf<O>(run, about, async (context, options, args) => {
     await using ledger = await context.world.open();
     return await action({ ...context, ledger }, options, args);
@@ -87,12 +100,14 @@ export const aMoment = parsedBy((raw: string): string => {
 
 export const aCount = (most: number) =>
   parsedBy((raw: string): number => {
-    if (!/^\d{1,9}$/.test(raw) || Number(raw) < 1 || Number(raw) > most) throw new Error(`use a whole number from 1 to ${most}`);
+    if (!/^\d{1,9}$/.test(raw) || Number(raw) < 1 || Number(raw) > most)
+      throw new Error(`use a whole number from 1 to ${most}`);
     return Number(raw);
   });
 
 export const aPort = parsedBy((raw: string): number => {
-  if (!/^\d{1,5}$/.test(raw) || Number(raw) > 65_535) throw new Error('use a number from 0 to 65535; 0 takes any free port');
+  if (!/^\d{1,5}$/.test(raw) || Number(raw) > 65_535)
+    throw new Error('use a number from 0 to 65535; 0 takes any free port');
   return Number(raw);
 });
 
@@ -104,6 +119,9 @@ export const headOf = async ({ store }: OpenLedger, tenant: TenantId) => {
   if (head) return head;
   const names = (await store.heads()).slice(0, 5).map((each) => each.tenant);
   const there = names.length > 0 ? `there are ${names.join(', ')}` : 'there are none yet';
-  throw new CliError('refused', 'no-such-tenant', `there is no tenant ${tenant}; ${there}; make one with \`prov-ledger tenant create ${tenant}\``);
+  throw new CliError(
+    'refused',
+    'no-such-tenant',
+    `there is no tenant ${tenant}; ${there}; make one with \`prov-ledger tenant create ${tenant}\``,
+  );
 };
-

@@ -48,12 +48,20 @@ const STREAM_EXITS: { readonly [Code in StreamError['code']]: Exit } = {
 /** Any failure as the line and the code a command ends with. */
 export const cliError = (error: unknown): CliError => {
   if (error instanceof CliError) return error;
-  if (error instanceof StreamError) return new CliError(STREAM_EXITS[error.code], error.code, error.message, { cause: error });
-  if (error instanceof MalformedId) return new CliError('usage', 'malformed-id', error.message, { cause: error });
-  if (error instanceof NoSuchTenant) return new CliError('refused', 'no-such-tenant', error.message, { cause: error });
-  if (error instanceof SourceError) return new CliError('unavailable', `source-${error.code}`, error.message, { cause: error });
-  if (error instanceof CanonicalError) return new CliError('usage', error.fault.code, error.message, { cause: error });
-  const { message = String(error), code } = (error ?? {}) as NodeJS.ErrnoException;
+  if (error instanceof StreamError)
+    return new CliError(STREAM_EXITS[error.code], error.code, error.message, { cause: error });
+  if (error instanceof MalformedId)
+    return new CliError('usage', 'malformed-id', error.message, { cause: error });
+  if (error instanceof NoSuchTenant)
+    return new CliError('refused', 'no-such-tenant', error.message, { cause: error });
+  if (error instanceof SourceError)
+    return new CliError('unavailable', `source-${error.code}`, error.message, { cause: error });
+  if (error instanceof CanonicalError)
+    return new CliError('usage', error.fault.code, error.message, { cause: error });
+  const message = error instanceof Error ? error.message : String(error);
+  const { code } = (error ?? {}) as NodeJS.ErrnoException;
   const known = code !== undefined && /^E[A-Z]+$/.test(code);
-  return new CliError(known ? 'unavailable' : 'internal', known ? code.toLowerCase() : 'internal', message, { cause: error });
+  return new CliError(known ? 'unavailable' : 'internal', known ? code.toLowerCase() : 'internal', message, {
+    cause: error,
+  });
 };

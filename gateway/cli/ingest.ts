@@ -1,16 +1,28 @@
 // prov-ledger ingest: a file or standard input into a tenant's chain.
-import { hash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
-import { createWriteStream } from 'node:fs';
 import { once } from 'node:events';
+import { createWriteStream } from 'node:fs';
 import type { Command } from 'commander';
 import type { TenantId } from '#schemas/ids.ts';
-import { ingestByAppending, type IngestCounts, type IngestProgress, type Rejection } from '../ingest/appending.ts';
-import { compileMapping, type Mapping } from '../ingest/mapping.ts';
+import {
+  type IngestCounts,
+  type IngestProgress,
+  ingestByAppending,
+  type Rejection,
+} from '../ingest/appending.ts';
+import type { Mapping } from '../ingest/mapping.ts';
 import { loadResumption, type Resumption, type ResumptionKey, saveResumption } from '../ingest/resumption.ts';
 import { fileDigest, fileSource, type Source, streamSource } from '../ingest/source.ts';
-import { aCount, aTenant, headOf, type LedgerContext, ledgerLeaf, type Options, type Run } from './command.ts';
+import {
+  aCount,
+  aTenant,
+  headOf,
+  type LedgerContext,
+  ledgerLeaf,
+  type Options,
+  type Run,
+} from './command.ts';
 import { CliError } from './exit.ts';
+import { loadMapping } from './mapping-file.ts';
 import { count, figure, visible } from './output.ts';
 import { startProgress } from './progress.ts';
 
@@ -40,42 +52,28 @@ export const ingestCommand = (run: Run): Command =>
       build: (command) =>
         command
           .requiredOption('-t, --tenant <tenant>', 'the tenant whose chain they go into', aTenant)
-          .option('-m, --mapping <file>', 'how a line becomes a receipt: a mapping file, or a shipped one by name (git-commits, identity)', 'identity')
+          .option(
+            '-m, --mapping <file>',
+            'how a line becomes a receipt: a mapping file, or a shipped one by name (git-commits, identity)',
+            'identity',
+          )
           .option('--rejects <file>', 'write the lines that did not go in, with the reason, as NDJSON')
-          .option('--again', 'send every line, also those an earlier run had acknowledged (harmless: nothing is stored twice)')
+          .option(
+            '--again',
+            'send every line, also those an earlier run had acknowledged (harmless: nothing is stored twice)',
+          )
           .option('--in-flight <count>', 'lines under way at most', aCount(20_000), 1_000)
           .option('-q, --quiet', 'no progress'),
     },
     async (context, options, [file = '-']) => {
       await headOf(context.ledger, options.tenant);
       const { mapping, digest } = await loadMapping(options.mapping);
-      const source = file === '-' ? streamSource('standard input', () => context.world.stdin) : await fileSource(file);
+      const source =
+        file === '-' ? streamSource('standard input', () => context.world.stdin) : await fileSource(file);
       const memory = file === '-' ? undefined : await remember(context, { file, digest, options });
       return await ingest(context, { source, mapping, memory, options });
     },
   );
-
-const SHIPPED = new URL('../ingest/mappings/', import.meta.url);
-
-/** A mapping by its file's name, or a shipped one by its own. Throws `CliError` with every fault. */
-export const loadMapping = async (name: string): Promise<{ readonly mapping: Mapping; readonly digest: string }> => {
-  const shipped = /^[a-z][a-z0-9-]*$/.test(name);
-  let text: string;
-  try {
-    text = await readFile(shipped ? new URL(`${name}.json`, SHIPPED) : name, 'utf8');
-  } catch (cause) {
-    throw new CliError('usage', 'mapping-unreadable', `the mapping ${name} cannot be read: name a file (./${name}.json), or a shipped mapping: git-commits, identity`, { cause });
-  }
-  let content: unknown;
-  try {
-    content = JSON.parse(text);
-  } catch (cause) {
-    throw new CliError('usage', 'mapping-malformed', `the mapping ${name} is no JSON: ${(cause as Error).message}`, { cause });
-  }
-  const compiled = compileMapping(content);
-  if (compiled.ok) return { mapping: compiled.mapping, digest: hash('sha256', text) };
-  throw new CliError('usage', 'mapping-malformed', `the mapping ${name}: ${compiled.faults.map(({ pointer, message }) => `${pointer} ${message}`).join('; ')}`);
-};
 
 interface Memory {
   readonly folder: string;
@@ -83,10 +81,20 @@ interface Memory {
   readonly before: Resumption;
 }
 
-const remember = async ({ ledger, world }: LedgerContext, { file, digest, options }: { file: string; digest: string; options: IngestOptions }): Promise<Memory> => {
+const remember = async (
+  { ledger, world }: LedgerContext,
+  { file, digest, options }: { file: string; digest: string; options: IngestOptions },
+): Promise<Memory> => {
   const folder = world.resumptionFolder();
-  const key = { ledgerId: ledger.store.ledgerId, tenant: options.tenant, source: await fileDigest(file), mapping: digest };
-  const before = options.again ? { through: 0, rejected: [] } : await loadResumption(folder, key, ledger.store);
+  const key = {
+    ledgerId: ledger.store.ledgerId,
+    tenant: options.tenant,
+    source: await fileDigest(file),
+    mapping: digest,
+  };
+  const before = options.again
+    ? { through: 0, rejected: [] }
+    : await loadResumption(folder, key, ledger.store);
   return { folder, key, before };
 };
 
@@ -104,15 +112,26 @@ const ingest = async (context: LedgerContext, job: Job) => {
   const skippable = memory && skipper(memory.before);
   const startedAt = performance.now();
   const work = ingestByAppending({
-    store: ledger.store, tenant: options.tenant, mapping, lines: source.lines(world.signal), signal: world.signal, clock: world.clock,
+    store: ledger.store,
+    tenant: options.tenant,
+    mapping,
+    lines: source.lines(world.signal),
+    signal: world.signal,
+    clock: world.clock,
     onReject: rejects.add,
     inFlight: options.inFlight ?? 1_000,
     ...(skippable && { skip: skippable }),
   });
   const saving = savedRegularly(context, memory, work, rejects.lines);
   const progress = startProgress({
-    terminal: world.stderr, unit: 'lines', verb: 'ingested', enabled: options.quiet !== true,
-    state: () => ({ done: settled(work.counts()), share: source.size === undefined ? undefined : source.consumed() / Math.max(source.size, 1) }),
+    terminal: world.stderr,
+    unit: 'lines',
+    verb: 'ingested',
+    enabled: options.quiet !== true,
+    state: () => ({
+      done: settled(work.counts()),
+      share: source.size === undefined ? undefined : source.consumed() / Math.max(source.size, 1),
+    }),
   });
   let failure: unknown;
   await work.done.catch((error: unknown) => {
@@ -133,7 +152,8 @@ const ingest = async (context: LedgerContext, job: Job) => {
   return rejects.lines.length > 0 ? 'refused' : 'ok';
 };
 
-const settled = ({ recorded, repeated, rejected, skipped, blank }: IngestCounts): number => recorded + repeated + rejected + skipped + blank;
+const settled = ({ recorded, repeated, rejected, skipped, blank }: IngestCounts): number =>
+  recorded + repeated + rejected + skipped + blank;
 
 const summary = (counts: IngestCounts, seconds: number): string => {
   const parts = [`${figure(counts.recorded)} recorded`];
@@ -152,18 +172,39 @@ interface Ended {
   readonly interrupted: boolean;
 }
 
-const report = async ({ ledger, output }: LedgerContext, { job, work, seconds, rejects, interrupted }: Ended): Promise<void> => {
+const report = async (
+  { ledger, output }: LedgerContext,
+  { job, work, seconds, rejects, interrupted }: Ended,
+): Promise<void> => {
   const { source, options } = job;
   const counts = work.counts();
   const head = await ledger.store.head(options.tenant);
   const lines = settled(counts);
-  output.answer({ tenant: options.tenant, source: source.name, lines, ...counts, interrupted, seconds: Number(seconds.toFixed(3)), head: head && { seq: head.seq, hash: head.hash } }, () =>
-    [
-      `${options.tenant}: ${count(lines, 'line')} of ${source.name}: ${summary(counts, seconds)}`,
-      ...(head ? [`head: fact ${figure(head.seq)}, ${head.hash}`] : []),
-      ...(interrupted ? ['interrupted: everything under way was finished; run the same command again to go on where it ended'] : []),
-      ...(rejects > 0 ? [`${count(rejects, 'line')} did not go in${options.rejects === undefined ? '; --rejects FILE writes them down' : `: see ${options.rejects}`}`] : []),
-    ].join('\n'),
+  output.answer(
+    {
+      tenant: options.tenant,
+      source: source.name,
+      lines,
+      ...counts,
+      interrupted,
+      seconds: Number(seconds.toFixed(3)),
+      head: head && { seq: head.seq, hash: head.hash },
+    },
+    () =>
+      [
+        `${options.tenant}: ${count(lines, 'line')} of ${source.name}: ${summary(counts, seconds)}`,
+        ...(head ? [`head: fact ${figure(head.seq)}, ${head.hash}`] : []),
+        ...(interrupted
+          ? [
+              'interrupted: everything under way was finished; run the same command again to go on where it ended',
+            ]
+          : []),
+        ...(rejects > 0
+          ? [
+              `${count(rejects, 'line')} did not go in${options.rejects === undefined ? '; --rejects FILE writes them down' : `: see ${options.rejects}`}`,
+            ]
+          : []),
+      ].join('\n'),
   );
 };
 
@@ -190,8 +231,10 @@ const rejectsTo = ({ output }: LedgerContext, path: string | undefined) => {
     add: (rejection: Rejection): void => {
       lines.push(rejection.line);
       file?.write(`${JSON.stringify(rejection)}\n`);
-      if (lines.length <= REJECTIONS_SHOWN) output.note(`line ${rejection.line}: ${rejection.code}: ${visible(rejection.message)}`);
-      else if (lines.length === REJECTIONS_SHOWN + 1) output.note('further rejected lines are counted and not shown');
+      if (lines.length <= REJECTIONS_SHOWN)
+        output.note(`line ${rejection.line}: ${rejection.code}: ${visible(rejection.message)}`);
+      else if (lines.length === REJECTIONS_SHOWN + 1)
+        output.note('further rejected lines are counted and not shown');
     },
     close: async (): Promise<void> => {
       if (!file) return;
@@ -199,22 +242,38 @@ const rejectsTo = ({ output }: LedgerContext, path: string | undefined) => {
         file.end();
         await once(file, 'close').catch(() => undefined);
       }
-      if (failure) throw new CliError('unavailable', 'rejects-unwritable', `${path} cannot be written: ${failure.message}`, { cause: failure });
+      if (failure)
+        throw new CliError(
+          'unavailable',
+          'rejects-unwritable',
+          `${path} cannot be written: ${failure.message}`,
+          { cause: failure },
+        );
     },
   };
 };
 
 /** Writes down how far it has come, every now and then and at the end. A failure to do so only costs a later run time. */
-const savedRegularly = ({ ledger, output }: LedgerContext, memory: Memory | undefined, work: IngestProgress, rejected: readonly number[]) => {
+const savedRegularly = (
+  { ledger, output }: LedgerContext,
+  memory: Memory | undefined,
+  work: IngestProgress,
+  rejected: readonly number[],
+) => {
   if (!memory) return { stop: async () => undefined };
   let told = false;
   let running = Promise.resolve();
   const save = async (): Promise<void> => {
     const progress = { through: work.through(), rejected: [...rejected] };
-    await saveResumption(memory.folder, memory.key, { progress, store: ledger.store }).catch((error: Error) => {
-      if (!told) output.note(`cannot remember how far this has come (${error.message}); a second run will send every line again, which is harmless`);
-      told = true;
-    });
+    await saveResumption(memory.folder, memory.key, { progress, store: ledger.store }).catch(
+      (error: Error) => {
+        if (!told)
+          output.note(
+            `cannot remember how far this has come (${error.message}); a second run will send every line again, which is harmless`,
+          );
+        told = true;
+      },
+    );
   };
   const timer = setInterval(() => {
     running = running.then(save);

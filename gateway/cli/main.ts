@@ -1,14 +1,22 @@
 // prov-ledger: the command line. Everything it touches comes in through `World`; deploy/processes/cli.ts wires it.
 import { Command, CommanderError } from 'commander';
-import { exportCommand } from './export.ts';
 import { headCommand, receiptCommands, tailCommand } from './chain.ts';
 import type { Run } from './command.ts';
 import { cliError, EXIT } from './exit.ts';
+import { exportCommand } from './export.ts';
 import { ingestCommand } from './ingest.ts';
-import { configCommand, doctorCommand, keyCommands, migrateCommand, serveCommand, sqlCommand, statusCommand } from './operations.ts';
+import {
+  configCommand,
+  doctorCommand,
+  keyCommands,
+  migrateCommand,
+  serveCommand,
+  sqlCommand,
+  statusCommand,
+} from './operations.ts';
+import { visible } from './output.ts';
 import { tenantCommands, tokenCommands } from './tenants.ts';
 import { verifyCommands } from './verify.ts';
-import { visible } from './output.ts';
 import type { World } from './world.ts';
 
 const EPILOGUE = `
@@ -31,14 +39,29 @@ Examples:
 /** The whole command line, for the program and for its documents. */
 export const program = (run: Run): Command => {
   const root = new Command('prov-ledger')
-    .description('an event-sourced provenance ledger: signed, hash-chained facts, and receipts anyone can verify offline')
+    .description(
+      'an event-sourced provenance ledger: signed, hash-chained facts, and receipts anyone can verify offline',
+    )
     .version(run.world.version)
     .option('--json', 'answer in JSON, for scripts')
     .addHelpText('after', EPILOGUE)
     .enablePositionalOptions(false);
   const all = [
-    serveCommand(run), migrateCommand(run), tenantCommands(run), tokenCommands(run), ingestCommand(run), receiptCommands(run), headCommand(run), tailCommand(run),
-    verifyCommands(run), exportCommand(run), statusCommand(run), sqlCommand(run), doctorCommand(run), keyCommands(run), configCommand(run),
+    serveCommand(run),
+    migrateCommand(run),
+    tenantCommands(run),
+    tokenCommands(run),
+    ingestCommand(run),
+    receiptCommands(run),
+    headCommand(run),
+    tailCommand(run),
+    verifyCommands(run),
+    exportCommand(run),
+    statusCommand(run),
+    sqlCommand(run),
+    doctorCommand(run),
+    keyCommands(run),
+    configCommand(run),
   ];
   for (const command of all) root.addCommand(command);
   each(root, (command) => {
@@ -75,7 +98,8 @@ const failed = ({ argv, stdout, stderr, signal }: World, error: unknown): number
   if (signal.aborted && (error as Error).name === 'AbortError') return EXIT.interrupted;
   const { code, message, exit, cause } = cliError(error);
   stderr.write(`prov-ledger: ${visible(message)}\n`);
-  if (exit === 'internal' && code === 'internal' && cause instanceof Error) stderr.write(`${cause.stack ?? ''}\n`);
+  if (exit === 'internal' && code === 'internal' && cause instanceof Error)
+    stderr.write(`${cause.stack ?? ''}\n`);
   if (argv.includes('--json')) stdout.write(`${JSON.stringify({ ok: false, error: { code, message } })}\n`);
   return EXIT[exit];
 };

@@ -12,7 +12,10 @@ export interface Output {
   readonly note: (text: string) => void;
 }
 
-export const outputTo = ({ stdout, stderr }: { readonly stdout: Terminal; readonly stderr: Terminal }, json: boolean): Output => {
+export const outputTo = (
+  { stdout, stderr }: { readonly stdout: Terminal; readonly stderr: Terminal },
+  json: boolean,
+): Output => {
   const put = (document: object, text: () => string): void => {
     stdout.write(json ? `${JSON.stringify(document)}\n` : withNewline(text()));
   };
@@ -24,24 +27,35 @@ const withNewline = (text: string): string => (text === '' || text.endsWith('\n'
 /** 1234567 as `1,234,567`, whatever the machine's locale. */
 export const figure = (value: number): string => String(Math.round(value)).replace(/\B(?=(\d{3})+$)/g, ',');
 
-export const count = (value: number, one: string, many = `${one}s`): string => `${figure(value)} ${value === 1 ? one : many}`;
+export const count = (value: number, one: string, many = `${one}s`): string =>
+  `${figure(value)} ${value === 1 ? one : many}`;
 
 /** What a terminal would obey is shown as an escape instead: a receipt must not be able to paint the screen. */
 export const visible = (text: string): string =>
   // biome-ignore lint/suspicious/noControlCharactersInRegex: these are the very characters meant
-  text.replace(/[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  text.replace(
+    /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
 
 /** Rows under headings, columns as wide as their widest text. */
 export const table = (headings: readonly string[], rows: readonly (readonly unknown[])[]): string => {
   const lines = [headings, ...rows].map((row) => row.map(cell));
   const widths = headings.map((_, column) => Math.max(...lines.map((line) => (line[column] ?? '').length)));
-  return lines.map((line) => line.map((text, column) => text.padEnd(widths[column] ?? 0)).join('  ').trimEnd()).join('\n');
+  return lines
+    .map((line) =>
+      line
+        .map((text, column) => text.padEnd(widths[column] ?? 0))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
 };
 
 const cell = (value: unknown): string => {
   if (value === null || value === undefined) return '-';
   if (value instanceof Date) return value.toISOString();
-  return visible(typeof value === 'object' ? JSON.stringify(value) : String(value));
+  return visible(typeof value === 'string' ? value : (JSON.stringify(value) ?? ''));
 };
 
 /** Names and values, one a line. */

@@ -47,7 +47,11 @@ export const startProgress = ({ terminal, unit, verb, state, enabled = true }: P
 };
 
 /** `verified 12,000 of ~48,000 facts (25 %), 60,000/s, 1 s left` */
-export const describe = ({ unit, verb }: { readonly unit: string; readonly verb: string }, { done, share, note }: ProgressState, seconds: number): string => {
+export const describe = (
+  { unit, verb }: { readonly unit: string; readonly verb: string },
+  { done, share, note }: ProgressState,
+  seconds: number,
+): string => {
   const rate = seconds > 0 ? done / seconds : 0;
   const parts = [`${verb} ${figure(done)} ${unit}`, `${figure(rate)}/s`];
   if (share !== undefined && share > 0) {

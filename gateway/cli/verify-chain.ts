@@ -1,6 +1,6 @@
 // Verifies a tenant's chain as it is stored: every fact against the one before it, and every fact under the signature
 // of its commit batch. Each batch's signature is checked once, with its path worked out from all its facts.
-import { type ChainFault, type ChainPosition, CHAIN_START, linkFault } from '#proofs/chain.ts';
+import { CHAIN_START, type ChainFault, type ChainPosition, linkFault } from '#proofs/chain.ts';
 import { type BatchFault, type BatchProof, proofFault } from '#proofs/checkpoint.ts';
 import type { VerificationKey } from '#proofs/keys/public-key.ts';
 import { leafHash, merkleTree } from '#proofs/merkle.ts';
@@ -8,7 +8,13 @@ import type { Recorded } from '#schemas/event.ts';
 import type { Seq, Sha256, TenantId } from '#schemas/ids.ts';
 import type { StreamStore } from '#streams/stream.ts';
 
-export type VerificationFault = ChainFault | BatchFault | 'unknown-key' | 'unsigned' | 'no-such-fact' | 'other-ledger';
+export type VerificationFault =
+  | ChainFault
+  | BatchFault
+  | 'unknown-key'
+  | 'unsigned'
+  | 'no-such-fact'
+  | 'other-ledger';
 
 export interface ChainVerification {
   readonly tenant: TenantId;
@@ -40,7 +46,11 @@ interface SignedShare extends Share {
   readonly proof: BatchProof;
 }
 
-export const verifyTenant = async (store: Store, tenant: TenantId, options: VerifyChainOptions): Promise<ChainVerification> => {
+export const verifyTenant = async (
+  store: Store,
+  tenant: TenantId,
+  options: VerifyChainOptions,
+): Promise<ChainVerification> => {
   const { from = 1 as Seq, to, signal, onProgress } = options;
   const keys = new Map(options.keys.map((key) => [key.kid, key]));
   let position = await placeBefore(store, tenant, from);
@@ -49,7 +59,10 @@ export const verifyTenant = async (store: Store, tenant: TenantId, options: Veri
   let unsigned: Recorded[] = [];
   let share: SignedShare | undefined;
   const verified = (): ChainVerification => ({ tenant, facts, batches, head: position });
-  const failed = (seq: Seq, code: VerificationFault): ChainVerification => ({ ...verified(), fault: { seq, code, message: `${tenant}, fact ${seq}: ${EXPLAINED[code]}` } });
+  const failed = (seq: Seq, code: VerificationFault): ChainVerification => ({
+    ...verified(),
+    fault: { seq, code, message: `${tenant}, fact ${seq}: ${EXPLAINED[code]}` },
+  });
   for await (const page of store.read(tenant, { from, ...(to !== undefined && { to }) })) {
     for (const fact of page) {
       if (signal?.aborted) return verified();
@@ -77,7 +90,8 @@ export const verifyTenant = async (store: Store, tenant: TenantId, options: Veri
   }
   const head = await store.head(tenant);
   const expected = to === undefined ? head?.seq : Math.min(to, head?.seq ?? 0);
-  if (expected !== undefined && position.seq < expected) return failed((position.seq + 1) as Seq, 'no-such-fact');
+  if (expected !== undefined && position.seq < expected)
+    return failed((position.seq + 1) as Seq, 'no-such-fact');
   return verified();
 };
 
@@ -120,7 +134,10 @@ interface Signed {
   readonly facts: readonly Recorded[];
 }
 
-const batchFault = async (store: Store, { keys, share, facts }: Signed): Promise<VerificationFault | undefined> => {
+const batchFault = async (
+  store: Store,
+  { keys, share, facts }: Signed,
+): Promise<VerificationFault | undefined> => {
   const { proof } = share;
   const [first] = facts;
   if (!first) return 'unsigned';
@@ -130,12 +147,17 @@ const batchFault = async (store: Store, { keys, share, facts }: Signed): Promise
   const outside = first.seq !== share.firstSeq || facts.length !== share.count;
   const hashes = outside ? await hashesOf(store, first.tenant, share) : facts.map((fact) => fact.hash);
   const index = first.seq - share.firstSeq;
-  if (hashes.length !== share.count || facts.some((fact, offset) => hashes[index + offset] !== fact.hash)) return 'not-included';
+  if (hashes.length !== share.count || facts.some((fact, offset) => hashes[index + offset] !== fact.hash))
+    return 'not-included';
   const path = { ...proof.path, factIndex: index, factPath: merkleTree(hashes.map(leafHash)).proof(index) };
   return proofFault(first.hash, { ...proof, path }, key);
 };
 
-export const hashesOf = async (store: Pick<StreamStore, 'read'>, tenant: TenantId, { firstSeq, count }: Share): Promise<readonly Sha256[]> => {
+export const hashesOf = async (
+  store: Pick<StreamStore, 'read'>,
+  tenant: TenantId,
+  { firstSeq, count }: Share,
+): Promise<readonly Sha256[]> => {
   const hashes: Sha256[] = [];
   if (count === 0) return hashes;
   for await (const page of store.read(tenant, { from: firstSeq as Seq, to: (firstSeq + count - 1) as Seq })) {

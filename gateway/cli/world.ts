@@ -4,8 +4,8 @@ import type { Readable } from 'node:stream';
 import type { LocalKeys } from '#proofs/keys/local.ts';
 import type { KeySet } from '#proofs/keys/public-key.ts';
 import type { Instant } from '#schemas/ids.ts';
-import type { Migration } from '#streams/postgres/migrate.ts';
 import type { Pool } from '#streams/postgres/connect.ts';
+import type { Migration } from '#streams/postgres/migrate.ts';
 import type { StreamFeed, StreamStore } from '#streams/stream.ts';
 
 /** Where text goes. */

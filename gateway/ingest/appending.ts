@@ -1,8 +1,9 @@
 // Ingest through the store's own append, as any caller would: for every store, with several writers at work, at the
 // speed of group commit. Each line stands for itself: one that is malformed is reported, the others go in. A receipt's
 // id is its idempotency key, so ingesting a line again changes nothing.
-import { setTimeout as pause } from 'node:timers/promises';
+
 import { hash } from 'node:crypto';
+import { setTimeout as pause } from 'node:timers/promises';
 import { completeReceipt, receipts } from '#commands/receipts.ts';
 import { runCommand } from '#commands/run.ts';
 import { parseStrictBytes } from '#proofs/canonical.ts';
@@ -71,28 +72,28 @@ export const ingestByAppending = (ingestion: Ingestion): IngestProgress => {
     counts[outcome] += 1;
     settled.add(line);
   };
-  const run = async (): Promise<void> => {
-    const slots = slotsOf(ingestion.inFlight ?? 1_000);
-    try {
-      for await (const lines of ingestion.lines) {
-        for (const line of lines) {
-          if (ingestion.signal.aborted) return;
-          if (slots.failure()) return;
-          const early = ingestion.skip?.(line.number) ? 'skipped' : line.bytes?.length === 0 ? 'blank' : undefined;
-          if (early) {
-            finish(line.number, early);
-            continue;
-          }
-          const read = readLine(ingestion, line);
-          if ('code' in read) finish(line.number, reject(read));
-          else await slots.take(async () => finish(line.number, await record(ingestion, read, reject)));
-        }
+  const slots = slotsOf(ingestion.inFlight ?? 1_000);
+  const take = async (line: SourceLine): Promise<void> => {
+    if (ingestion.skip?.(line.number)) return finish(line.number, 'skipped');
+    if (line.bytes?.length === 0) return finish(line.number, 'blank');
+    const read = readLine(ingestion, line);
+    if ('code' in read) return finish(line.number, reject(read));
+    await slots.take(async () => finish(line.number, await record(ingestion, read, reject)));
+  };
+  const takeAll = async (): Promise<void> => {
+    for await (const lines of ingestion.lines) {
+      for (const line of lines) {
+        if (ingestion.signal.aborted || slots.failure()) return;
+        await take(line);
       }
-    } finally {
-      await slots.drained();
-      const failure = slots.failure();
-      if (failure) throw failure.error;
     }
+  };
+  const run = async (): Promise<void> => {
+    const [taken] = await Promise.allSettled([takeAll()]);
+    await slots.drained();
+    const failure =
+      slots.failure() ?? (taken.status === 'rejected' ? { error: taken.reason as unknown } : undefined);
+    if (failure) throw failure.error;
   };
   const done = run();
   done.catch(() => undefined);
@@ -104,9 +105,16 @@ interface ReadReceipt {
   readonly receipt: JsonObject;
 }
 
-const readLine = ({ mapping, tenant, clock }: Ingestion, { number, bytes }: SourceLine): ReadReceipt | Rejection => {
+const readLine = (
+  { mapping, tenant, clock }: Ingestion,
+  { number, bytes }: SourceLine,
+): ReadReceipt | Rejection => {
   if (bytes === undefined) {
-    return { line: number, code: 'line-too-long', message: `is longer than ${LINE_BYTES_MAX} bytes; send a digest of the large part instead` };
+    return {
+      line: number,
+      code: 'line-too-long',
+      message: `is longer than ${LINE_BYTES_MAX} bytes; send a digest of the large part instead`,
+    };
   }
   const strict = parseStrictBytes(bytes);
   if (!strict.ok) {
@@ -117,10 +125,18 @@ const readLine = ({ mapping, tenant, clock }: Ingestion, { number, bytes }: Sour
   if (!mapped.ok) return { line: number, code: 'unmappable', message: mapped.message };
   const time = receiptVersion(mapped.receipt) === 3 ? 'created_at' : 'timestamp';
   if (mapped.receipt[time] === undefined) {
-    return { line: number, code: 'malformed-receipt', message: `/${time} is missing; a file may be ingested twice, so its lines carry their own time` };
+    return {
+      line: number,
+      code: 'malformed-receipt',
+      message: `/${time} is missing; a file may be ingested twice, so its lines carry their own time`,
+    };
   }
   // A line without an id is known by its own content: the same line again is the same receipt.
-  const receipt = completeReceipt(mapped.receipt, { id: `sha256:${hash('sha256', strict.canonical)}`, at: clock(), tenant });
+  const receipt = completeReceipt(mapped.receipt, {
+    id: `sha256:${hash('sha256', strict.canonical)}`,
+    at: clock(),
+    tenant,
+  });
   return { line: number, receipt };
 };
 
@@ -131,22 +147,38 @@ const record = async (
 ): Promise<'recorded' | 'repeated' | 'rejected'> => {
   const schemaVersion = receiptVersion(receipt);
   if (typeof schemaVersion !== 'number') {
-    return reject({ line, code: 'malformed-receipt', message: `${schemaVersion.pointer} ${schemaVersion.message}`, faults: [schemaVersion] });
+    return reject({
+      line,
+      code: 'malformed-receipt',
+      message: `${schemaVersion.pointer} ${schemaVersion.message}`,
+      faults: [schemaVersion],
+    });
   }
   const context = { tenant, actor: INGESTING_ACTOR, at: clock(), key: String(receipt['id']) };
-  const outcome = await patiently(() => runCommand({ store, decider: receipts }, { type: 'RecordReceipt', receipt, schemaVersion }, context));
+  const outcome = await patiently(() =>
+    runCommand({ store, decider: receipts }, { type: 'RecordReceipt', receipt, schemaVersion }, context),
+  );
   switch (outcome.kind) {
     case 'recorded':
     case 'repeated':
       return outcome.kind;
     case 'id-taken':
-      return reject({ line, code: 'id-taken', message: `the id ${context.key} was recorded with other content as fact ${outcome.first.seq}; give this receipt an id of its own` });
+      return reject({
+        line,
+        code: 'id-taken',
+        message: `the id ${context.key} was recorded with other content as fact ${outcome.first.seq}; give this receipt an id of its own`,
+      });
     case 'no-such-tenant':
       throw new NoSuchTenant(tenant);
     case 'refused': {
       const { refusal } = outcome;
       const code = refusal.refusal === 'TenantMismatch' ? 'tenant-mismatch' : 'malformed-receipt';
-      return reject({ line, code, message: refusal.message, ...('faults' in refusal && { faults: refusal.faults }) });
+      return reject({
+        line,
+        code,
+        message: refusal.message,
+        ...('faults' in refusal && { faults: refusal.faults }),
+      });
     }
     default:
       return outcome satisfies never;

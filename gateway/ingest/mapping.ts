@@ -26,22 +26,43 @@ export type CompiledMapping =
 export const compileMapping = (content: unknown): CompiledMapping => {
   const faults: Fault[] = [];
   if (!isObject(content)) {
-    return { ok: false, faults: [{ pointer: '', message: `is no object; a mapping is {"format": "${MAPPING_FORMAT}", "receipt": {...}}` }] };
+    return {
+      ok: false,
+      faults: [
+        {
+          pointer: '',
+          message: `is no object; a mapping is {"format": "${MAPPING_FORMAT}", "receipt": {...}}`,
+        },
+      ],
+    };
   }
-  if (content['format'] !== MAPPING_FORMAT) faults.push({ pointer: '/format', message: `is not known; give "${MAPPING_FORMAT}"` });
+  if (content['format'] !== MAPPING_FORMAT)
+    faults.push({ pointer: '/format', message: `is not known; give "${MAPPING_FORMAT}"` });
   const { description = '' } = content;
-  if (typeof description !== 'string') faults.push({ pointer: '/description', message: 'give a text, or leave it out' });
+  if (typeof description !== 'string')
+    faults.push({ pointer: '/description', message: 'give a text, or leave it out' });
   for (const name of Object.keys(content)) {
-    if (!['format', 'description', 'receipt'].includes(name)) faults.push({ pointer: `/${name}`, message: 'is not a member of a mapping; remove it' });
+    if (!['format', 'description', 'receipt'].includes(name))
+      faults.push({ pointer: `/${name}`, message: 'is not a member of a mapping; remove it' });
   }
   const receipt = compileReceipt(content['receipt'], { pointer: '/receipt', insideMap: false, faults });
-  return faults.length > 0 ? { ok: false, faults } : { ok: true, mapping: { description: String(description), map: mapWith(receipt) } };
+  return faults.length > 0
+    ? { ok: false, faults }
+    : { ok: true, mapping: { description: String(description), map: mapWith(receipt) } };
 };
 
 const compileReceipt = (template: unknown, place: Place) => {
-  if (!isObject(template)) place.faults.push({ pointer: place.pointer, message: 'is missing; give the template of the receipt, an object' });
+  if (!isObject(template))
+    place.faults.push({
+      pointer: place.pointer,
+      message: 'is missing; give the template of the receipt, an object',
+    });
   const compiled = compileTemplate(template ?? {}, place);
-  if (compiled.optional) place.faults.push({ pointer: below(place, '$optional').pointer, message: 'a line always gives a receipt; use $optional for its members' });
+  if (compiled.optional)
+    place.faults.push({
+      pointer: below(place, '$optional').pointer,
+      message: 'a line always gives a receipt; use $optional for its members',
+    });
   return compiled.evaluate;
 };
 
@@ -52,11 +73,18 @@ const mapWith =
     try {
       const receipt = evaluate(scope);
       if (isObject(receipt)) return { ok: true, receipt };
-      return { ok: false, message: receipt === undefined ? `has no "${scope.missing}", which the mapping needs` : 'does not map to an object; a receipt is one' };
+      return {
+        ok: false,
+        message:
+          receipt === undefined
+            ? `has no "${scope.missing}", which the mapping needs`
+            : 'does not map to an object; a receipt is one',
+      };
     } catch (error) {
       if (error instanceof Unmappable) return { ok: false, message: error.message };
       throw error;
     }
   };
 
-const isObject = (value: unknown): value is JsonObject => typeof value === 'object' && value !== null && !Array.isArray(value);
+const isObject = (value: unknown): value is JsonObject =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);

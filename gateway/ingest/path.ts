@@ -16,10 +16,13 @@ export type Read = (scope: Scope) => unknown;
 /** A reader of one path, or why the text is not one. JSON null counts as absent: both are `undefined`. */
 export const compilePath = (text: string, insideMap: boolean): Read | { readonly fault: string } => {
   const fromItem = text === '@' || text.startsWith('@.');
-  if (fromItem && !insideMap) return { fault: `"${text}" means the item of a $map; use it inside "$to" only` };
+  if (fromItem && !insideMap)
+    return { fault: `"${text}" means the item of a $map; use it inside "$to" only` };
   const steps = stepsOf(fromItem ? text.slice(1) || '.' : text);
   if (!steps) {
-    return { fault: `"${text}" is not a path; write names joined by dots (a.b, list.0), "." for the whole line, or a JSON Pointer (/a.b)` };
+    return {
+      fault: `"${text}" is not a path; write names joined by dots (a.b, list.0), "." for the whole line, or a JSON Pointer (/a.b)`,
+    };
   }
   return (scope) => {
     let value = fromItem ? scope.item : scope.source;

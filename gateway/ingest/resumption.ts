@@ -35,10 +35,17 @@ const FORMAT = 'prov-ledger/resumption/1';
 const REJECTED_MAX = 10_000;
 
 const fileOf = (folder: string, { ledgerId, tenant, source, mapping }: ResumptionKey): string =>
-  join(folder, `${tenant}-${hash('sha256', [ledgerId, tenant, source, mapping].join('\n')).slice(0, 32)}.json`);
+  join(
+    folder,
+    `${tenant}-${hash('sha256', [ledgerId, tenant, source, mapping].join('\n')).slice(0, 32)}.json`,
+  );
 
 /** Where to go on; the start when there is nothing, or nothing that can be relied on. */
-export const loadResumption = async (folder: string, key: ResumptionKey, store: Pick<StreamStore, 'read'>): Promise<Resumption> => {
+export const loadResumption = async (
+  folder: string,
+  key: ResumptionKey,
+  store: Pick<StreamStore, 'read'>,
+): Promise<Resumption> => {
   const start: Resumption = { through: 0, rejected: [] };
   let file: ResumptionFile;
   try {
@@ -46,7 +53,8 @@ export const loadResumption = async (folder: string, key: ResumptionKey, store: 
   } catch {
     return start;
   }
-  if (file.format !== FORMAT || !Number.isSafeInteger(file.through) || !Array.isArray(file.rejected)) return start;
+  if (file.format !== FORMAT || !Number.isSafeInteger(file.through) || !Array.isArray(file.rejected))
+    return start;
   const { seq, hash: wanted } = file.anchor;
   for await (const facts of store.read(key.tenant, { from: seq, to: seq })) {
     if (facts[0]?.hash === wanted) return { through: file.through, rejected: file.rejected };
@@ -63,9 +71,14 @@ export const saveResumption = async (
   const head = await store.head(key.tenant);
   if (!head) return;
   const rejected = [...progress.rejected].sort((one, other) => one - other);
-  const through = rejected.length > REJECTED_MAX ? Math.min(progress.through, (rejected[REJECTED_MAX] as number) - 1) : progress.through;
+  const through =
+    rejected.length > REJECTED_MAX
+      ? Math.min(progress.through, (rejected[REJECTED_MAX] as number) - 1)
+      : progress.through;
   const file: ResumptionFile = {
-    format: FORMAT, key, through,
+    format: FORMAT,
+    key,
+    through,
     rejected: rejected.slice(0, REJECTED_MAX).filter((line) => line <= through),
     anchor: { seq: head.seq, hash: head.hash },
   };

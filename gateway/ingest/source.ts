@@ -1,8 +1,9 @@
 // Where lines come from: a file or a stream, plain, gzip or zstd (told apart by their first bytes, not by name), cut
 // into lines as bytes. A line that is too long is passed over in bounded memory and handed on as such.
+
+import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { open, stat } from 'node:fs/promises';
-import { createHash } from 'node:crypto';
 import { Readable, type Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import zlib from 'node:zlib';
@@ -57,7 +58,8 @@ const statOf = async (path: string) => {
     return { size: stats.size, isFile: stats.isFile() };
   } catch (cause) {
     if (cause instanceof SourceError) throw cause;
-    const why = (cause as NodeJS.ErrnoException).code === 'ENOENT' ? 'there is no such file' : (cause as Error).message;
+    const why =
+      (cause as NodeJS.ErrnoException).code === 'ENOENT' ? 'there is no such file' : (cause as Error).message;
     throw new SourceError('unreadable', `${path} cannot be read: ${why}`, { cause });
   }
 };
@@ -69,7 +71,11 @@ export const fileDigest = async (path: string): Promise<string> => {
   return digest.digest('hex');
 };
 
-export const streamSource = (name: string, openStream: () => Readable, maxLineBytes = LINE_BYTES_MAX): Source => {
+export const streamSource = (
+  name: string,
+  openStream: () => Readable,
+  maxLineBytes = LINE_BYTES_MAX,
+): Source => {
   let consumed = 0;
   const counted = async function* (raw: Readable): AsyncGenerator<Buffer> {
     for await (const chunk of raw as AsyncIterable<Buffer>) {
@@ -102,7 +108,11 @@ const sourceError = (name: string, error: unknown): SourceError => {
   const cause = error as NodeJS.ErrnoException;
   // node:zlib names its codes Z_... and ZSTD_error_...
   if (/^(?:Z_|ZSTD|ERR_ZLIB)/.test(cause.code ?? '')) {
-    return new SourceError('damaged', `${name} is damaged or cut off (${cause.message}): get the file again`, { cause });
+    return new SourceError(
+      'damaged',
+      `${name} is damaged or cut off (${cause.message}): get the file again`,
+      { cause },
+    );
   }
   return new SourceError('unreadable', `${name} cannot be read any further: ${cause.message}`, { cause });
 };
@@ -128,7 +138,10 @@ const unpackerFor = (start: Buffer): Transform | undefined => {
   if (start[0] === 0x1f && start[1] === 0x8b) return zlib.createGunzip({ chunkSize: 256 << 10 });
   if (start.length < 4 || start.readUInt32LE(0) !== 0xfd2fb528) return undefined;
   if (typeof zlib.createZstdDecompress !== 'function') {
-    throw new SourceError('unsupported', 'this Node cannot read zstd: decompress the file and pipe it in (zstd -dc FILE | ... -)');
+    throw new SourceError(
+      'unsupported',
+      'this Node cannot read zstd: decompress the file and pipe it in (zstd -dc FILE | ... -)',
+    );
   }
   return zlib.createZstdDecompress({ chunkSize: 256 << 10 });
 };
@@ -137,14 +150,19 @@ const NEWLINE = 0x0a;
 const RETURN = 0x0d;
 const BYTE_ORDER_MARK = Buffer.from([0xef, 0xbb, 0xbf]);
 
-const cut = async function* (chunks: AsyncIterable<Buffer>, maxBytes: number): AsyncGenerator<readonly SourceLine[]> {
+const cut = async function* (
+  chunks: AsyncIterable<Buffer>,
+  maxBytes: number,
+): AsyncGenerator<readonly SourceLine[]> {
   let number = 0;
   let held: Buffer[] = [];
   let heldBytes = 0;
   const line = (end: Buffer): SourceLine => {
     number += 1;
     const tooLong = heldBytes + end.length > maxBytes;
-    const bytes = tooLong ? undefined : trimmed(held.length === 0 ? end : Buffer.concat([...held, end]), number);
+    const bytes = tooLong
+      ? undefined
+      : trimmed(held.length === 0 ? end : Buffer.concat([...held, end]), number);
     held = [];
     heldBytes = 0;
     return { number, bytes };

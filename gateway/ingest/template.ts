@@ -65,7 +65,8 @@ const reader = (path: unknown, place: Place): Template => {
 /** Evaluates what must be there. */
 const need = ({ evaluate, optional }: Template, scope: Scope): unknown => {
   const value = evaluate(scope);
-  if (value === undefined && !optional) throw new Unmappable(`has no "${scope.missing}", which the mapping needs`);
+  if (value === undefined && !optional)
+    throw new Unmappable(`has no "${scope.missing}", which the mapping needs`);
   return value;
 };
 
@@ -83,7 +84,8 @@ const compileText = (template: string, place: Place): Template => {
     texts[reads.length] = '';
   }
   texts[reads.length] += template.slice(end);
-  if (/\$\{[^}]*$/.test(template.slice(end))) return fault(place, 'has a "${" without its "}"; close it, or write "$${" for the plain characters');
+  if (/\$\{[^}]*$/.test(template.slice(end)))
+    return fault(place, 'has a "${" without its "}"; close it, or write "$${" for the plain characters');
   if (reads.length === 0) return constant(texts[0]);
   return { evaluate: (scope) => interpolate(texts, reads, scope), optional: false };
 };
@@ -101,12 +103,17 @@ const interpolate = (texts: readonly string[], reads: readonly Read[], scope: Sc
 const plain = (value: unknown, use: string): string => {
   if (typeof value === 'string') return value;
   if (typeof value === 'number' || typeof value === 'boolean') return String(value);
-  throw new Unmappable(`has ${Array.isArray(value) ? 'an array' : 'an object'} where the mapping needs a text, a number or true or false to be ${use}`);
+  throw new Unmappable(
+    `has ${Array.isArray(value) ? 'an array' : 'an object'} where the mapping needs a text, a number or true or false to be ${use}`,
+  );
 };
 
 const compileArray = (template: readonly unknown[], place: Place): Template => {
   const items = template.map((item, index) => compileTemplate(item, below(place, index)));
-  return { evaluate: (scope) => items.map((item) => need(item, scope)).filter((value) => value !== undefined), optional: false };
+  return {
+    evaluate: (scope) => items.map((item) => need(item, scope)).filter((value) => value !== undefined),
+    optional: false,
+  };
 };
 
 const compileObject = (template: Spec, place: Place): Template => {
@@ -115,10 +122,15 @@ const compileObject = (template: Spec, place: Place): Template => {
   if (operator) return compileOperator(operator, template, place);
   const unknown = names.find((name) => name.startsWith('$'));
   if (unknown !== undefined) {
-    return fault(below(place, unknown), `is not an operator; known are ${Object.keys(OPERATORS).join(', ')} ($const holds a member named with a $)`);
+    return fault(
+      below(place, unknown),
+      `is not an operator; known are ${Object.keys(OPERATORS).join(', ')} ($const holds a member named with a $)`,
+    );
   }
   // In canonical order, so that the receipt need not be sorted again when it is hashed.
-  const members = names.sort().map((name) => [name, compileTemplate(template[name], below(place, name))] as const);
+  const members = names
+    .sort()
+    .map((name) => [name, compileTemplate(template[name], below(place, name))] as const);
   return {
     optional: false,
     evaluate: (scope) => {
@@ -142,16 +154,21 @@ const compileOperator = (operator: string, spec: Spec, place: Place): Template =
   const { beside, compile } = OPERATORS[operator] as Operator;
   for (const name of Object.keys(spec)) {
     if (name !== operator && !beside.includes(name)) {
-      return fault(below(place, name), `does not go with ${operator}; ${beside.length > 0 ? `beside it may stand ${beside.join(', ')}` : 'it stands alone'}`);
+      return fault(
+        below(place, name),
+        `does not go with ${operator}; ${beside.length > 0 ? `beside it may stand ${beside.join(', ')}` : 'it stands alone'}`,
+      );
     }
   }
   return compile(spec, place);
 };
 
-const at = (spec: Spec, name: string, place: Place): Template => compileTemplate(spec[name], below(place, name));
+const at = (spec: Spec, name: string, place: Place): Template =>
+  compileTemplate(spec[name], below(place, name));
 
 /** The template of an optional member of an operator. */
-const otherwise = (spec: Spec, place: Place): Template => (Object.hasOwn(spec, '$else') ? at(spec, '$else', place) : NOTHING);
+const otherwise = (spec: Spec, place: Place): Template =>
+  Object.hasOwn(spec, '$else') ? at(spec, '$else', place) : NOTHING;
 
 const compilePick = (spec: Spec, place: Place): Template => {
   const names = spec['$pick'];
@@ -165,9 +182,11 @@ const compilePick = (spec: Spec, place: Place): Template => {
     evaluate: (scope) => {
       const source = from.evaluate(scope);
       if (source === undefined) return undefined;
-      if (typeof source !== 'object' || Array.isArray(source)) throw new Unmappable('has no object where the mapping picks members');
+      if (typeof source !== 'object' || Array.isArray(source))
+        throw new Unmappable('has no object where the mapping picks members');
       const picked: { [name: string]: unknown } = {};
-      for (const name of sorted) if (Object.hasOwn(source as object, name)) picked[name] = (source as Spec)[name];
+      for (const name of sorted)
+        if (Object.hasOwn(source as object, name)) picked[name] = (source as Spec)[name];
       return picked;
     },
   };
@@ -175,15 +194,19 @@ const compilePick = (spec: Spec, place: Place): Template => {
 
 const compileMap = (spec: Spec, place: Place): Template => {
   const from = reader(spec['$map'], below(place, '$map'));
-  if (!Object.hasOwn(spec, '$to')) return fault(place, 'needs "$to", the template of one item (which it sees as "@")');
+  if (!Object.hasOwn(spec, '$to'))
+    return fault(place, 'needs "$to", the template of one item (which it sees as "@")');
   const to = at(spec, '$to', { ...place, insideMap: true });
   return {
     optional: false,
     evaluate: (scope) => {
       const items = from.evaluate(scope);
       if (items === undefined) return undefined;
-      if (!Array.isArray(items)) throw new Unmappable(`has no array at "${String(spec['$map'])}", which the mapping goes through`);
-      return items.map((item: unknown) => need(to, { source: scope.source, item, missing: '' })).filter((value) => value !== undefined);
+      if (!Array.isArray(items))
+        throw new Unmappable(`has no array at "${String(spec['$map'])}", which the mapping goes through`);
+      return items
+        .map((item: unknown) => need(to, { source: scope.source, item, missing: '' }))
+        .filter((value) => value !== undefined);
     },
   };
 };
@@ -191,7 +214,8 @@ const compileMap = (spec: Spec, place: Place): Template => {
 const compileJoin = (spec: Spec, place: Place): Template => {
   const list = at(spec, '$join', place);
   const separator = spec['$with'] ?? '';
-  if (typeof separator !== 'string') return fault(below(place, '$with'), 'give the text that goes between the items');
+  if (typeof separator !== 'string')
+    return fault(below(place, '$with'), 'give the text that goes between the items');
   return {
     optional: false,
     evaluate: (scope) => {
@@ -205,8 +229,11 @@ const compileJoin = (spec: Spec, place: Place): Template => {
 
 const compileFirst = (spec: Spec, place: Place): Template => {
   const choices = spec['$first'];
-  if (!Array.isArray(choices) || choices.length === 0) return fault(below(place, '$first'), 'give an array of templates');
-  const templates = choices.map((choice, index) => compileTemplate(choice, below(below(place, '$first'), index)));
+  if (!Array.isArray(choices) || choices.length === 0)
+    return fault(below(place, '$first'), 'give an array of templates');
+  const templates = choices.map((choice, index) =>
+    compileTemplate(choice, below(below(place, '$first'), index)),
+  );
   return {
     optional: false,
     evaluate: (scope) => {
@@ -234,16 +261,20 @@ const compileLookup = (spec: Spec, place: Place): Template => {
       if (text !== undefined && Object.hasOwn(table, text)) return (table as Spec)[text];
       if (fallback !== NOTHING) return fallback.evaluate(scope);
       if (text === undefined) return undefined;
-      throw new Unmappable(`has ${JSON.stringify(text.slice(0, 80))}, which the table of the mapping does not know; known are ${Object.keys(table).join(', ')}`);
+      throw new Unmappable(
+        `has ${JSON.stringify(text.slice(0, 80))}, which the table of the mapping does not know; known are ${Object.keys(table).join(', ')}`,
+      );
     },
   };
 };
 
 const compileWhen = (spec: Spec, place: Place): Template => {
   const condition = reader(spec['$when'], below(place, '$when'));
-  if (!Object.hasOwn(spec, '$then')) return fault(place, 'needs "$then", the template for when the condition holds');
+  if (!Object.hasOwn(spec, '$then'))
+    return fault(place, 'needs "$then", the template for when the condition holds');
   const wanted = spec['$is'];
-  if (typeof wanted === 'object' && wanted !== null) return fault(below(place, '$is'), 'compare with a text, a number, true or false');
+  if (typeof wanted === 'object' && wanted !== null)
+    return fault(below(place, '$is'), 'compare with a text, a number, true or false');
   const anything = !Object.hasOwn(spec, '$is');
   const then = at(spec, '$then', place);
   const other = otherwise(spec, place);

@@ -13,13 +13,33 @@ describe('deploy/configuration', () => {
   it('needs nothing', () => {
     const result = read({ PATH: '/bin', PROV_TEST_DATABASE_URL: 'of the tests' });
     expect(result.ok && result.configuration).to.deep.equal({
-      databaseUrl: undefined, dataDir: '/srv/ledger', keysDir: '/srv/ledger/keys', httpHost: '127.0.0.1', httpPort: DEFAULT_PORT, httpPortGiven: false, poolSize: 10, logLevel: 'info',
+      databaseUrl: undefined,
+      dataDir: '/srv/ledger',
+      keysDir: '/srv/ledger/keys',
+      httpHost: '127.0.0.1',
+      httpPort: DEFAULT_PORT,
+      httpPortGiven: false,
+      poolSize: 10,
+      logLevel: 'info',
     });
   });
 
   it('takes what is given; the keys follow the data folder', () => {
-    const result = read({ DATABASE_URL: 'postgresql://u:p@db/x', PROV_LEDGER_DATA_DIR: 'here', PROV_LEDGER_HTTP_PORT: '0', PROV_LEDGER_LOG_LEVEL: 'warn', PROV_LEDGER_HTTP_HOST: '::' });
-    expect(result.ok && result.configuration).to.deep.include({ databaseUrl: 'postgresql://u:p@db/x', dataDir: resolve('here'), keysDir: resolve('here/keys'), httpPort: 0, httpPortGiven: true, logLevel: 'warn' });
+    const result = read({
+      DATABASE_URL: 'postgresql://u:p@db/x',
+      PROV_LEDGER_DATA_DIR: 'here',
+      PROV_LEDGER_HTTP_PORT: '0',
+      PROV_LEDGER_LOG_LEVEL: 'warn',
+      PROV_LEDGER_HTTP_HOST: '::',
+    });
+    expect(result.ok && result.configuration).to.deep.include({
+      databaseUrl: 'postgresql://u:p@db/x',
+      dataDir: resolve('here'),
+      keysDir: resolve('here/keys'),
+      httpPort: 0,
+      httpPortGiven: true,
+      logLevel: 'warn',
+    });
   });
 
   it('an empty text is no text', () => {
@@ -27,13 +47,22 @@ describe('deploy/configuration', () => {
   });
 
   it('lists every fault at once, also a misspelt name', () => {
-    const env = { DATABASE_URL: 'mysql://x', PROV_LEDGER_HTTP_PORT: '70000', PROV_LEDGER_POOL_SIZE: '1', PROV_LEDGER_LOG_LEVEL: 'loud', PROV_LEDGER_HTTP_HOST: 'a b', PROV_LEDGER_DATADIR: '/x' };
+    const env = {
+      DATABASE_URL: 'mysql://x',
+      PROV_LEDGER_HTTP_PORT: '70000',
+      PROV_LEDGER_POOL_SIZE: '1',
+      PROV_LEDGER_LOG_LEVEL: 'loud',
+      PROV_LEDGER_HTTP_HOST: 'a b',
+      PROV_LEDGER_DATADIR: '/x',
+    };
     expect(faultsOf(env)).to.have.members(Object.keys(env));
   });
 
   it('shows no secret', () => {
     const result = read({ DATABASE_URL: 'postgresql://u:hunter2@db/x?sslpassword=hunter3' });
     const shown = JSON.stringify(result.ok && result.settings);
-    expect(shown).to.contain('u:***@db').and.not.to.match(/hunter/);
+    expect(shown)
+      .to.contain('u:***@db')
+      .and.not.to.match(/hunter/);
   });
 });

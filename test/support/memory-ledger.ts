@@ -16,11 +16,19 @@ export interface OpenMemoryLedger {
   readonly keys: readonly VerificationKey[];
 }
 
-export const memoryLedger = async ({ tenant = ACME }: { readonly tenant?: TenantId } = {}): Promise<OpenMemoryLedger> => {
+export const memoryLedger = async ({
+  tenant = ACME,
+}: {
+  readonly tenant?: TenantId;
+} = {}): Promise<OpenMemoryLedger> => {
   const { signer, keys } = testSigner();
   const { store, feed } = openMemory({ signer });
   const context = { tenant, actor: 'test', at: Date.UTC(2026, 10, 21, 8) as Instant, key: randomUUID() };
-  const outcome = await runCommand({ store, decider: tenants }, { type: 'CreateTenant', displayName: tenant }, context);
+  const outcome = await runCommand(
+    { store, decider: tenants },
+    { type: 'CreateTenant', displayName: tenant },
+    context,
+  );
   if (outcome.kind !== 'recorded') throw new Error(`the tenant was not made: ${outcome.kind}`);
   return { store, feed, keys };
 };

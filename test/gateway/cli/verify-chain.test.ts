@@ -1,8 +1,8 @@
 import { expect } from 'chai';
-import { verifyTenant } from '#gateway/cli/verify-chain.ts';
-import { seal } from '#proofs/chain.ts';
 import { receipts } from '#commands/receipts.ts';
 import { runCommand } from '#commands/run.ts';
+import { verifyTenant } from '#gateway/cli/verify-chain.ts';
+import { seal } from '#proofs/chain.ts';
 import type { Recorded } from '#schemas/event.ts';
 import type { Instant, Seq } from '#schemas/ids.ts';
 import type { StreamStore } from '#streams/stream.ts';
@@ -15,8 +15,19 @@ const ledgerOfReceipts = async (): Promise<OpenMemoryLedger> => {
   const at = Date.UTC(2026, 10, 21, 9) as Instant;
   for (const ids of [['a', 'b', 'c', 'd', 'e'], ['f'], ['g', 'h', 'i', 'j'], ['k', 'l']]) {
     const results = ids.map((id) => {
-      const receipt = { id, action: 'x', actor: 'alice', decision: 'allow', tenant: ACME, created_at: '2026-11-21T09:00:00Z' };
-      return runCommand({ store: ledger.store, decider: receipts }, { type: 'RecordReceipt', receipt, schemaVersion: 3 }, { tenant: ACME, actor: 'alice', at, key: id });
+      const receipt = {
+        id,
+        action: 'x',
+        actor: 'alice',
+        decision: 'allow',
+        tenant: ACME,
+        created_at: '2026-11-21T09:00:00Z',
+      };
+      return runCommand(
+        { store: ledger.store, decider: receipts },
+        { type: 'RecordReceipt', receipt, schemaVersion: 3 },
+        { tenant: ACME, actor: 'alice', at, key: id },
+      );
     });
     for (const result of await Promise.all(results)) expect(result.kind).to.equal('recorded');
   }
@@ -40,23 +51,42 @@ describe('gateway/cli verifyTenant', () => {
   });
 
   it('verifies the chain and each signature once', async () => {
-    expect(await verifyTenant(ledger.store, ACME, { keys: ledger.keys })).to.deep.include({ facts: 13, batches: 5 });
+    expect(await verifyTenant(ledger.store, ACME, { keys: ledger.keys })).to.deep.include({
+      facts: 13,
+      batches: 5,
+    });
   });
 
   it('verifies every range', async () => {
     for (let from = 1; from <= 13; from += 1) {
       for (let to = from; to <= 13; to += 1) {
-        const { fault, facts } = await verifyTenant(ledger.store, ACME, { keys: ledger.keys, from: from as Seq, to: to as Seq });
-        expect({ fault, facts }, `${from} to ${to}`).to.deep.equal({ fault: undefined, facts: to - from + 1 });
+        const { fault, facts } = await verifyTenant(ledger.store, ACME, {
+          keys: ledger.keys,
+          from: from as Seq,
+          to: to as Seq,
+        });
+        expect({ fault, facts }, `${from} to ${to}`).to.deep.equal({
+          fault: undefined,
+          facts: to - from + 1,
+        });
       }
     }
   });
 
-  const codeOf = async (edit: (facts: Recorded[]) => Recorded[], keys = ledger.keys): Promise<string | undefined> =>
+  const codeOf = async (
+    edit: (facts: Recorded[]) => Recorded[],
+    keys = ledger.keys,
+  ): Promise<string | undefined> =>
     (await verifyTenant(withFacts(ledger.store, edit), ACME, { keys })).fault?.code;
 
   it('finds a changed, missing or truncated fact', async () => {
-    expect(await codeOf((facts) => facts.map((fact) => (fact.seq === 9 ? { ...fact, payload: fact.payload.replace('allow', 'denie') } : fact)))).to.equal('hash-mismatch');
+    expect(
+      await codeOf((facts) =>
+        facts.map((fact) =>
+          fact.seq === 9 ? { ...fact, payload: fact.payload.replace('allow', 'denie') } : fact,
+        ),
+      ),
+    ).to.equal('hash-mismatch');
     expect(await codeOf((facts) => facts.filter(({ seq }) => seq !== 9))).to.equal('seq-gap');
     expect(await codeOf((facts) => facts.slice(0, 11))).to.equal('no-such-fact');
     expect(await codeOf((facts) => facts)).to.equal(undefined);

@@ -17,7 +17,11 @@ const refuse = (name: string) => async (): Promise<never> => {
 };
 
 /** Runs one command line on a ledger in memory. */
-export const runIn = async (ledger: OpenMemoryLedger, argv: readonly string[], over: Partial<World> & { readonly input?: string } = {}): Promise<Ran> => {
+export const runIn = async (
+  ledger: OpenMemoryLedger,
+  argv: readonly string[],
+  over: Partial<World> & { readonly input?: string } = {},
+): Promise<Ran> => {
   let stdout = '';
   let stderr = '';
   const open: OpenLedger = {
