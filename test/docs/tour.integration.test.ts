@@ -5,6 +5,7 @@ import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { DEFAULT_PORT } from '#deploy/configuration.ts';
 import { blocksOf, PROJECT, page } from './pages.ts';
 
 const TOUR = 'A tour of five minutes';
@@ -105,6 +106,7 @@ describe('README.md: the tour', function () {
     expect(blocks).to.have.length(7);
     expect(played).to.have.length(7);
     expect(readme).to.include('npm start     #').and.to.include('npm test      #');
+    expect(readme).to.include(`http://127.0.0.1:${DEFAULT_PORT}`);
   });
 
   it('npm start says what it did, in figures', () => {
