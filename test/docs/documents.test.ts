@@ -68,6 +68,15 @@ describe('the documents', () => {
     expect(named).to.be.greaterThan(40);
   });
 
+  it('use no script of npm that package.json does not have', () => {
+    const { scripts } = JSON.parse(page('package.json')) as { readonly scripts: object };
+    const used = files.flatMap((file) =>
+      [...page(file).matchAll(/(?:`|^)npm (?:run )?([a-z:]+)/gm)].map(([, script = '']) => script),
+    );
+    expect(used.length).to.be.greaterThan(10);
+    for (const script of used) expect(scripts, `npm run ${script}`).to.have.property(script);
+  });
+
   it('use no command of prov-ledger that does not exist', () => {
     const root = program({ world: { version: '0.0.0' } } as unknown as Run);
     const known = new Map(
