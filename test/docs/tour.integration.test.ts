@@ -40,25 +40,28 @@ const play = async (env: NodeJS.ProcessEnv): Promise<readonly Played[]> => {
   return played;
 };
 
-/** `npm start`, as package.json has it; resolves when it has invited to try it, with what it said until then. */
-const start = async (
-  env: NodeJS.ProcessEnv,
-): Promise<{ readonly process: ChildProcess; readonly said: string }> => {
+interface Service {
+  readonly process: ChildProcess;
+  /** Resolves, when it has invited to try it, with what it said until then. */
+  readonly ready: Promise<string>;
+}
+
+/** `npm start`, as package.json has it. */
+const start = (env: NodeJS.ProcessEnv): Service => {
   const { scripts } = JSON.parse(page('package.json')) as { readonly scripts: { readonly start: string } };
   const [program, ...args] = scripts.start.split(' ');
   expect(program).to.equal('node');
   const service = spawn(process.execPath, args, { cwd: PROJECT, env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const { promise, resolve, reject } = Promise.withResolvers<string>();
   let said = '';
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
   for (const stream of [service.stdout, service.stderr]) {
     stream.on('data', (chunk: Buffer) => {
       said += chunk.toString();
-      if (said.includes('Ctrl-C stops it')) resolve();
+      if (said.includes('Ctrl-C stops it')) resolve(said);
     });
   }
   service.once('exit', (code) => reject(new Error(`npm start ended with ${code}:\n${said}`)));
-  await promise;
-  return { process: service, said };
+  return { process: service, ready: promise };
 };
 
 const stop = async (service: ChildProcess): Promise<number | null> => {
@@ -86,15 +89,15 @@ describe('README.md: the tour', function () {
       PROV_LEDGER_DATA_DIR: join(folder, 'data'),
       PROV_LEDGER_HTTP_PORT: '0',
     };
-    const started = await start(env);
+    const started = start(env);
     service = started.process;
-    said = started.said;
+    said = await started.ready;
     const [url = ''] = /http:\/\/127\.0\.0\.1:\d+/.exec(said) ?? [];
     played = await play({ ...env, URL: url });
     code = await stop(service);
   });
-  after(() => {
-    if (service?.exitCode === null) service.kill('SIGKILL');
+  after(async () => {
+    if (service?.exitCode === null) await stop(service);
     if (folder) rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
   });
 
