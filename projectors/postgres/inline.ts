@@ -59,6 +59,6 @@ export const inlineStep = async (client: Client, { projector, tenant, from, to, 
   });
   if (moved.rowCount !== 1) return false;
   await write(client, { projector, statements: statementsOf(projector), tenant }, changes);
-  if (copyRows && copyRows.length > 0) await copyIn(client, copyTarget(projector), [copyRows]);
+  if (copyRows && copyRows.length > 0) await copyIn(client, { target: copyTarget(projector), chunks: [copyRows] });
   return true;
 };

@@ -7,12 +7,11 @@ import { rootOfDigests } from '#proofs/merkle.ts';
 import type { Signer } from '#proofs/keys/signer.ts';
 import type { FactId, Instant, Seq, Sha256, TenantId } from '#schemas/ids.ts';
 import { StreamError } from '#streams/errors.ts';
-import { batchNumbers, batchValues } from './batch-rows.ts';
+import { batchNumbers, FACTS, sealCall } from './batch-rows.ts';
 import { binaryArray, OID } from './binary.ts';
 import { type Client, type Pool, sqlState, streamError, transaction, withClient } from './connect.ts';
 import { copyIn } from './copy.ts';
 import { lockHeads, readHeads, type StoredHead } from './reader.ts';
-import { COPY_COLUMNS } from './rows.ts';
 
 
 /** Sealed facts of one tenant, contiguous from behind `before`. */
@@ -51,10 +50,6 @@ export interface BulkOptions {
   readonly clock?: () => number;
 }
 
-const TARGET = `ledger.facts (${COPY_COLUMNS})`;
-const MOVE_HEADS = 'SELECT ledger.move_heads($1, $2, $3, $4, $5, $6)';
-const INSERT_BATCH = 'INSERT INTO ledger.batches (batch_no, kid, signed_at, root, signature, layout) VALUES ($1, $2, $3, $4, $5, $6)';
-
 export const bulkAppender = (options: BulkOptions): BulkAppender => {
   const { pool, tenant } = options;
   const numbers = batchNumbers();
@@ -66,7 +61,7 @@ export const bulkAppender = (options: BulkOptions): BulkAppender => {
     nextBatchNo: async () => await withClient(pool, (client) => numbers.next(client)),
     append: async (chunk, alongside) => {
       return await outcome(transaction(pool, async (client) => {
-        const copying = copyIn(client, TARGET, [chunk.rows]);
+        const copying = copyIn(client, { target: FACTS, chunks: [chunk.rows] });
         // The server takes the rows meanwhile.
         const batch = sign(options, chunk);
         await copying;
@@ -80,7 +75,7 @@ export const bulkAppender = (options: BulkOptions): BulkAppender => {
         const chunk = await make(head);
         if (chunk.count === 0) return;
         const batch = await sign(options, chunk);
-        await copyIn(client, TARGET, [chunk.rows]);
+        await copyIn(client, { target: FACTS, chunks: [chunk.rows] });
         await finish(client, { tenant, chunk, batch }, alongside);
       })),
     claims: async (ids) => await withClient(pool, (client) => readClaims(client, tenant, ids)),
@@ -106,10 +101,8 @@ const finish = async (client: Client, { tenant, chunk, batch }: { tenant: Tenant
   const [head] = await readHeads(client, [tenant]);
   if (!head) throw new StreamError('unexpected', `${tenant}: the tenant is gone`);
   const share = { tenantNo: head.tenantNo, firstSeq: (chunk.before.seq + 1) as Seq, count: chunk.count, root: batch.root };
-  await client.query(INSERT_BATCH, [...batchValues({ batchNo: chunk.batchNo, ...batch, shares: [share] })]);
-  await client.query({ name: 'move_heads', text: MOVE_HEADS, values: [...headMove(head.tenantNo, chunk)] });
+  await client.query(sealCall({ batchNo: chunk.batchNo, ...batch, shares: [share] }, [{ tenantNo: head.tenantNo, before: chunk.before, after: chunk.after }]));
   await alongside?.(client);
-  await client.query("SELECT pg_notify('ledger_facts', '')");
 };
 
 const outcome = async (work: Promise<void>): Promise<BulkResult> => {
@@ -123,16 +116,6 @@ const outcome = async (work: Promise<void>): Promise<BulkResult> => {
     throw streamError(error);
   }
 };
-
-/** The parameters of ledger.move_heads for one tenant. */
-const headMove = (tenantNo: number, { before, after }: BulkChunk): readonly Buffer[] => [
-  binaryArray(OID.int4, [tenantNo], (w, value) => w.int4(value)),
-  binaryArray(OID.int8, [before.seq], (w, value) => w.int8(value)),
-  binaryArray(OID.bytea, [before.hash], (w, value) => w.hex(value, 32)),
-  binaryArray(OID.int8, [after.seq], (w, value) => w.int8(value)),
-  binaryArray(OID.bytea, [after.hash], (w, value) => w.hex(value, 32)),
-  binaryArray(OID.timestamptz, [after.recordedAt], (w, value) => w.timestamptz(value)),
-];
 
 const readClaims = async (client: Client, tenant: TenantId, ids: readonly FactId[]): Promise<readonly (Sha256 | undefined)[]> => {
   const { rows } = await client.query<{ id: FactId; claim: Sha256 }>({

@@ -178,6 +178,7 @@ const afterFailure = async (state: Committer, client: Client, { items, losses }:
   if (code === '23505' && (error as { constraint?: string }).constraint === 'facts_claim') {
     return { kind: 'again', items: await answerStored(client, state.ledgerId, items), losses };
   }
+  if (code === '23505' && (error as { constraint?: string }).constraint === 'batches_pkey') await state.numbers.skipStored(client);
   if (code === 'PL001' || code === '23505' || code === '40001' || code === '40P01') return { kind: 'again', items, losses: losses + 1 };
   throw error;
 };

@@ -4,9 +4,19 @@ import { from as copyFrom, to as copyTo } from 'pg-copy-streams';
 import { COPY_HEADER, COPY_TRAILER } from './binary.ts';
 import type { Client } from './connect.ts';
 
-/** Sends rows already in binary form (without header and trailer) into `target`, e.g. `ledger.facts (seq, …)`. */
-export const copyIn = async (client: Client, target: string, chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): Promise<number> => {
-  const stream = client.query(copyFrom(`COPY ${target} FROM STDIN (FORMAT binary)`, { highWaterMark: 4 << 20 }));
+export interface CopyIn {
+  /** E.g. `ledger.facts (seq, …)`. */
+  readonly target: string;
+  /** Rows in binary form, without header and trailer. */
+  readonly chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
+  /** A statement without a result, run behind the COPY: outside a transaction block the two are one transaction. */
+  readonly then?: string;
+}
+
+/** Sends rows into a table; resolves when the server has taken them all. */
+export const copyIn = async (client: Client, { target, chunks, then }: CopyIn): Promise<void> => {
+  const text = `COPY ${target} FROM STDIN (FORMAT binary)${then === undefined ? '' : `; ${then}`}`;
+  const stream = client.query(copyFrom(text, { highWaterMark: 4 << 20 }));
   const done = finished(stream);
   // The failure is awaited below; without this a refusal during the loop would count as unhandled.
   done.catch(() => undefined);
@@ -17,7 +27,6 @@ export const copyIn = async (client: Client, target: string, chunks: Iterable<Ui
   }
   stream.end(COPY_TRAILER);
   await done;
-  return stream.rowCount;
 };
 
 const HEADER_BYTES = COPY_HEADER.length;

@@ -80,24 +80,30 @@ CREATE TRIGGER immutable BEFORE UPDATE OR DELETE OR TRUNCATE ON ledger.identity
 CREATE TRIGGER never_deleted BEFORE DELETE OR TRUNCATE ON ledger.heads
   FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_change();
 
+CREATE FUNCTION ledger.text_member(body jsonb, member text) RETURNS text LANGUAGE sql IMMUTABLE AS $$
+  SELECT CASE WHEN jsonb_typeof(body -> member) = 'string' THEN body ->> member END
+$$;
+
 CREATE VIEW ledger.fact_texts AS
 SELECT h.tenant, f.seq, f.id, f.type, f.schema_version, f.stream, f.occurred_at, f.recorded_at,
-       coalesce(f.actor, d.body ->> 'actor') AS actor,
-       nullif(coalesce(f.op_id, d.body ->> 'op_id'), '') AS op_id,
-       nullif(coalesce(f.op_parent_id, d.body ->> 'op_parent_id'), '') AS op_parent_id,
-       nullif(coalesce(f.region, d.body ->> 'region'), '') AS region,
+       coalesce(f.actor, ledger.text_member(d.body, 'actor')) AS actor,
+       nullif(coalesce(f.op_id, ledger.text_member(d.body, 'op_id')), '') AS op_id,
+       nullif(coalesce(f.op_parent_id, ledger.text_member(d.body, 'op_parent_id')), '') AS op_parent_id,
+       nullif(coalesce(f.region, ledger.text_member(d.body, 'region')), '') AS region,
        f.traceparent, d.body AS payload, encode(f.hash, 'hex') AS hash, f.batch_no
 FROM ledger.facts f
 JOIN ledger.heads h USING (tenant_no)
 CROSS JOIN LATERAL (SELECT convert_from(f.payload, 'UTF8')::jsonb AS body) d;
 COMMENT ON VIEW ledger.fact_texts IS 'Facts in readable form, for looking around. Hashes are over ledger.facts.payload, not over this.';
 
--- Moves the heads of all the tenants of a batch, each by its own compare-and-swap, or none of them.
--- Rows are locked in the order of tenant_no, so that two writers of the same tenants never wait for each other.
-CREATE FUNCTION ledger.move_heads(
+-- Ends a commit batch whose facts are in: moves the heads of all its tenants, each by its own compare-and-swap, or none
+-- of them; stores the signature; rings once. Heads are locked in the order of tenant_no, so that two writers of the
+-- same tenants never wait for each other. A procedure, so that `COPY …; CALL …` is one transaction in one round trip.
+CREATE PROCEDURE ledger.seal_batch(
   tenant_nos integer[], expected_seqs bigint[], expected_hashes bytea[],
-  seqs bigint[], hashes bytea[], recorded_ats timestamptz[]
-) RETURNS void LANGUAGE plpgsql AS $$
+  new_seqs bigint[], new_hashes bytea[], new_recorded_ats timestamptz[],
+  batch bigint, batch_kid text, batch_signed_at timestamptz, batch_root bytea, batch_signature bytea, batch_layout bytea
+) LANGUAGE plpgsql AS $$
 DECLARE
   moved integer;
 BEGIN
@@ -105,16 +111,19 @@ BEGIN
     PERFORM FROM ledger.heads WHERE tenant_no = ANY (tenant_nos) ORDER BY tenant_no FOR NO KEY UPDATE;
   END IF;
   UPDATE ledger.heads h SET seq = m.seq, hash = m.hash, recorded_at = m.recorded_at
-  FROM unnest(tenant_nos, expected_seqs, expected_hashes, seqs, hashes, recorded_ats)
+  FROM unnest(tenant_nos, expected_seqs, expected_hashes, new_seqs, new_hashes, new_recorded_ats)
        AS m (tenant_no, expected_seq, expected_hash, seq, hash, recorded_at)
   WHERE h.tenant_no = m.tenant_no AND h.seq = m.expected_seq AND h.hash = m.expected_hash;
   GET DIAGNOSTICS moved = ROW_COUNT;
   IF moved <> cardinality(tenant_nos) THEN
     RAISE EXCEPTION 'a head has moved' USING ERRCODE = 'PL001';
   END IF;
+  INSERT INTO ledger.batches (batch_no, kid, signed_at, root, signature, layout)
+  VALUES (batch, batch_kid, batch_signed_at, batch_root, batch_signature, batch_layout);
+  PERFORM pg_notify('ledger_facts', '');
 END $$;
 
--- One commit batch in one statement: heads, signature, facts, one notification.
+-- One small commit batch in one statement: for a few facts cheaper than COPY.
 CREATE FUNCTION ledger.append_batch(
   tenant_nos integer[], expected_seqs bigint[], expected_hashes bytea[],
   new_seqs bigint[], new_hashes bytea[], new_recorded_ats timestamptz[],
@@ -125,9 +134,8 @@ CREATE FUNCTION ledger.append_batch(
   fact_traceparents text[], fact_request_hashes bytea[]
 ) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-  PERFORM ledger.move_heads(tenant_nos, expected_seqs, expected_hashes, new_seqs, new_hashes, new_recorded_ats);
-  INSERT INTO ledger.batches (batch_no, kid, signed_at, root, signature, layout)
-  VALUES (batch, batch_kid, batch_signed_at, batch_root, batch_signature, batch_layout);
+  CALL ledger.seal_batch(tenant_nos, expected_seqs, expected_hashes, new_seqs, new_hashes, new_recorded_ats,
+                         batch, batch_kid, batch_signed_at, batch_root, batch_signature, batch_layout);
   INSERT INTO ledger.facts (tenant_no, seq, batch_no, recorded_at, occurred_at, schema_version, id, hash, type, payload,
                             stream, actor, op_id, op_parent_id, region, traceparent, request_hash)
   SELECT f.tenant_no, f.seq, batch, f.recorded_at, f.occurred_at, f.schema_version, f.id, f.hash, f.type, f.payload,
@@ -137,7 +145,6 @@ BEGIN
               fact_regions, fact_traceparents, fact_request_hashes)
        AS f (tenant_no, seq, recorded_at, occurred_at, schema_version, id, hash, type, payload, stream, actor, op_id,
              op_parent_id, region, traceparent, request_hash);
-  PERFORM pg_notify('ledger_facts', '');
 END $$;
 
 -- Opens a tenant's chain at its empty head; the first append then moves it. The name is taken once.
@@ -161,3 +168,4 @@ GRANT SELECT ON ALL TABLES IN SCHEMA ledger TO prov_ledger_runtime;
 GRANT INSERT ON ledger.facts, ledger.batches, ledger.heads TO prov_ledger_runtime;
 GRANT UPDATE (seq, hash, recorded_at) ON ledger.heads TO prov_ledger_runtime;
 GRANT USAGE ON SEQUENCE ledger.batch_no TO prov_ledger_runtime;
+GRANT EXECUTE ON ALL ROUTINES IN SCHEMA ledger TO prov_ledger_runtime;
