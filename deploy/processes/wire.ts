@@ -2,6 +2,7 @@
 import { mkdirSync } from 'node:fs';
 import { CliError } from '#gateway/cli/exit.ts';
 import type { OpenLedger } from '#gateway/cli/world.ts';
+import { importReceipts } from '#gateway/ingest/import.ts';
 import { projectors } from '#projectors/index.ts';
 import { postgresRowSink } from '#projectors/postgres/sink.ts';
 import { type Halt, type RunOptions, runProjectors } from '#projectors/run.ts';
@@ -59,6 +60,8 @@ export const wireLedger = async (
       return feedOf();
     },
     jwks: keys.jwks,
+    importInBulk: (options) =>
+      importReceipts({ ...options, pool, ledgerId: store.ledgerId, signer: keys.signer, inline: projectors }),
     catchUp: (signal) => run({ signal, untilCaughtUp: true }),
     project: (signal, hooks = {}) => run({ ...hooks, signal }),
     [Symbol.asyncDispose]: () => open.disposeAsync(),

@@ -1,6 +1,4 @@
 // prov-ledger ingest: a file or standard input into a tenant's chain.
-import { once } from 'node:events';
-import { createWriteStream } from 'node:fs';
 import type { Command } from 'commander';
 import type { TenantId } from '#schemas/ids.ts';
 import {
@@ -9,8 +7,8 @@ import {
   ingestByAppending,
   type Rejection,
 } from '../ingest/appending.ts';
-import type { Mapping } from '../ingest/mapping.ts';
-import { loadResumption, type Resumption, type ResumptionKey, saveResumption } from '../ingest/resumption.ts';
+import { type BulkImport, ingestInBulk } from '../ingest/bulk-progress.ts';
+import { loadResumption, type Resumption, type ResumptionKey } from '../ingest/resumption.ts';
 import { fileDigest, fileSource, type Source, streamSource } from '../ingest/source.ts';
 import {
   aCount,
@@ -21,9 +19,9 @@ import {
   type Options,
   type Run,
 } from './command.ts';
-import { CliError } from './exit.ts';
+import { type Memory, rejectsTo, savedRegularly } from './ingest-records.ts';
 import { loadMapping } from './mapping-file.ts';
-import { count, figure, visible } from './output.ts';
+import { count, figure } from './output.ts';
 import { startProgress } from './progress.ts';
 
 interface IngestOptions extends Options {
@@ -34,9 +32,6 @@ interface IngestOptions extends Options {
   readonly quiet?: boolean;
   readonly inFlight?: number;
 }
-
-const REJECTIONS_SHOWN = 50;
-const SAVE_MS = 2_000;
 
 export const ingestCommand = (run: Run): Command =>
   ledgerLeaf<IngestOptions>(
@@ -62,35 +57,43 @@ export const ingestCommand = (run: Run): Command =>
             '--again',
             'send every line, also those an earlier run had acknowledged (harmless: nothing is stored twice)',
           )
-          .option('--in-flight <count>', 'lines under way at most', aCount(20_000), 1_000)
+          .option(
+            '--in-flight <count>',
+            'send line by line, this many under way at most (1000 for standard input); a file goes in bulk unless given',
+            aCount(20_000),
+          )
           .option('-q, --quiet', 'no progress'),
     },
     async (context, options, [file = '-']) => {
       await headOf(context.ledger, options.tenant);
-      const { mapping, digest } = await loadMapping(options.mapping);
+      const mapping = await loadMapping(options.mapping);
       const source =
         file === '-' ? streamSource('standard input', () => context.world.stdin) : await fileSource(file);
-      const memory = file === '-' ? undefined : await remember(context, { file, digest, options });
-      return await ingest(context, { source, mapping, memory, options });
+      // Standard input may be slow, and its lines shall not wait for a chunk to fill.
+      const bulk = file !== '-' && options.inFlight === undefined ? context.ledger.importInBulk : undefined;
+      const unit = bulk ? 'bytes' : 'lines';
+      const memory =
+        file === '-' ? undefined : await remember(context, { file, unit, mapping: mapping.digest, options });
+      return await ingest(context, { source, mapping, memory, bulk, options });
     },
   );
 
-interface Memory {
-  readonly folder: string;
-  readonly key: ResumptionKey;
-  readonly before: Resumption;
+interface Remembering extends Pick<ResumptionKey, 'unit' | 'mapping'> {
+  readonly file: string;
+  readonly options: IngestOptions;
 }
 
 const remember = async (
   { ledger, world }: LedgerContext,
-  { file, digest, options }: { file: string; digest: string; options: IngestOptions },
+  { file, unit, mapping, options }: Remembering,
 ): Promise<Memory> => {
   const folder = world.resumptionFolder();
   const key = {
     ledgerId: ledger.store.ledgerId,
     tenant: options.tenant,
     source: await fileDigest(file),
-    mapping: digest,
+    mapping,
+    unit,
   };
   const before = options.again
     ? { through: 0, rejected: [] }
@@ -100,29 +103,58 @@ const remember = async (
 
 interface Job {
   readonly source: Source;
-  readonly mapping: Mapping;
+  readonly mapping: Awaited<ReturnType<typeof loadMapping>>;
   readonly memory: Memory | undefined;
+  readonly bulk: BulkImport | undefined;
   readonly options: IngestOptions;
 }
 
-const ingest = async (context: LedgerContext, job: Job) => {
-  const { world, ledger, output } = context;
-  const { source, mapping, memory, options } = job;
-  const rejects = rejectsTo(context, options.rejects);
-  const skippable = memory && skipper(memory.before);
-  const startedAt = performance.now();
-  const work = ingestByAppending({
-    store: ledger.store,
-    tenant: options.tenant,
-    mapping,
-    lines: source.lines(world.signal),
-    signal: world.signal,
-    clock: world.clock,
-    onReject: rejects.add,
-    inFlight: options.inFlight ?? 1_000,
-    ...(skippable && { skip: skippable }),
+const begin = (
+  { world, ledger }: LedgerContext,
+  job: Job,
+  onReject: (rejection: Rejection) => void,
+): IngestProgress => {
+  const { source, mapping, memory, bulk, options } = job;
+  const { signal, clock } = world;
+  const { tenant, inFlight = 1_000 } = options;
+  if (bulk) {
+    const behind = memory?.before.through ?? 0;
+    return ingestInBulk({
+      importInBulk: bulk,
+      tenant,
+      mapping: mapping.content,
+      bytes: source.bytes(signal),
+      behind,
+      onReject,
+      signal,
+      clock,
+    });
+  }
+  const lines = source.lines(signal);
+  const skip = memory && skipper(memory.before);
+  const { store } = ledger;
+  return ingestByAppending({
+    store,
+    tenant,
+    mapping: mapping.mapping,
+    lines,
+    signal,
+    clock,
+    onReject,
+    inFlight,
+    ...(skip && { skip }),
   });
-  const saving = savedRegularly(context, memory, work, rejects.lines);
+};
+
+const ingest = async (context: LedgerContext, job: Job) => {
+  const { world, output } = context;
+  const { source, memory, options } = job;
+  // Read models that stand at the head are then kept in the import's own transactions.
+  if (job.bulk) await context.ledger.catchUp(world.signal);
+  const rejects = rejectsTo(context, options.rejects);
+  const startedAt = performance.now();
+  const work = begin(context, job, rejects.add);
+  const saving = savedRegularly(context, memory, work, job.bulk ? [] : rejects.lines);
   const progress = startProgress({
     terminal: world.stderr,
     unit: 'lines',
@@ -216,73 +248,4 @@ const projected = async ({ ledger, world, output }: LedgerContext, quiet: boolea
 const skipper = ({ through, rejected }: Resumption): ((line: number) => boolean) => {
   const not = new Set(rejected);
   return (line) => line <= through && !not.has(line);
-};
-
-/** Each rejected line on standard error, up to a number, and all of them in the file that was asked for. */
-const rejectsTo = ({ output }: LedgerContext, path: string | undefined) => {
-  const lines: number[] = [];
-  const file = path === undefined ? undefined : createWriteStream(path);
-  let failure: Error | undefined;
-  file?.on('error', (error) => {
-    failure = error;
-  });
-  return {
-    lines,
-    add: (rejection: Rejection): void => {
-      lines.push(rejection.line);
-      file?.write(`${JSON.stringify(rejection)}\n`);
-      if (lines.length <= REJECTIONS_SHOWN)
-        output.note(`line ${rejection.line}: ${rejection.code}: ${visible(rejection.message)}`);
-      else if (lines.length === REJECTIONS_SHOWN + 1)
-        output.note('further rejected lines are counted and not shown');
-    },
-    close: async (): Promise<void> => {
-      if (!file) return;
-      if (!failure) {
-        file.end();
-        await once(file, 'close').catch(() => undefined);
-      }
-      if (failure)
-        throw new CliError(
-          'unavailable',
-          'rejects-unwritable',
-          `${path} cannot be written: ${failure.message}`,
-          { cause: failure },
-        );
-    },
-  };
-};
-
-/** Writes down how far it has come, every now and then and at the end. A failure to do so only costs a later run time. */
-const savedRegularly = (
-  { ledger, output }: LedgerContext,
-  memory: Memory | undefined,
-  work: IngestProgress,
-  rejected: readonly number[],
-) => {
-  if (!memory) return { stop: async () => undefined };
-  let told = false;
-  let running = Promise.resolve();
-  const save = async (): Promise<void> => {
-    const progress = { through: work.through(), rejected: [...rejected] };
-    await saveResumption(memory.folder, memory.key, { progress, store: ledger.store }).catch(
-      (error: Error) => {
-        if (!told)
-          output.note(
-            `cannot remember how far this has come (${error.message}); a second run will send every line again, which is harmless`,
-          );
-        told = true;
-      },
-    );
-  };
-  const timer = setInterval(() => {
-    running = running.then(save);
-  }, SAVE_MS);
-  return {
-    stop: async (): Promise<void> => {
-      clearInterval(timer);
-      await running;
-      await save();
-    },
-  };
 };

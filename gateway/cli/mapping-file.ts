@@ -9,7 +9,7 @@ const SHIPPED = new URL('../ingest/mappings/', import.meta.url);
 /** A mapping by its file's name, or a shipped one by its own. Throws `CliError` with every fault. */
 export const loadMapping = async (
   name: string,
-): Promise<{ readonly mapping: Mapping; readonly digest: string }> => {
+): Promise<{ readonly mapping: Mapping; readonly content: unknown; readonly digest: string }> => {
   const shipped = /^[a-z][a-z0-9-]*$/.test(name);
   let text: string;
   try {
@@ -34,7 +34,7 @@ export const loadMapping = async (
     );
   }
   const compiled = compileMapping(content);
-  if (compiled.ok) return { mapping: compiled.mapping, digest: hash('sha256', text) };
+  if (compiled.ok) return { mapping: compiled.mapping, content, digest: hash('sha256', text) };
   throw new CliError(
     'usage',
     'mapping-malformed',

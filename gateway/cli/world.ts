@@ -7,6 +7,7 @@ import type { Instant } from '#schemas/ids.ts';
 import type { Pool } from '#streams/postgres/connect.ts';
 import type { Migration } from '#streams/postgres/migrate.ts';
 import type { StreamFeed, StreamStore } from '#streams/stream.ts';
+import type { BulkImport } from '../ingest/bulk-progress.ts';
 
 /** Where text goes. */
 export interface Terminal {
@@ -22,6 +23,8 @@ export interface OpenLedger extends AsyncDisposable {
   /** Connections of the runtime role. */
   readonly pool: Pool;
   readonly jwks: () => KeySet;
+  /** The quick way in for whole files, where the store has one. */
+  readonly importInBulk?: BulkImport;
   /** Folds what the read models have not seen yet, and returns when they have. */
   readonly catchUp: (signal: AbortSignal) => Promise<void>;
 }

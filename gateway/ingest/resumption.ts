@@ -15,10 +15,12 @@ export interface ResumptionKey {
   /** SHA-256 of the source's bytes and of the mapping file's, in hexadecimal. */
   readonly source: string;
   readonly mapping: string;
+  /** What `through` counts: lines, or bytes of the decompressed source. */
+  readonly unit: 'lines' | 'bytes';
 }
 
 export interface Resumption {
-  /** Every line up to this one was acknowledged, but for those in `rejected`. */
+  /** Every line or byte up to this one was acknowledged, but for the lines in `rejected`. */
   readonly through: number;
   readonly rejected: readonly number[];
 }
@@ -34,10 +36,10 @@ const FORMAT = 'prov-ledger/resumption/1';
 /** Beyond this many rejected lines only those before the first one not listed count as done. */
 const REJECTED_MAX = 10_000;
 
-const fileOf = (folder: string, { ledgerId, tenant, source, mapping }: ResumptionKey): string =>
+const fileOf = (folder: string, { ledgerId, tenant, source, mapping, unit }: ResumptionKey): string =>
   join(
     folder,
-    `${tenant}-${hash('sha256', [ledgerId, tenant, source, mapping].join('\n')).slice(0, 32)}.json`,
+    `${tenant}-${hash('sha256', [ledgerId, tenant, source, mapping, unit].join('\n')).slice(0, 32)}.json`,
   );
 
 /** Where to go on; the start when there is nothing, or nothing that can be relied on. */

@@ -38,6 +38,8 @@ export interface Source {
   readonly size: number | undefined;
   /** Bytes as stored, read so far. */
   readonly consumed: () => number;
+  /** Decompressed. Throws `SourceError`; ends without an error when the signal aborts. */
+  readonly bytes: (signal: AbortSignal) => AsyncIterable<Buffer>;
   /** In order, some at a time. Throws `SourceError`; ends without an error when the signal aborts. */
   readonly lines: (signal: AbortSignal) => AsyncIterable<readonly SourceLine[]>;
 }
@@ -83,23 +85,25 @@ export const streamSource = (
       yield chunk;
     }
   };
+  const bytes = async function* (signal: AbortSignal): AsyncGenerator<Buffer> {
+    const raw = openStream();
+    const stop = (): void => void raw.destroy();
+    signal.addEventListener('abort', stop, { once: true });
+    try {
+      if (!signal.aborted) yield* decompressed(counted(raw));
+    } catch (error) {
+      if (!signal.aborted) throw sourceError(name, error);
+    } finally {
+      signal.removeEventListener('abort', stop);
+      raw.destroy();
+    }
+  };
   return {
     name,
     size: undefined,
     consumed: () => consumed,
-    lines: async function* (signal) {
-      const raw = openStream();
-      const stop = (): void => void raw.destroy();
-      signal.addEventListener('abort', stop, { once: true });
-      try {
-        if (!signal.aborted) yield* cut(decompressed(counted(raw)), maxLineBytes);
-      } catch (error) {
-        if (!signal.aborted) throw sourceError(name, error);
-      } finally {
-        signal.removeEventListener('abort', stop);
-        raw.destroy();
-      }
-    },
+    bytes,
+    lines: (signal) => cut(bytes(signal), signal, maxLineBytes),
   };
 };
 
@@ -152,6 +156,7 @@ const BYTE_ORDER_MARK = Buffer.from([0xef, 0xbb, 0xbf]);
 
 const cut = async function* (
   chunks: AsyncIterable<Buffer>,
+  signal: AbortSignal,
   maxBytes: number,
 ): AsyncGenerator<readonly SourceLine[]> {
   let number = 0;
@@ -181,7 +186,8 @@ const cut = async function* (
     else if (rest.length > 0) held.push(rest);
     if (lines.length > 0) yield lines;
   }
-  if (heldBytes > 0) yield [line(Buffer.alloc(0))];
+  // Cut off by the signal, what is held is the beginning of a line and not a line.
+  if (heldBytes > 0 && !signal.aborted) yield [line(Buffer.alloc(0))];
 };
 
 /** Without the carriage return of other systems, and without the mark some programs put before the first line. */

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { expect } from 'chai';
 import { type FreshDatabase, freshDatabase } from '#test/support/postgres.ts';
-import { dataFolder, type Ended, run, start } from './program.ts';
+import { dataFolder, type Ended, endAll, run, start } from './program.ts';
 
 const receipt = (id: string, over: object = {}): string =>
   JSON.stringify({
@@ -30,6 +30,7 @@ describe('prov-ledger as a user runs it', function () {
     env = { DATABASE_URL: database.url, PROV_LEDGER_DATA_DIR: dataDir, PROV_LEDGER_HTTP_PORT: '0' };
   });
   after(async () => {
+    await endAll();
     rmSync(folder, { recursive: true });
     rmSync(dirname(dataDir), { recursive: true });
     await database[Symbol.asyncDispose]();
@@ -154,21 +155,23 @@ describe('prov-ledger as a user runs it', function () {
   });
 
   it('ctrl-C during an ingest finishes what is under way; the next run goes on from there', async () => {
-    writeFileSync(path('long.ndjson'), receiptLines(10_000, 40_000));
-    const ingest = start(
-      'cli.ts',
-      ['ingest', path('long.ndjson'), '--tenant', 'acme', '--json', '--in-flight', '50'],
-      { env },
+    writeFileSync(
+      path('long.ndjson'),
+      `${receiptLines(10_000, 10_100)}{"broken":\n${receiptLines(10_100, 40_000)}`,
     );
-    await ingest.says(/ingested [1-9]/);
+    const args = ['ingest', path('long.ndjson'), '--tenant', 'acme', '--in-flight', '50', '--json'];
+    const ingest = start('cli.ts', args, { env });
+    await ingest.says('line 101: not-json');
     ingest.child.kill('SIGINT');
     const { code, stdout } = await ingest.ended;
     expect(code).to.equal(130);
     const first = JSON.parse(stdout);
-    expect(first).to.include({ interrupted: true });
+    expect(first).to.include({ interrupted: true, rejected: 1 });
     expect(first.recorded).to.be.within(1, 29_999);
-    const second = await json('ingest', path('long.ndjson'), '--tenant', 'acme', '--quiet');
-    expect(second).to.include({ skipped: first.recorded, recorded: 30_000 - first.recorded, repeated: 0 });
+    const second = await cli(...args, '--quiet');
+    expect(second.code).to.equal(1);
+    const rest = { skipped: first.recorded, recorded: 30_000 - first.recorded, repeated: 0, rejected: 1 };
+    expect(JSON.parse(second.stdout)).to.include(rest);
   });
 
   it('serve answers until it is told to end, and drains', async () => {

@@ -25,6 +25,16 @@ export interface ProgramOptions {
   readonly input?: string;
 }
 
+const live = new Set<Program>();
+
+/** For `after`: whatever a failed test left running. */
+export const endAll = async (): Promise<void> => {
+  for (const { child, ended } of live) {
+    child.kill('SIGTERM');
+    await ended;
+  }
+};
+
 /** `script` is one of deploy/processes. */
 export const start = (script: string, args: readonly string[], { env, input }: ProgramOptions): Program => {
   const inherited = Object.fromEntries(
@@ -70,7 +80,10 @@ export const start = (script: string, args: readonly string[], { env, input }: P
       look();
       ended.then(() => reject(new Error(`ended without saying ${wanted}:\n${stdout}\n${stderr}`)), reject);
     });
-  return { child, says, ended };
+  const program = { child, says, ended };
+  live.add(program);
+  void ended.finally(() => live.delete(program)).catch(() => undefined);
+  return program;
 };
 
 export const run = async (script: string, args: readonly string[], options: ProgramOptions): Promise<Ended> =>

@@ -3,21 +3,16 @@ import { existsSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { expect } from 'chai';
-import { dataFolder, type Program, run, start } from './program.ts';
+import { dataFolder, endAll, type Program, run, start } from './program.ts';
 
 describe('npm start', function () {
   this.timeout(60_000);
   const dataDir = dataFolder();
   const env = { PROV_LEDGER_DATA_DIR: dataDir };
-  const running = new Set<Program>();
-  const begin = (over: { readonly [name: string]: string } = {}): Program => {
-    const program = start('start.ts', [], { env: { ...env, PROV_LEDGER_HTTP_PORT: '0', ...over } });
-    running.add(program);
-    return program;
-  };
+  const begin = (over: { readonly [name: string]: string } = {}): Program =>
+    start('start.ts', [], { env: { ...env, PROV_LEDGER_HTTP_PORT: '0', ...over } });
   const stop = async (program: Program, signal: 'SIGINT' | 'SIGTERM') => {
     program.child.kill(signal);
-    running.delete(program);
     return await program.ended;
   };
   const headOf = async (url: string, token: string) => {
@@ -25,10 +20,7 @@ describe('npm start', function () {
     return (await answer.json()) as { readonly seq: number; readonly hash: string };
   };
   after(async () => {
-    for (const { child, ended } of running) {
-      child.kill('SIGKILL');
-      await ended;
-    }
+    await endAll();
     rmSync(dirname(dataDir), { recursive: true, force: true });
   });
 

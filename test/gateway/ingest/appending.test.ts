@@ -176,7 +176,7 @@ describe('gateway/ingest resumption', () => {
 
   it('goes on where the last run ended, but for what it rejected', async () => {
     const { store } = await memoryLedger();
-    const key = { ledgerId: store.ledgerId, tenant: ACME, source: 's', mapping: 'm' };
+    const key = { ledgerId: store.ledgerId, tenant: ACME, source: 's', mapping: 'm', unit: 'lines' as const };
     expect(await loadResumption(folder, key, store)).to.deep.equal({ through: 0, rejected: [] });
     await ingest(store, [receipt('a')]);
     await saveResumption(folder, key, { progress: { through: 10, rejected: [7, 3] }, store });
@@ -187,7 +187,13 @@ describe('gateway/ingest resumption', () => {
 
   it('does not trust a ledger that went back', async () => {
     const { store } = await memoryLedger();
-    const key = { ledgerId: store.ledgerId, tenant: ACME, source: 's2', mapping: 'm' };
+    const key = {
+      ledgerId: store.ledgerId,
+      tenant: ACME,
+      source: 's2',
+      mapping: 'm',
+      unit: 'lines' as const,
+    };
     await ingest(store, [receipt('a'), receipt('b')]);
     await saveResumption(folder, key, { progress: { through: 2, rejected: [] }, store });
     const { store: restored } = await memoryLedger();
