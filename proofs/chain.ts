@@ -12,6 +12,7 @@
 //
 // The form is frozen: test/proofs/golden/chain.json holds vectors, and forgeries that must fail.
 import { hash as digest } from 'node:crypto';
+import { putAscii, putHex, putI64, putU32, putUuid } from './bytes.ts';
 import type { Draft, Recorded } from '#schemas/event.ts';
 import { type Instant, isUuid, type Seq, type Sha256, type TenantId } from '#schemas/ids.ts';
 
@@ -20,66 +21,23 @@ export const GENESIS_HASH = '0'.repeat(64) as Sha256;
 
 const TAG = 'prov-ledger/fact/v1\n';
 const ABSENT = 0xffff_ffff;
-const TWO_32 = 0x1_0000_0000;
 
 // One arena for the whole thread: a preimage is written, hashed and forgotten before the next one starts.
 let arena = Buffer.allocUnsafe(16_384);
-let at = 0;
 
-const reserve = (bytes: number): void => {
+/** The arena with room for so many bytes behind `at`. */
+const room = (at: number, bytes: number): Buffer => {
   if (at + bytes > arena.length) arena = Buffer.concat([arena.subarray(0, at)], Math.max(arena.length * 2, at + bytes));
+  return arena;
 };
 
-const putU32 = (value: number): void => {
-  arena[at] = value >>> 24;
-  arena[at + 1] = value >>> 16;
-  arena[at + 2] = value >>> 8;
-  arena[at + 3] = value;
-  at += 4;
-};
-
-const putI64 = (value: number): void => {
-  putU32(Math.floor(value / TWO_32) >>> 0);
-  putU32(value >>> 0);
-};
-
-// A loop beats Buffer's own writers for the short texts of an envelope: no call leaves JavaScript.
-const putAscii = (text: string): void => {
-  for (let index = 0; index < text.length; index += 1) arena[at + index] = text.charCodeAt(index);
-  at += text.length;
-};
-
-const putText = (text: string | undefined): void => {
-  if (text === undefined) {
-    reserve(4);
-    putU32(ABSENT);
-    return;
-  }
-  const bytes = Buffer.byteLength(text);
-  reserve(bytes + 4);
-  putU32(bytes);
-  if (bytes === text.length) putAscii(text);
-  else at += arena.write(text, at, bytes, 'utf8');
-};
-
-// Value of a hexadecimal digit by its character code. Every hash and id here is lower-case by its brand.
-const NIBBLE = Uint8Array.from({ length: 128 }, (_, code) => Math.max(0, '0123456789abcdef'.indexOf(String.fromCharCode(code))));
-
-const putHex = (hex: string, from: number, to: number): void => {
-  for (let index = from; index < to; index += 2) {
-    arena[at] = ((NIBBLE[hex.charCodeAt(index)] as number) << 4) | (NIBBLE[hex.charCodeAt(index + 1)] as number);
-    at += 1;
-  }
-};
-
-const putHash = (hash: string): void => putHex(hash, 0, 64);
-
-const putUuid = (id: string): void => {
-  putHex(id, 0, 8);
-  putHex(id, 9, 13);
-  putHex(id, 14, 18);
-  putHex(id, 19, 23);
-  putHex(id, 24, 36);
+const putText = (at: number, text: string | undefined): number => {
+  if (text === undefined) return putU32(room(at, 4), at, ABSENT);
+  const into = room(at, 4 + text.length * 3);
+  const ascii = putAscii(into, at + 4, text);
+  const end = ascii === -1 ? at + 4 + into.write(text, at + 4, 'utf8') : ascii;
+  putU32(into, at, end - at - 4);
+  return end;
 };
 
 /** SHA-256 of a fact's payload text, as UTF-8. */
@@ -94,25 +52,18 @@ export interface ChainLink {
 
 /** The hash of a draft put at one place of a chain. `payloadDigest` saves hashing the payload again. */
 export const factHash = (draft: Draft, link: ChainLink, payloadDigest = payloadHash(draft.payload)): Sha256 => {
-  at = arena.write(TAG, 0, TAG.length, 'latin1');
-  putText(link.tenant);
-  reserve(128);
-  putI64(link.seq);
-  putHash(link.prevHash);
-  putUuid(draft.id);
-  putText(draft.type);
-  reserve(64);
-  putU32(draft.schemaVersion);
-  putText(draft.stream);
-  reserve(64);
-  putI64(draft.occurredAt);
-  putI64(link.recordedAt);
-  putText(draft.actor);
-  putText(draft.opId);
-  putText(draft.opParentId);
-  putText(draft.region);
-  reserve(32);
-  putHash(payloadDigest);
+  let at = putAscii(arena, 0, TAG);
+  at = putText(at, link.tenant);
+  at = putHex(room(at, 64), putI64(arena, at, link.seq), link.prevHash);
+  at = putUuid(arena, at, draft.id);
+  at = putText(at, draft.type);
+  at = putText(putU32(room(at, 4), at, draft.schemaVersion), draft.stream);
+  at = putI64(room(at, 16), putI64(arena, at, draft.occurredAt), link.recordedAt);
+  at = putText(at, draft.actor);
+  at = putText(at, draft.opId);
+  at = putText(at, draft.opParentId);
+  at = putText(at, draft.region);
+  at = putHex(room(at, 32), at, payloadDigest);
   return digest('sha256', arena.subarray(0, at), 'hex') as Sha256;
 };
 

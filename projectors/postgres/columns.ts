@@ -136,7 +136,7 @@ const CODECS: { readonly [Type in ColumnType]: Codec } = {
     arrayType: 'bytea[]',
     cast: '',
     sqlType: 'bytea',
-    write: (writer, value: string) => writer.hex(hex(value), value.length / 2),
+    write: (writer, value: string) => writer.hex(hex(value)),
     select: (column) => `encode(${column}, 'hex')`,
   },
 };

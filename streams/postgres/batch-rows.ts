@@ -86,9 +86,9 @@ export const headArrays = (tenants: readonly PlannedTenant[]): readonly Buffer[]
   return [
     binaryArray(OID.int4, tenants, (w, { head }) => w.int4(head.tenantNo)),
     binaryArray(OID.int8, tenants, (w, { head }) => w.int8(head.seq)),
-    binaryArray(OID.bytea, tenants, (w, { head }) => w.hex(head.hash, 32)),
+    binaryArray(OID.bytea, tenants, (w, { head }) => w.hex(head.hash)),
     binaryArray(OID.int8, tips, (w, tip) => w.int8(tip.seq)),
-    binaryArray(OID.bytea, tips, (w, tip) => w.hex(tip.hash, 32)),
+    binaryArray(OID.bytea, tips, (w, tip) => w.hex(tip.hash)),
     binaryArray(OID.timestamptz, tips, (w, tip) => w.timestamptz(tip.recordedAt)),
   ];
 };

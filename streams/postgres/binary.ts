@@ -2,12 +2,13 @@
 // and out, two to four times the text forms. Source: PostgreSQL documentation, "COPY", section "Binary Format",
 // and the send/receive functions of each type.
 
+import { putAscii, putHex, putI64, putU32, putUuid } from '#proofs/bytes.ts';
+
 /** Microseconds from 2000-01-01, PostgreSQL's epoch, to 1970-01-01. */
 const PG_EPOCH_MS = 946_684_800_000;
 const TWO_32 = 0x1_0000_0000;
+// Texts up to this length are put by a loop.
 const SHORT = 64;
-// Value of a hexadecimal digit by its character code.
-const NIBBLE = Uint8Array.from({ length: 128 }, (_, code) => Math.max(0, '0123456789abcdef'.indexOf(String.fromCharCode(code))));
 const HEADER = Buffer.from('PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0', 'latin1');
 
 /** A growing buffer that takes values in PostgreSQL's binary form. */
@@ -15,8 +16,6 @@ export interface BinaryWriter {
   readonly size: () => number;
   readonly u16: (value: number) => void;
   readonly i32: (value: number) => void;
-  /** Any safe integer, as 8 bytes. */
-  readonly i64: (value: number) => void;
   /** Fields with their length in front, as COPY rows and arrays have them. */
   readonly nil: () => void;
   readonly int2: (value: number) => void;
@@ -26,132 +25,103 @@ export interface BinaryWriter {
   /** Milliseconds since 1970, as `timestamptz`. */
   readonly timestamptz: (ms: number) => void;
   readonly text: (value: string) => void;
-  readonly hex: (value: string, bytes: number) => void;
+  /** `bytea`, from lower-case hexadecimal digits. */
+  readonly hex: (digits: string) => void;
   readonly uuid: (value: string) => void;
   readonly raw: (bytes: Uint8Array) => void;
   /** The bytes written so far; the writer starts again with a buffer of its own. */
   readonly take: () => Buffer<ArrayBuffer>;
 }
 
-// Written as closures over two variables: the hot loops of an import call these twenty times a fact.
-export const binaryWriter = (initialBytes = 65_536): BinaryWriter => {
+/** Bytes that grow: `room` makes space behind `at` and gives them. */
+interface Growing {
+  readonly room: (more: number) => Buffer<ArrayBuffer>;
+  at: number;
+  readonly take: () => Buffer<ArrayBuffer>;
+}
+
+const growing = (initialBytes: number): Growing => {
   let bytes = Buffer.from(new ArrayBuffer(initialBytes));
-  let at = 0;
-  const room = (more: number): void => {
-    if (at + more <= bytes.length) return;
-    const larger = Buffer.from(new ArrayBuffer(Math.max(initialBytes, bytes.length * 2, at + more)));
-    bytes.copy(larger, 0, 0, at);
-    bytes = larger;
+  const self: Growing = {
+    at: 0,
+    room: (more) => {
+      if (self.at + more <= bytes.length) return bytes;
+      const larger = Buffer.from(new ArrayBuffer(Math.max(initialBytes, bytes.length * 2, self.at + more)));
+      bytes.copy(larger, 0, 0, self.at);
+      bytes = larger;
+      return bytes;
+    },
+    take: () => {
+      const taken = bytes.subarray(0, self.at);
+      // Nothing is set aside for a writer that may never write again.
+      bytes = Buffer.from(new ArrayBuffer(0));
+      self.at = 0;
+      return taken;
+    },
+  };
+  return self;
+};
+
+const putTextField = (out: Growing, value: string): void => {
+  const into = out.room(4 + value.length * 3);
+  const { at } = out;
+  const short = value.length <= SHORT ? putAscii(into, at + 4, value) : -1;
+  const end = short === -1 ? at + 4 + into.write(value, at + 4, value.length * 3, 'utf8') : short;
+  putU32(into, at, end - at - 4);
+  out.at = end;
+};
+
+export const binaryWriter = (initialBytes = 65_536): BinaryWriter => {
+  const out = growing(initialBytes);
+  const { room } = out;
+  const put16 = (value: number): void => {
+    const into = room(2);
+    into[out.at] = value >>> 8;
+    into[out.at + 1] = value;
+    out.at += 2;
   };
   const put32 = (value: number): void => {
-    bytes[at] = value >>> 24;
-    bytes[at + 1] = value >>> 16;
-    bytes[at + 2] = value >>> 8;
-    bytes[at + 3] = value;
-    at += 4;
+    out.at = putU32(room(4), out.at, value);
   };
   const put64 = (value: number): void => {
-    put32(Math.floor(value / TWO_32) >>> 0);
-    put32(value >>> 0);
-  };
-  const putHex = (hex: string, from: number, to: number): void => {
-    for (let index = from; index < to; index += 2) {
-      bytes[at] = ((NIBBLE[hex.charCodeAt(index)] as number) << 4) | (NIBBLE[hex.charCodeAt(index + 1)] as number);
-      at += 1;
-    }
-  };
-  const putShort = (value: string): boolean => {
-    const end = at + 4 + value.length;
-    for (let index = 0, to = at + 4; to < end; index += 1, to += 1) {
-      const code = value.charCodeAt(index);
-      if (code > 0x7f) return false;
-      bytes[to] = code;
-    }
-    put32(value.length);
-    at = end;
-    return true;
+    const into = room(12);
+    out.at = putI64(into, putU32(into, out.at, 8), value);
   };
   return {
-    size: () => at,
-    u16: (value) => {
-      room(2);
-      bytes[at++] = value >>> 8;
-      bytes[at++] = value;
-    },
-    i32: (value) => {
-      room(4);
-      put32(value);
-    },
-    i64: (value) => {
-      room(8);
-      put64(value);
-    },
-    nil: () => {
-      room(4);
-      put32(-1);
-    },
+    size: () => out.at,
+    u16: put16,
+    i32: put32,
+    nil: () => put32(-1),
     int2: (value) => {
-      room(6);
       put32(2);
-      bytes[at++] = value >>> 8;
-      bytes[at++] = value;
+      put16(value);
     },
     int4: (value) => {
-      room(8);
       put32(4);
       put32(value);
     },
-    int8: (value) => {
-      room(12);
-      put32(8);
-      put64(value);
-    },
+    int8: put64,
+    timestamptz: (ms) => put64((ms - PG_EPOCH_MS) * 1000),
     bool: (value) => {
-      room(5);
       put32(1);
-      bytes[at++] = value ? 1 : 0;
+      room(1)[out.at] = value ? 1 : 0;
+      out.at += 1;
     },
-    timestamptz: (ms) => {
-      room(12);
-      put32(8);
-      put64((ms - PG_EPOCH_MS) * 1000);
+    text: (value) => putTextField(out, value),
+    hex: (digits) => {
+      const into = room(4 + digits.length);
+      out.at = putHex(into, putU32(into, out.at, digits.length >>> 1), digits);
     },
-    text: (value) => {
-      const length = value.length;
-      room(4 + length * 3);
-      // No call out of JavaScript for the short ASCII texts that most columns hold.
-      if (length <= SHORT && putShort(value)) return;
-      const written = bytes.write(value, at + 4, length * 3, 'utf8');
-      put32(written);
-      at += written;
-    },
-    hex: (value, length) => {
-      room(4 + length);
-      put32(length);
-      putHex(value, 0, length * 2);
-    },
-    uuid: (value) => {
-      room(20);
-      put32(16);
-      putHex(value, 0, 8);
-      putHex(value, 9, 13);
-      putHex(value, 14, 18);
-      putHex(value, 19, 23);
-      putHex(value, 24, 36);
+    uuid: (id) => {
+      const into = room(20);
+      out.at = putUuid(into, putU32(into, out.at, 16), id);
     },
     raw: (value) => {
-      room(4 + value.length);
-      put32(value.length);
-      bytes.set(value, at);
-      at += value.length;
+      const into = room(4 + value.length);
+      into.set(value, putU32(into, out.at, value.length));
+      out.at += 4 + value.length;
     },
-    take: () => {
-      const taken = bytes.subarray(0, at);
-      // Nothing is set aside for a writer that may never write again.
-      bytes = Buffer.from(new ArrayBuffer(0));
-      at = 0;
-      return taken;
-    },
+    take: out.take,
   };
 };
 

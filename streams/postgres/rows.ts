@@ -53,7 +53,7 @@ export const writeCopyRow = (writer: BinaryWriter, row: FactRow, batchNo: number
   writer.int4(row.tenantNo);
   writer.int2(fact.schemaVersion);
   writer.uuid(fact.id);
-  writer.hex(fact.hash, 32);
+  writer.hex(fact.hash);
   writer.text(fact.type);
   writer.text(fact.payload);
   putText(writer, fact.stream);
@@ -63,7 +63,7 @@ export const writeCopyRow = (writer: BinaryWriter, row: FactRow, batchNo: number
   putText(writer, elided(fact.region, textMember(body, 'region')));
   putText(writer, fact.traceparent);
   if (row.requestHash === undefined) writer.nil();
-  else writer.hex(row.requestHash, 32);
+  else writer.hex(row.requestHash);
 };
 
 /** The sixteen array parameters of ledger.append_batch that hold facts, in its order. */
@@ -80,7 +80,7 @@ export const factArrays = (rows: readonly FactRow[]): readonly Buffer[] => {
     column(OID.timestamptz, (w, { fact }) => w.timestamptz(fact.occurredAt)),
     column(OID.int2, (w, { fact }) => w.int2(fact.schemaVersion)),
     column(OID.uuid, (w, { fact }) => w.uuid(fact.id)),
-    column(OID.bytea, (w, { fact }) => w.hex(fact.hash, 32)),
+    column(OID.bytea, (w, { fact }) => w.hex(fact.hash)),
     column(OID.text, (w, { fact }) => w.text(fact.type)),
     column(OID.bytea, (w, { fact }) => w.text(fact.payload)),
     column(OID.text, (w, { fact }) => putText(w, fact.stream)),
@@ -89,7 +89,7 @@ export const factArrays = (rows: readonly FactRow[]): readonly Buffer[] => {
     column(OID.text, (w, { fact }, body) => putText(w, elided(fact.opParentId, textMember(body, 'op_parent_id')))),
     column(OID.text, (w, { fact }, body) => putText(w, elided(fact.region, textMember(body, 'region')))),
     column(OID.text, (w, { fact }) => putText(w, fact.traceparent)),
-    column(OID.bytea, (w, row) => (row.requestHash === undefined ? w.nil() : w.hex(row.requestHash, 32))),
+    column(OID.bytea, (w, row) => (row.requestHash === undefined ? w.nil() : w.hex(row.requestHash))),
   ];
 };
 
