@@ -30,7 +30,7 @@ const countLines = (bytes: Buffer): number => {
 /** Pieces of about `chunkBytes`. A line longer than `maxLineBytes` throws `LineTooLong`. */
 export const lineChunks = async function* (
   source: AsyncIterable<Uint8Array>,
-  { chunkBytes = 4 << 20, maxLineBytes = 16 << 20 }: ChunkSizes = {},
+  { chunkBytes = 1 << 20, maxLineBytes = 16 << 20 }: ChunkSizes = {},
 ): AsyncGenerator<LineChunk> {
   let parts: Uint8Array[] = [];
   let size = 0;
