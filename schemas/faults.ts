@@ -45,7 +45,8 @@ export const sha256Hex = (of: string) =>
 
 export const dateTime = Type.String({
   format: 'date-time',
-  description: 'an RFC 3339 date-time with its offset, for example 2026-11-21T09:00:00Z',
+  description:
+    'an RFC 3339 date-time with its offset, of the years 0001 to 9999 in UTC, for example 2026-11-21T09:00:00Z',
 });
 
 export const tenantName = Type.String({

@@ -71,15 +71,32 @@ const DAYS_BEFORE = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334] as c
 /** From 0000-01-01 to 1970-01-01. */
 const DAYS_TO_EPOCH = 719_528;
 
-/** Parses an RFC 3339 date-time; digits finer than a millisecond are cut off, not rounded. Throws `MalformedId`. */
+/** 0001-01-01T00:00:00Z: RFC 3339 can write the year 0000, but the SQL standard and PostgreSQL's dates have none. */
+const INSTANT_MIN = -62_135_596_800_000;
+/** 9999-12-31T23:59:59.999Z: RFC 3339 has four digits for the year, also after an offset was taken off. */
+const INSTANT_MAX = 253_402_300_799_999;
+
+/**
+ * Parses an RFC 3339 date-time; digits finer than a millisecond are cut off, not rounded. Throws `MalformedId`, also
+ * for one that is in UTC before the year 0001 or after 9999.
+ */
 export const instant = (raw: string): Instant => {
   const ms = milliseconds(raw);
   if (Number.isNaN(ms))
     throw new MalformedId('RFC 3339 date-time', raw, 'use for example 2026-11-21T09:00:00Z');
+  if (!isBetween(ms))
+    throw new MalformedId(
+      'date-time of the years 0001 to 9999 in UTC',
+      raw,
+      'use one from 0001-01-01T00:00:00Z to 9999-12-31T23:59:59.999Z',
+    );
   return ms as Instant;
 };
 
-export const isInstant = (raw: string): boolean => !Number.isNaN(milliseconds(raw));
+const isBetween = (ms: number): boolean => ms >= INSTANT_MIN && ms <= INSTANT_MAX;
+
+/** Whether `instant` takes it. */
+export const isInstant = (raw: string): boolean => isBetween(milliseconds(raw));
 
 // Date.parse rolls 30 February over into March, accepts 24:00:00, and takes most of an import's validation time.
 const milliseconds = (raw: string): number => {
@@ -125,13 +142,19 @@ const DAY_MS = 86_400_000;
 
 /**
  * The UTC calendar day as `YYYY-MM-DD`, by arithmetic alone (H. Hinnant, "chrono-compatible low-level date
- * algorithms", civil_from_days): folds ask it of every fact. For years 0 to 9999.
+ * algorithms", civil_from_days): folds ask it of every fact. For every `Instant`: years 1 to 9999.
  */
 export const dayText = (at: Instant): string => {
   const days = Math.floor(at / DAY_MS) + 719_468;
   const era = Math.floor(days / 146_097);
   const dayOfEra = days - era * 146_097;
-  const yearOfEra = Math.floor((dayOfEra - Math.floor(dayOfEra / 1_460) + Math.floor(dayOfEra / 36_524) - Math.floor(dayOfEra / 146_096)) / 365);
+  const yearOfEra = Math.floor(
+    (dayOfEra -
+      Math.floor(dayOfEra / 1_460) +
+      Math.floor(dayOfEra / 36_524) -
+      Math.floor(dayOfEra / 146_096)) /
+      365,
+  );
   const dayOfYear = dayOfEra - (365 * yearOfEra + Math.floor(yearOfEra / 4) - Math.floor(yearOfEra / 100));
   const shifted = Math.floor((5 * dayOfYear + 2) / 153);
   const day = dayOfYear - Math.floor((153 * shifted + 2) / 5) + 1;

@@ -1,7 +1,9 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import {
+  dayText,
   factId,
+  type Instant,
   instant,
   instantText,
   isInstant,
@@ -12,6 +14,9 @@ import {
   tenantId,
 } from '#schemas/ids.ts';
 import { dateTime } from '#test/support/arbitraries.ts';
+
+const FIRST = Date.parse('0001-01-01T00:00:00.000Z');
+const LAST = Date.parse('9999-12-31T23:59:59.999Z');
 
 describe('schemas/ids', () => {
   it('parsers take what they name and refuse the rest with the rule', () => {
@@ -87,8 +92,72 @@ describe('schemas/ids', () => {
         expect(isInstant(raw), raw).to.equal(false);
         expect(() => instant(raw), raw).to.throw(MalformedId, 'use for example');
       }
-      for (const raw of ['2000-02-29T00:00:00Z', '2400-02-29T23:59:59-23:59', '0000-02-29T00:00:00Z'])
+      for (const raw of ['2000-02-29T00:00:00Z', '2400-02-29T23:59:59-23:59'])
         expect(isInstant(raw), raw).to.equal(true);
+    });
+
+    it('ends with the years that a database has days for, in UTC', () => {
+      const inside = [
+        ['0001-01-01T00:00:00Z', '0001-01-01T00:00:00.000Z'],
+        ['0000-12-31T23:00:00-01:00', '0001-01-01T00:00:00.000Z'],
+        ['9999-12-31T23:59:59.999999999Z', '9999-12-31T23:59:59.999Z'],
+        ['9999-12-31T23:59:59-00:00', '9999-12-31T23:59:59.000Z'],
+      ] as const;
+      for (const [raw, text] of inside) expect(instantText(instant(raw)), raw).to.equal(text);
+      const outside = [
+        '0000-01-01T00:00:00Z',
+        '0000-02-29T00:00:00Z',
+        '0000-12-31T23:59:59.999Z',
+        '0001-01-01T00:00:00+00:01',
+        '9999-12-31T23:59:59.999-00:01',
+      ];
+      for (const raw of outside) {
+        expect(isInstant(raw), raw).to.equal(false);
+        expect(() => instant(raw), raw).to.throw(
+          MalformedId,
+          'use one from 0001-01-01T00:00:00Z to 9999-12-31T23:59:59.999Z',
+        );
+      }
+    });
+
+    it('takes a well-formed date-time just when its UTC year has four digits and is not 0000', () => {
+      const minutes = fc.integer({ min: -1439, max: 1439 });
+      const edge = fc
+        .constantFrom(FIRST - 86_400_000, LAST - 86_400_000)
+        .chain((from) => fc.integer({ min: from, max: from + 2 * 86_400_000 }));
+      const local = fc.oneof(edge, fc.integer({ min: FIRST, max: LAST }));
+      fc.assert(
+        fc.property(local, minutes, (at, offset) => {
+          const wall = new Date(at).toISOString();
+          fc.pre(/^\d{4}-/.test(wall));
+          const zone = [Math.trunc(Math.abs(offset) / 60), Math.abs(offset) % 60]
+            .map((part) => String(part).padStart(2, '0'))
+            .join(':');
+          const raw = wall.replace('Z', `${offset < 0 ? '-' : '+'}${zone}`);
+          const utc = at - offset * 60_000;
+          expect(isInstant(raw), raw).to.equal(utc >= FIRST && utc <= LAST);
+          if (isInstant(raw)) expect(instant(raw), raw).to.equal(utc);
+        }),
+        { numRuns: 2000 },
+      );
+    });
+  });
+
+  describe('dayText', () => {
+    it('agrees with Date over the whole range of instants', () => {
+      const agrees = (at: number): void => {
+        const day = dayText(at as Instant);
+        if (day !== new Date(at).toISOString().slice(0, 10)) expect.fail(`${at}: ${day}`);
+      };
+      for (const at of [FIRST, FIRST + 86_399_999, -1, 0, LAST - 86_399_999, LAST]) agrees(at);
+      // Every month's first and last millisecond of every year.
+      for (let month = 1 * 12; month <= 9999 * 12 + 11; month++) {
+        const first = new Date(0);
+        first.setUTCFullYear(Math.floor(month / 12), month % 12, 1);
+        agrees(first.getTime());
+        if (first.getTime() > FIRST) agrees(first.getTime() - 1);
+      }
+      fc.assert(fc.property(fc.integer({ min: FIRST, max: LAST }), agrees), { numRuns: 5000 });
     });
   });
 });
