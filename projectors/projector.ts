@@ -10,7 +10,16 @@ import type { DomainEvent, Fact } from '#schemas/event.ts';
  * `Instant` (milliseconds), `date` a string `YYYY-MM-DD`, `jsonb` any JSON value, `text[]` an array of strings,
  * `bytea` lower-case hexadecimal. `undefined` or `null` is SQL NULL.
  */
-export type ColumnType = 'text' | 'bigint' | 'integer' | 'boolean' | 'timestamptz' | 'date' | 'jsonb' | 'text[]' | 'bytea';
+export type ColumnType =
+  | 'text'
+  | 'bigint'
+  | 'integer'
+  | 'boolean'
+  | 'timestamptz'
+  | 'date'
+  | 'jsonb'
+  | 'text[]'
+  | 'bytea';
 
 export type RowValue = string | number | boolean | readonly string[] | object | null | undefined;
 export type Row = { readonly [column: string]: RowValue };
@@ -27,7 +36,7 @@ export interface Projector<E extends DomainEvent = DomainEvent, R extends Row = 
   readonly handles: readonly E['type'][];
   /** All columns except `tenant`, which the machinery fills. */
   readonly columns: { readonly [Column in keyof R & string]: ColumnType };
-  /** The columns that identify a row within its tenant, all of type `text`; empty: one row per tenant. */
+  /** The columns that identify a row within its tenant, each of type `text` or `date`; empty: one row per tenant. */
   readonly key: readonly (keyof R & string)[];
   /** True when every fact makes one new row and no row is ever touched again: rows are then written without being read. */
   readonly insertOnly?: boolean;

@@ -21,7 +21,10 @@ export interface InlineStart {
 }
 
 /** All rows of the tenant, by key text, when the read model stands at `at` and they are few enough; else `undefined`. */
-export const inlineRows = async (client: Queryable, { projector, tenant, at, maxRows }: InlineStart): Promise<Map<string, Row> | undefined> => {
+export const inlineRows = async (
+  client: Queryable,
+  { projector, tenant, at, maxRows }: InlineStart,
+): Promise<Map<string, Row> | undefined> => {
   const { rowCount } = await client.query(
     `SELECT FROM projections.checkpoints WHERE projection = $1 AND version = $2 AND tenant = $3 AND seq = $4 AND hash = $5 AND status = 'running'`,
     [projector.name, projector.version, tenant, at.seq, Buffer.from(at.hash, 'hex')],
@@ -51,14 +54,27 @@ const MOVE = `UPDATE projections.checkpoints SET seq = $6, hash = $7, recorded_a
   WHERE projection = $1 AND version = $2 AND tenant = $3 AND seq = $4 AND hash = $5 AND status = 'running'`;
 
 /** Takes the step in the caller's transaction; false, with nothing changed, when the checkpoint stands elsewhere. */
-export const inlineStep = async (client: Client, { projector, tenant, from, to, changes, copyRows }: InlineStep): Promise<boolean> => {
+export const inlineStep = async (
+  client: Client,
+  { projector, tenant, from, to, changes, copyRows }: InlineStep,
+): Promise<boolean> => {
   const moved = await client.query({
     name: 'checkpoint.inline',
     text: MOVE,
-    values: [projector.name, projector.version, tenant, from.seq, Buffer.from(from.hash, 'hex'), to.seq, Buffer.from(to.hash, 'hex'), instantText(to.recordedAt)],
+    values: [
+      projector.name,
+      projector.version,
+      tenant,
+      from.seq,
+      Buffer.from(from.hash, 'hex'),
+      to.seq,
+      Buffer.from(to.hash, 'hex'),
+      instantText(to.recordedAt),
+    ],
   });
   if (moved.rowCount !== 1) return false;
   await write(client, { projector, statements: statementsOf(projector), tenant }, changes);
-  if (copyRows && copyRows.length > 0) await copyIn(client, { target: copyTarget(projector), chunks: [copyRows] });
+  if (copyRows && copyRows.length > 0)
+    await copyIn(client, { target: copyTarget(projector), chunks: [copyRows] });
   return true;
 };

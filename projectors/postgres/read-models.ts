@@ -6,6 +6,7 @@ import { StreamError } from '#streams/errors.ts';
 import { type Client, type Pool, RUNTIME_ROLE, streamError, transaction } from '#streams/postgres/connect.ts';
 import type { MigrationSet } from '#streams/postgres/migrate.ts';
 import { columnsOf } from './columns.ts';
+import { ANALYST_ROLE, createGate, gateOf, VIEWS_ROLE } from './isolation.ts';
 import { tableOf, viewOf } from './statements.ts';
 
 /** Applied after the ledger's own set, whose role it grants rights to. */
@@ -13,9 +14,6 @@ export const PROJECTION_MIGRATIONS: MigrationSet = {
   name: 'projections',
   directory: new URL('./migrations/', import.meta.url),
 };
-
-/** May read the schema `views` and nothing else. */
-export const ANALYST_ROLE = 'prov_ledger_analyst';
 
 const DDL_FOLDER = new URL('../', import.meta.url);
 const INDEXES = /^-- indexes\b.*$/m;
@@ -62,6 +60,7 @@ export const ensureReadModels = async (
         if (!(await exists(client, tableOf(model.projector))))
           await createTable(client, model.projector, model.ddl);
         await checkColumns(client, model.projector);
+        if (!(await exists(client, gateOf(model.projector)))) await createGate(client, model.projector);
         // A view that stands on another version stays there: moving it is the switch at the end of a rebuild.
         if (!(await exists(client, viewOf(model.projector)))) await createView(client, model.projector);
       }
@@ -137,10 +136,11 @@ const createView = async (client: Client, projector: AnyProjector): Promise<void
     [table],
   );
   await client.query(
-    `CREATE VIEW ${view} AS SELECT ${columns.map(({ name }) => name).join(', ')} FROM ${table}`,
+    `CREATE VIEW ${view} AS SELECT ${columns.map(({ name }) => name).join(', ')} FROM ${gateOf(projector)}`,
   );
   await client.query(`COMMENT ON VIEW ${view} IS ${literal(rows[0]?.comment ?? '')}`);
   for (const { name, comment } of columns)
     await client.query(`COMMENT ON COLUMN ${view}.${name} IS ${literal(comment ?? '')}`);
   await client.query(`GRANT SELECT ON ${view} TO ${RUNTIME_ROLE}, ${ANALYST_ROLE}`);
+  await client.query(`ALTER VIEW ${view} OWNER TO ${VIEWS_ROLE}`);
 };
