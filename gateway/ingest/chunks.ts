@@ -37,14 +37,21 @@ export const lineChunks = async function* (
   let firstLine = 1;
   let endOffset = 0;
   const piece = (length: number): LineChunk => {
-    const all = Buffer.concat(parts, size);
-    const bytes = all.buffer.slice(all.byteOffset, all.byteOffset + length) as ArrayBuffer;
-    const rest = all.subarray(length);
-    parts = rest.length > 0 ? [rest] : [];
-    size = rest.length;
+    const bytes = Buffer.from(new ArrayBuffer(length));
+    let at = 0;
+    let rest: Uint8Array | undefined;
+    for (const part of parts) {
+      const taken = Math.min(part.length, length - at);
+      bytes.set(taken === part.length ? part : part.subarray(0, taken), at);
+      at += taken;
+      // Only the last part reaches beyond the line's end. Copied, so that what was taken can be freed.
+      if (taken < part.length) rest = Uint8Array.from(part.subarray(taken));
+    }
+    parts = rest ? [rest] : [];
+    size = rest?.length ?? 0;
     endOffset += length;
-    const chunk = { bytes, firstLine, endOffset };
-    firstLine += countLines(Buffer.from(bytes));
+    const chunk = { bytes: bytes.buffer, firstLine, endOffset };
+    firstLine += countLines(bytes);
     return chunk;
   };
   for await (const part of source) {

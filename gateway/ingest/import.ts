@@ -200,12 +200,19 @@ const conclude = async (run: Run, { stored, result, left }: Conclusion): Promise
     run.losses = 0;
     run.models = run.models.filter((model) => !left.includes(model));
     account(run, stored);
+    release(stored.answer);
     return;
   }
   if (result === 'id-taken') run.check = true;
   else run.losses += 1;
   if (run.losses >= LOSSES_BEFORE_LOCKING) run.locked = LOCKED_CHUNKS;
   await startAgain(run, { ...stored.job.chunk, bytes: stored.answer.bytes });
+};
+
+/** Gives the memory of a stored chunk back at once: the main thread has little else to collect, and would keep it long. */
+const release = ({ bytes, sealed: { rows, digests, inline } }: SealedMessage): void => {
+  for (const buffer of [bytes, rows.buffer, digests.buffer]) buffer.transfer(0);
+  for (const { copyRows } of inline) copyRows?.buffer.transfer(0);
 };
 
 /** Keeps the read models in the chunk's transaction; `left` are those that could not be kept. */

@@ -114,6 +114,9 @@ export const startLanes = (settings: WorkerSettings, count: number): Lanes => {
   };
 };
 
+// A heap that may grow far keeps its garbage long.
+const MEMORY = { maxOldGenerationSizeMb: 192, maxYoungGenerationSizeMb: 32 } as const;
+
 interface Thread {
   tell(message: ToWorker, transfer: readonly ArrayBuffer[]): void;
   /** The worker's answer. One question at a time. Throws what the worker threw. */
@@ -122,7 +125,7 @@ interface Thread {
 }
 
 const startThread = (settings: WorkerSettings): Thread => {
-  const worker = new Worker(new URL('./worker.ts', import.meta.url), { workerData: settings });
+  const worker = new Worker(new URL('./worker.ts', import.meta.url), { workerData: settings, resourceLimits: MEMORY });
   const ended = Promise.withResolvers<never>();
   ended.promise.catch(() => undefined);
   let answer: ((message: FromWorker) => void) | undefined;
