@@ -7,6 +7,7 @@ import { createGateway } from '#gateway/http/server.ts';
 import { type Instant, instantText } from '#schemas/ids.ts';
 import { type Configuration, LOG_LEVELS, type LogLevel } from '../configuration.ts';
 import type { ServerEvent } from '../embedded/server.ts';
+import { version } from './version.ts';
 import type { WiredLedger } from './wire.ts';
 
 export type Log = (level: LogLevel, message: string) => void;
@@ -59,6 +60,11 @@ export const startService = async (
     store: ledger.store,
     jwks: ledger.jwks,
     readiness: () => readiness(ledger),
+    build: {
+      name: 'prov-ledger',
+      version,
+      runtime: `node ${process.version} ${process.platform}/${process.arch}`,
+    },
     measures: [
       {
         name: 'ledger_append_queue_facts',

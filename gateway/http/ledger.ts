@@ -1,10 +1,30 @@
 // What can be asked of a tenant's chain over HTTP.
 import { proofDocument } from '#proofs/bundle.ts';
+import { tenantName } from '#schemas/faults.ts';
 import { instantText } from '#schemas/ids.ts';
 import type { StreamStore } from '#streams/stream.ts';
 import type { Caller } from './auth.ts';
+import type { Operation } from './operation.ts';
 import { problem } from './problems.ts';
 import { type Call, jsonReply, problemReply, type Reply } from './route.ts';
+
+const tenant = {
+  in: 'path',
+  description: "the token's own tenant",
+  schema: tenantName,
+  example: 'acme',
+} as const;
+
+export const ledgerOperations = {
+  head: {
+    id: 'getHead',
+    subject: 'ledger',
+    summary: "Where the tenant's chain ends, signed.",
+    parameters: { tenant },
+    answers: { 200: { description: 'The head.', media: [{ type: 'application/json', schema: 'Head' }] } },
+    problems: ['other-tenant', 'store-corrupt'],
+  },
+} as const satisfies { readonly [name: string]: Operation };
 
 /**
  * GET /ledger/{tenant}/head: where the chain ends, signed. Keep it outside the ledger: a later chain that does not

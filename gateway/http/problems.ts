@@ -26,7 +26,7 @@ export const catalogue = {
   'no-such-route': {
     status: 404,
     title: 'There is nothing at this path',
-    todo: 'See docs/operations/http.md for the paths there are.',
+    todo: 'See /docs for the paths there are.',
   },
   'method-not-allowed': {
     status: 405,
@@ -111,6 +111,11 @@ export const catalogue = {
     status: 404,
     title: 'The tenant has no receipt with this id',
     todo: 'Check the id; a receipt is found only with a token of its own tenant.',
+  },
+  'no-such-problem': {
+    status: 404,
+    title: 'The catalogue has no problem with this code',
+    todo: 'See /problems for the codes there are.',
   },
   // The service.
   'not-ready': {

@@ -6,9 +6,76 @@ import type { Appended, StreamStore } from '#streams/stream.ts';
 import type { Caller } from './auth.ts';
 import { inOrder, type Window } from './in-order.ts';
 import { type Line, type LineLimits, readLines } from './lines.ts';
+import { NDJSON, type Operation } from './operation.ts';
 import { type Problem, problem, problemDocument } from './problems.ts';
 import { type Recorder, type Recording, receiptHref, recordReceipt, type Sender } from './record.ts';
 import { type Call, jsonReply, NDJSON_TYPE, problemReply, type Reply } from './route.ts';
+
+const EXAMPLE = {
+  action: 'db.export',
+  actor: 'alice',
+  decision: 'allow',
+  policy_version: '2026.11',
+  inputs: { table: 'invoices' },
+};
+
+export const receiptOperations = {
+  post: {
+    id: 'recordReceipts',
+    subject: 'receipts',
+    summary: 'Records one receipt, or a batch of them.',
+    description:
+      'The answer comes when the receipt is durable and signed. The same body again gets the same answer again, for ever. A batch is NDJSON, one receipt a line, and is answered line by line while it arrives.',
+    body: [
+      { type: 'application/json', schema: 'AnyReceipt', example: EXAMPLE },
+      { type: NDJSON, schema: 'AnyReceipt', example: `${JSON.stringify(EXAMPLE)}\n` },
+    ],
+    answers: {
+      201: {
+        description: 'A new receipt.',
+        headers: { Location: 'where it is' },
+        media: [{ type: 'application/json', schema: 'ReceiptBundle' }],
+      },
+      200: {
+        description: 'The same receipt sent again, with the first answer; or the results of a batch.',
+        headers: { 'Content-Location': 'where the receipt is' },
+        media: [
+          { type: 'application/json', schema: 'ReceiptBundle' },
+          { type: NDJSON, schema: 'LineResult' },
+        ],
+      },
+    },
+    problems: [
+      'receipt-malformed',
+      'tenant-mismatch',
+      'receipt-id-taken',
+      'too-many-lines',
+      'overloaded',
+      'out-of-space',
+      'store-mismatch',
+    ],
+  },
+  get: {
+    id: 'getReceipt',
+    subject: 'receipts',
+    summary: 'A receipt, its fact and its proof: what offline verification takes.',
+    parameters: {
+      id: {
+        in: 'path',
+        description: "the receipt's own id, or that of its fact",
+        schema: { type: 'string', pattern: '^[!-~]{1,128}$' },
+        example: 'git:4b825dc',
+      },
+    },
+    answers: {
+      200: {
+        description: 'The receipt.',
+        media: [{ type: 'application/json', schema: 'ReceiptBundle' }],
+      },
+    },
+    problems: ['no-such-receipt', 'store-corrupt'],
+  },
+} as const satisfies { readonly [name: string]: Operation };
 
 const BATCH: LineLimits = { lineBytesMax: 1 << 20, batchBytesMax: 64 << 20, linesMax: 10_000 };
 

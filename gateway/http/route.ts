@@ -5,6 +5,7 @@
 // trouble with a problem of the catalogue. Codes of the transport (201, 409) exist in this folder only.
 import type { Readable } from 'node:stream';
 import type { Caller } from './auth.ts';
+import type { Operation } from './operation.ts';
 import { type Problem, problemDocument, problemEntry } from './problems.ts';
 import type { Scope } from './tokens.ts';
 
@@ -30,6 +31,10 @@ interface Place {
   readonly method: 'GET' | 'POST';
   /** `{name}` stands for one segment. */
   readonly path: string;
+  /** What it takes and answers, for /openapi.json and /docs. */
+  readonly about: Operation;
+  /** Stands outside the versions of the interface (version.ts). */
+  readonly unversioned?: true;
 }
 
 export interface OpenRoute extends Place {
@@ -56,7 +61,10 @@ export const jsonReply = (value: unknown, status = 200, headers?: Reply['headers
 
 export const problemReply = (problem: Problem, requestId: string): Reply => {
   const { status, retryAfter } = problemEntry(problem.code);
-  const headers: { [name: string]: string } = { 'cache-control': 'no-store' };
+  const headers: { [name: string]: string } = {
+    'cache-control': 'no-store',
+    link: `</problems/${problem.code}>; rel="help"`,
+  };
   if (retryAfter !== undefined) headers['retry-after'] = String(retryAfter);
   // RFC 6750 section 3: the challenge, and why the token was not taken.
   if (status === 401)

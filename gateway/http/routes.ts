@@ -2,12 +2,50 @@
 // without a guard does not start (server.ts), and a test reads this table and plants one to see that.
 import type { KeySet } from '#proofs/keys/public-key.ts';
 import type { StreamStore } from '#streams/stream.ts';
-import { getHead } from './ledger.ts';
+import { getHead, ledgerOperations } from './ledger.ts';
 import type { GatewayMetrics } from './metrics.ts';
+import type { Operation } from './operation.ts';
 import { problem } from './problems.ts';
-import { getReceipt, postReceipts } from './receipts.ts';
+import { getReceipt, postReceipts, receiptOperations } from './receipts.ts';
 import type { Recorder } from './record.ts';
 import { type Call, jsonReply, problemReply, type Route } from './route.ts';
+
+const operations = {
+  keys: {
+    id: 'getKeys',
+    subject: 'verification',
+    summary: 'The public keys that receipts of this ledger are verified with.',
+    answers: {
+      200: { description: 'A JWK Set.', media: [{ type: 'application/jwk-set+json', schema: 'Keys' }] },
+    },
+  },
+  health: {
+    id: 'getHealth',
+    subject: 'service',
+    summary: 'The process answers.',
+    answers: {
+      200: {
+        description: 'It does.',
+        media: [{ type: 'application/json', schema: 'Alive', example: { status: 'ok' } }],
+      },
+    },
+  },
+  readiness: {
+    id: 'getReadiness',
+    subject: 'service',
+    summary: 'The service takes requests, or what is missing for that.',
+    answers: { 200: { description: 'It does.', media: [{ type: 'application/json', schema: 'Ready' }] } },
+    problems: ['not-ready'],
+  },
+  metrics: {
+    id: 'getMetrics',
+    subject: 'service',
+    summary: 'Figures of the process for Prometheus.',
+    answers: {
+      200: { description: 'The figures.', media: [{ type: 'text/plain', schema: { type: 'string' } }] },
+    },
+  },
+} as const satisfies { readonly [name: string]: Operation };
 
 export interface Readiness {
   readonly ready: boolean;
@@ -23,22 +61,40 @@ export interface Service extends Recorder {
 }
 
 export const routes = (service: Service): readonly Route[] => [
-  { method: 'POST', path: '/receipts', guard: { scope: 'receipts:write' }, handle: postReceipts(service) },
+  ...ledgerRoutes(service),
+  ...serviceRoutes(service),
+];
+
+const ledgerRoutes = (service: Service): readonly Route[] => [
+  {
+    method: 'POST',
+    path: '/receipts',
+    guard: { scope: 'receipts:write' },
+    about: receiptOperations.post,
+    handle: postReceipts(service),
+  },
   {
     method: 'GET',
     path: '/provenance/receipts/{id}',
     guard: { scope: 'receipts:read' },
+    about: receiptOperations.get,
     handle: getReceipt(service.store),
   },
   {
     method: 'GET',
     path: '/ledger/{tenant}/head',
     guard: { scope: 'ledger:read' },
+    about: ledgerOperations.head,
     handle: getHead(service.store),
   },
+];
+
+const serviceRoutes = (service: Service): readonly Route[] => [
   {
     method: 'GET',
     path: '/.well-known/jwks.json',
+    unversioned: true,
+    about: operations.keys,
     guard: { open: 'public keys, which whoever verifies a receipt needs' },
     handle: async () => ({
       ...jsonReply(await service.jwks(), 200, { 'cache-control': 'public, max-age=300' }),
@@ -48,12 +104,16 @@ export const routes = (service: Service): readonly Route[] => [
   {
     method: 'GET',
     path: '/healthz',
+    unversioned: true,
+    about: operations.health,
     guard: { open: 'says only that the process answers' },
     handle: () => jsonReply({ status: 'ok' }, 200, { 'cache-control': 'no-store' }),
   },
   {
     method: 'GET',
     path: '/readyz',
+    unversioned: true,
+    about: operations.readiness,
     guard: { open: 'names parts of the service, and nothing that is in them' },
     handle: async ({ requestId }: Call) => {
       const { ready, missing } = await service.readiness();
@@ -64,6 +124,8 @@ export const routes = (service: Service): readonly Route[] => [
   {
     method: 'GET',
     path: '/metrics',
+    unversioned: true,
+    about: operations.metrics,
     guard: { open: 'figures of the process without tenants, which must be readable when the store is away' },
     handle: async () => ({
       status: 200,

@@ -5,6 +5,7 @@ import type { KeySet } from '#proofs/keys/public-key.ts';
 import type { Instant } from '#schemas/ids.ts';
 import type { StreamStore } from '#streams/stream.ts';
 import { authoriser } from './auth.ts';
+import { type Build, documentationRoutes } from './documentation.ts';
 import { gatewayMetrics, type Measure } from './metrics.ts';
 import { type Readiness, routes } from './routes.ts';
 import { type MountedRoute, web } from './web.ts';
@@ -17,6 +18,8 @@ export interface GatewayOptions {
   readonly jwks: () => KeySet | Promise<KeySet>;
   /** Asked at each GET /readyz. */
   readonly readiness: () => Promise<Readiness>;
+  /** Shown at GET /version and in the OpenAPI document. */
+  readonly build?: Build;
   /** Milliseconds since the Unix epoch; the system's unless told. */
   readonly clock?: () => number;
   /** Figures of the rest of the process, for GET /metrics. */
@@ -53,6 +56,9 @@ export interface InjectedAnswer {
   readonly body: string;
 }
 
+/** Of a program that does not say what it is. */
+const UNNAMED: Build = { name: 'prov-ledger', version: '0.0.0', runtime: `node ${process.version}` };
+
 export const createGateway = (options: GatewayOptions): Gateway => {
   const { store, jwks, readiness, clock = Date.now, measures = [], onFault = () => undefined } = options;
   const now = clock as () => Instant;
@@ -73,8 +79,9 @@ export const createGateway = (options: GatewayOptions): Gateway => {
     fault: onFault,
   };
   let ending: Promise<void> | undefined;
+  const own = routes(service);
   const { app, mounted } = web({
-    routes: routes(service),
+    routes: [...own, ...documentationRoutes(own, options.build ?? UNNAMED)],
     authorise: authoriser({ store, clock: now }),
     draining: () => ending !== undefined,
     entered: requests.entered,

@@ -19,6 +19,7 @@ import {
 } from './problems.ts';
 import { requestIds } from './request-id.ts';
 import { type Call, type Guard, problemReply, type Reply, type Route } from './route.ts';
+import { withoutVersion } from './version.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -102,8 +103,11 @@ export const web = (options: WebOptions): Web => {
 };
 
 const newServer = (options: WebOptions): FastifyInstance => {
+  const versioned = options.routes.filter((route) => !route.unversioned).map(({ path }) => path);
+  const unversionedUrl = withoutVersion(versioned);
   const app = fastify({
     genReqId: requestIds(),
+    rewriteUrl: ({ url = '/' }) => unversionedUrl(url),
     // Also covers a body that trickles in.
     requestTimeout: 120_000,
     keepAliveTimeout: 65_000,

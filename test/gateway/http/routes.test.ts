@@ -7,7 +7,16 @@ import type { Instant } from '#schemas/ids.ts';
 import { acme, codeOf, type GatewayUnderTest, openGateway, receipt } from './gateway-under-test.ts';
 
 /** Nothing is open but what is listed here. */
-const OPEN = ['/.well-known/jwks.json', '/healthz', '/readyz', '/metrics'];
+const OPEN = [
+  '/.well-known/jwks.json',
+  '/healthz',
+  '/readyz',
+  '/metrics',
+  '/openapi.json',
+  '/docs',
+  '/problems',
+  '/problems/:code',
+];
 
 const mount = (route: Route) =>
   web({
@@ -41,6 +50,8 @@ describe('gateway/http: routes', () => {
         'HEAD /provenance/receipts/:id',
         'GET /ledger/:tenant/head',
         'HEAD /ledger/:tenant/head',
+        'GET /version',
+        'HEAD /version',
         ...OPEN.flatMap((path) => [`GET ${path}`, `HEAD ${path}`]),
       ]),
     );

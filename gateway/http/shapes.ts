@@ -1,0 +1,149 @@
+// The shapes of what is sent and answered, by name: the schemas of the domain where they validate what comes in, and
+// those of our own documents, to which a test holds the answers.
+import { dateTime, sha256Hex, tenantName } from '#schemas/faults.ts';
+import { receiptBodySchema, receiptV01Schema, receiptV02Schema } from '#schemas/receipts.ts';
+import { catalogue } from './problems.ts';
+
+const ref = (name: string) => ({ $ref: `#/components/schemas/${name}` });
+const text = (description: string) => ({ type: 'string', description });
+const count = (description: string, minimum = 1) => ({ type: 'integer', minimum, description });
+const hashes = (description: string) => ({
+  type: 'array',
+  items: sha256Hex('a node'),
+  maxItems: 64,
+  description,
+});
+
+/** An object that has these members and no others; names ending in `?` are optional. */
+const object = (description: string, members: { readonly [name: string]: object }) => ({
+  type: 'object',
+  description,
+  properties: Object.fromEntries(
+    Object.entries(members).map(([name, schema]) => [name.replace('?', ''), schema]),
+  ),
+  required: Object.keys(members).filter((name) => !name.endsWith('?')),
+  additionalProperties: false,
+});
+
+const factMembers = {
+  tenant: tenantName,
+  seq: count("place in the tenant's chain, from 1 without gaps"),
+  id: { type: 'string', format: 'uuid', description: "the fact's id" },
+  type: text('<domain>.<PastTense>'),
+  schema_version: count("version of the payload's shape"),
+  'stream?': text('the entity that the fact belongs to; absent for receipts'),
+  occurred_at: { ...dateTime, description: "by the source's clock" },
+  recorded_at: { ...dateTime, description: "by the ledger's clock; never goes back as seq ascends" },
+  actor: text('who acted'),
+  'op_id?': text('the operation it belongs to'),
+  'op_parent_id?': text('the operation that caused that one'),
+  'region?': text('where it happened'),
+  payload: text('the exact text whose bytes were hashed: RFC 8785 canonical JSON'),
+  prev_hash: sha256Hex('the fact before'),
+  hash: sha256Hex('this fact'),
+};
+
+const outcome = (status: readonly string[], members: { readonly [name: string]: object }) =>
+  object('what became of one line', {
+    line: count('number of the line, from 1'),
+    status: { type: 'string', enum: status },
+    ...members,
+  });
+
+export const shapes = {
+  Receipt: {
+    ...receiptBodySchema,
+    description: 'a receipt of version 1; id, tenant and created_at are filled in when they are left out',
+  },
+  ReceiptV02: receiptV02Schema,
+  ReceiptV01: receiptV01Schema,
+  AnyReceipt: { anyOf: [ref('Receipt'), ref('ReceiptV02'), ref('ReceiptV01')] },
+  Fact: object('a recorded event in its place', factMembers),
+  Proof: object('the signature over the commit that holds a fact, and the way from the fact to it', {
+    ledger_id: { type: 'string', format: 'uuid', description: 'which ledger signed' },
+    signed_at: dateTime,
+    tenant_count: count('tenants in the commit'),
+    batch_fact_count: count('facts in the commit'),
+    root: sha256Hex('the tree over the commit'),
+    kid: text('which of the public keys verifies it'),
+    signature: { type: 'string', pattern: '^[A-Za-z0-9_-]{86}$', description: 'base64url, 64 bytes' },
+    path: object('places and neighbours in the two storeys of the tree (RFC 6962)', {
+      fact_index: count("place among the tenant's facts of the commit", 0),
+      fact_count: count("the tenant's facts of the commit"),
+      fact_path: hashes('from the fact to the tenant'),
+      tenant_index: count('place among the tenants of the commit', 0),
+      tenant_path: hashes('from the tenant to the root'),
+    }),
+  }),
+  ReceiptBundle: object('a recorded receipt with its proof: what offline verification takes', {
+    format: { const: 'prov-ledger/receipt@1' },
+    fact: ref('Fact'),
+    proof: ref('Proof'),
+  }),
+  LineResult: {
+    oneOf: [
+      outcome(['recorded', 'repeated'], {
+        id: text("the receipt's id"),
+        seq: count('its place in the chain'),
+        hash: sha256Hex('the fact'),
+      }),
+      outcome(['malformed', 'refused', 'conflict'], { problem: ref('Problem') }),
+    ],
+  },
+  Head: object("the end of a tenant's chain, signed", {
+    tenant: tenantName,
+    seq: count('the last fact'),
+    hash: sha256Hex('the last fact'),
+    recorded_at: dateTime,
+    proof: ref('Proof'),
+  }),
+  Keys: {
+    type: 'object',
+    description: 'public keys (RFC 7517)',
+    required: ['keys'],
+    properties: { keys: { type: 'array', items: { type: 'object', required: ['kty', 'kid'] } } },
+  },
+  Alive: object('the process answers', { status: { const: 'ok' } }),
+  Ready: object('the service takes requests', {
+    status: { const: 'ready' },
+    missing: { type: 'array', maxItems: 0, description: 'nothing' },
+  }),
+  Build: object('which program answers', {
+    name: text('the program'),
+    version: text('its version'),
+    runtime: text('what runs it'),
+    api_versions: { type: 'array', items: { type: 'string' }, description: 'the versions that it answers' },
+  }),
+  Problem: {
+    type: 'object',
+    description: 'RFC 9457; further members depend on the code',
+    required: ['type', 'title', 'status', 'detail', 'todo', 'instance', 'code'],
+    properties: {
+      type: { type: 'string', pattern: '^urn:prov-ledger:problem:[a-z0-9-]+$' },
+      title: text('the kind of problem'),
+      status: { type: 'integer', minimum: 400, maximum: 599 },
+      detail: text('what happened in this case'),
+      todo: text('what to do about it'),
+      instance: text("the request's id, also in X-Request-Id"),
+      code: { type: 'string', enum: Object.keys(catalogue) },
+    },
+  },
+  ProblemKind: object('one kind of problem', {
+    code: { type: 'string', enum: Object.keys(catalogue) },
+    type: text('as in the documents'),
+    status: { type: 'integer', minimum: 400, maximum: 599 },
+    title: text('the kind of problem'),
+    todo: text('what to do about it'),
+    'retry_after?': count('seconds after which the same request may succeed'),
+  }),
+  ProblemKinds: object('every kind of problem', {
+    problems: { type: 'array', items: ref('ProblemKind') },
+  }),
+  OpenApi: {
+    type: 'object',
+    description: 'OpenAPI 3.1',
+    required: ['openapi', 'info', 'paths', 'components'],
+  },
+} as const;
+
+export type ShapeName = keyof typeof shapes;
