@@ -126,12 +126,11 @@ const serviceRoutes = (service: Service): readonly Route[] => [
     path: '/metrics',
     unversioned: true,
     about: operations.metrics,
-    guard: { open: 'figures of the process without tenants, which must be readable when the store is away' },
-    handle: async () => ({
+    guard: { open: 'figures of the process, which must be readable when the store is away' },
+    handle: async ({ headers }: Call) => ({
       status: 200,
-      type: service.metrics.contentType,
-      headers: { 'cache-control': 'no-store' },
-      body: await service.metrics.exposition(),
+      headers: { 'cache-control': 'no-store', vary: 'accept' },
+      ...(await service.metrics.page(String(headers['accept'] ?? ''))),
     }),
   },
 ];

@@ -53,7 +53,10 @@ export const packages: Readonly<Record<string, readonly string[]>> = {
   '@sinclair/typebox': ['schemas'],
   avsc: ['schemas'],
   '@bufbuild/protobuf': ['schemas'],
-  'prom-client': ['gateway/http', 'deploy'],
+  'prom-client': ['gateway/http', 'deploy/telemetry'],
+  pino: ['deploy/telemetry'],
+  '@opentelemetry/api': ['deploy/telemetry'],
+  '@opentelemetry/sdk-node': ['deploy/telemetry'],
 };
 
 /** Built-in modules that reach out of the process, and the folders that may. */
