@@ -1,5 +1,6 @@
 // What `prov-ledger doctor` looks at: each check by itself, so that one that fails does not hide the others.
 import { accessSync, constants, existsSync, statSync } from 'node:fs';
+import { resumeLine } from '#gateway/cli/projections.ts';
 import type { Finding } from '#gateway/cli/world.ts';
 import { projectionStatus } from '#projectors/postgres/status.ts';
 import { connect, type Pool, RUNTIME_ROLE } from '#streams/postgres/connect.ts';
@@ -220,7 +221,7 @@ const projectionFindings = async function* (pool: Pool): AsyncGenerator<Finding>
       yield failed(
         'read models',
         `${projection} of ${tenant} has halted at fact ${fault?.seq}: ${fault?.message}`,
-        'put the cause right, then let it try again (resumeHalted; docs/operations)',
+        `put the cause right, then run \`${resumeLine(projection, tenant)}\``,
       );
     if (state === 'ahead of ledger')
       yield failed(

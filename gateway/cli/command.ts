@@ -76,7 +76,8 @@ export const group = (name: string, summary: string, leaves: readonly Command[])
 
 // --- what arguments mean
 
-const parsedBy =
+/** What a parser throws becomes commander's answer to the argument. */
+export const parsedBy =
   <T>(parse: (raw: string) => T) =>
   (raw: string): T => {
     try {

@@ -1,5 +1,6 @@
 // prov-ledger: the command line. Everything it touches comes in through `World`; deploy/processes/cli.ts wires it.
 import { Command, CommanderError } from 'commander';
+import { analystCommands } from './analysts.ts';
 import { headCommand, receiptCommands, tailCommand } from './chain.ts';
 import type { Run } from './command.ts';
 import { cliError, EXIT } from './exit.ts';
@@ -15,6 +16,7 @@ import {
   statusCommand,
 } from './operations.ts';
 import { visible } from './output.ts';
+import { projectionCommands } from './projections.ts';
 import { tenantCommands, tokenCommands } from './tenants.ts';
 import { verifyCommands } from './verify.ts';
 import type { World } from './world.ts';
@@ -58,7 +60,9 @@ export const program = (run: Run): Command => {
     verifyCommands(run),
     exportCommand(run),
     statusCommand(run),
+    projectionCommands(run),
     sqlCommand(run),
+    analystCommands(run),
     doctorCommand(run),
     keyCommands(run),
     configCommand(run),

@@ -1,5 +1,6 @@
 // What an operator asks of a ledger: is it well, how far is everything, what is configured; and the read-only SQL.
 import type { Command } from 'commander';
+import { AUDITOR_ROLE } from '#projectors/postgres/isolation.ts';
 import { type ProjectionStatus, projectionStatus } from '#projectors/postgres/status.ts';
 import { instantText } from '#schemas/ids.ts';
 import { withClient } from '#streams/postgres/connect.ts';
@@ -246,7 +247,7 @@ export const sqlCommand = (run: Run): Command =>
     run,
     {
       usage: 'sql <query>',
-      summary: 'one SQL query over the read models (schema "views"), read-only',
+      summary: 'one SQL query over the read models (schema "views") of all tenants, read-only',
       examples: [
         'sql "select * from views.tenants"',
         'sql "select action, count(*) from views.receipts group by 1 order by 2 desc" --json',
@@ -274,6 +275,8 @@ const readOnly = (pool: Parameters<typeof withClient>[0], query: string) =>
   withClient(pool, async (client) => {
     try {
       await client.query('BEGIN TRANSACTION READ ONLY');
+      // Not as the role that writes, and not as the owner: this one may ask the views, and nothing else.
+      await client.query(`SET LOCAL ROLE ${AUDITOR_ROLE}`);
       await client.query("SET LOCAL search_path = views, pg_catalog; SET LOCAL statement_timeout = '60s'");
       // The extended protocol takes one statement only, so that none can end this transaction and go on.
       const request = { text: query, rowMode: 'array' as const, queryMode: 'extended' as const };

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { expect } from 'chai';
+import { connect } from '#streams/postgres/connect.ts';
 import { type FreshDatabase, freshDatabase } from '#test/support/postgres.ts';
 import { dataFolder, type Ended, endAll, run, start } from './program.ts';
 
@@ -95,10 +96,73 @@ describe('prov-ledger as a user runs it', function () {
       (await json('sql', "select count(*) as receipts from receipts where tenant = 'acme'")).rows,
     ).to.deep.equal([{ receipts: 520 }]);
     expect((await json('status')).facts).to.equal(521);
-    for (const query of ['update ledger.heads set seq = 0', 'rollback; drop schema ledger cascade']) {
-      expect((await cli('sql', query)).code, query).to.equal(2);
+    for (const query of [
+      'update ledger.heads set seq = 0',
+      'rollback; drop schema ledger cascade',
+      'select * from ledger.facts',
+      'select * from projections.receipts_v1',
+      "select pg_read_file('PG_VERSION')",
+      'set role none',
+    ]) {
+      expect((await cli('sql', query)).code, query).to.equal(query.startsWith('set') ? 0 : 2);
     }
+    expect((await json('sql', 'select current_user as name')).rows).to.deep.equal([
+      { name: 'prov_ledger_auditor' },
+    ]);
     expect((await json('status')).facts).to.equal(521);
+  });
+
+  it('an analyst is made, named and dropped; a password may come from a file', async () => {
+    const { password, role, tenant } = await json('analyst', 'create', 'acme');
+    expect({ tenant, length: password.length }).to.deep.equal({ tenant: 'acme', length: 32 });
+    const given = await run(
+      'cli.ts',
+      ['analyst', 'create', 'acme', '--role', `${role}_b`, '--password-stdin'],
+      { env, input: 'sixteen or more characters\n' },
+    );
+    expect(given.code, given.stderr).to.equal(0);
+    expect(given.stdout + given.stderr).to.not.include('sixteen or more');
+    const bad = await run('cli.ts', ['analyst', 'create', 'acme', '--password-stdin'], {
+      env,
+      input: 'short\n',
+    });
+    expect([bad.code, bad.stderr]).to.deep.equal([
+      2,
+      'prov-ledger: that is no password for an analyst: use 16 to 200 printable ASCII characters\n',
+    ]);
+    const roles = async (): Promise<unknown> =>
+      (await json('analyst', 'list', 'acme')).analysts.map((analyst: { role: string }) => analyst.role);
+    expect(await roles()).to.have.members([role, `${role}_b`]);
+    expect((await cli('analyst', 'create', 'acme', '--role', role)).stderr).to.match(
+      /choose another name with --role/,
+    );
+    expect((await cli('analyst', 'create', 'nobody')).stderr).to.match(/there is no tenant nobody/);
+    expect((await cli('analyst', 'create', 'acme', '--role', 'pg_me')).code).to.equal(2);
+    for (const each of [role, `${role}_b`]) await ok('analyst', 'drop', each);
+    expect(await roles()).to.deep.equal([]);
+    expect((await cli('analyst', 'drop', role)).code).to.equal(1);
+  });
+
+  it('a halted read model is named with the command that lets it try again', async () => {
+    const owner = connect({ url: database.url, max: 1 });
+    await owner.query(
+      `UPDATE projections.checkpoints SET status = 'halted', fault_seq = seq + 1, fault_id = 'x', fault_message = 'planted', fault_at = now()
+       WHERE projection = 'receipts_daily' AND tenant = 'acme'`,
+    );
+    await owner.end();
+    const resume = 'projections resume receipts_daily --tenant acme';
+    expect((await ok('projections', 'status', 'acme')).stdout)
+      .to.include('planted')
+      .and.include(resume);
+    expect((await cli('doctor')).stdout).to.include(`prov-ledger ${resume}`);
+    await ok(...resume.split(' '));
+    const again = await cli(...resume.split(' '));
+    expect([again.code, again.stderr]).to.deep.equal([
+      1,
+      'prov-ledger: receipts_daily of acme has not halted: it is current, as of fact 521\n',
+    ]);
+    const unknown = await cli('projections', 'resume', 'nothing', '--tenant', 'acme');
+    expect(unknown.stderr).to.match(/no read model nothing; there are receipts, receipts_daily, tenants/);
   });
 
   it('a receipt, an export and the whole ledger verify; an export in the making is never seen', async () => {
