@@ -40,6 +40,8 @@ COMMENT ON COLUMN {table}.inputs IS 'What the decision was made from; NULL when 
 -- Not USING hash, although it is half as dear: it goes through all rows of the same value to add one more, and a
 -- thousand receipts may name the same operation or evidence.
 ALTER TABLE {table} ADD PRIMARY KEY (tenant, receipt_id);
+-- For GET /receipts, a page at a time; ascending, so that a row is added at the end and costs 1 us.
+CREATE INDEX ON {table} (tenant, seq);
 CREATE INDEX ON {table} (tenant, actor);
 CREATE INDEX ON {table} (tenant, policy_version) WHERE policy_version IS NOT NULL;
 CREATE INDEX ON {table} (tenant, evidence_hash) WHERE evidence_hash IS NOT NULL;

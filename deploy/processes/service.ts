@@ -4,6 +4,7 @@ import { CliError } from '#gateway/cli/exit.ts';
 import { visible } from '#gateway/cli/output.ts';
 import type { RunningService, ServeOptions } from '#gateway/cli/world.ts';
 import { createGateway } from '#gateway/http/server.ts';
+import { receiptList } from '#projectors/postgres/receipt-list.ts';
 import { type Instant, instantText } from '#schemas/ids.ts';
 import { type Configuration, LOG_LEVELS, type LogLevel } from '../configuration.ts';
 import type { ServerEvent } from '../embedded/server.ts';
@@ -58,6 +59,7 @@ export const startService = async (
   const ending = new AbortController();
   const gateway = createGateway({
     store: ledger.store,
+    listReceipts: receiptList(ledger.pool),
     jwks: ledger.jwks,
     readiness: () => readiness(ledger),
     build: {

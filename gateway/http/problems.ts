@@ -23,6 +23,11 @@ export const catalogue = {
     title: 'The request is not well-formed HTTP',
     todo: 'Send an HTTP/1.1 request with complete headers and a valid path.',
   },
+  'query-malformed': {
+    status: 400,
+    title: 'The query is not as this path takes it',
+    todo: 'Correct the parameters listed in "errors".',
+  },
   'no-such-route': {
     status: 404,
     title: 'There is nothing at this path',

@@ -12,6 +12,8 @@ import type { Scope } from './tokens.ts';
 /** A request as handlers see it. */
 export interface Call {
   readonly params: { readonly [name: string]: string };
+  /** Parameters behind the `?`; a list when one was given twice. */
+  readonly query: { readonly [name: string]: string | readonly string[] };
   readonly headers: { readonly [name: string]: string | readonly string[] | undefined };
   /** A whole body of `application/json`, the stream of an `application/x-ndjson` one, or none. */
   readonly body: Buffer | Readable | undefined;

@@ -6,7 +6,8 @@ import { getHead, ledgerOperations } from './ledger.ts';
 import type { GatewayMetrics } from './metrics.ts';
 import type { Operation } from './operation.ts';
 import { problem } from './problems.ts';
-import { getReceipt, postReceipts, receiptOperations } from './receipts.ts';
+import { getReceipts, type ListReceipts, listOperation } from './receipt-list.ts';
+import { getProof, getReceipt, postReceipts, receiptOperations } from './receipts.ts';
 import type { Recorder } from './record.ts';
 import { type Call, jsonReply, problemReply, type Route } from './route.ts';
 
@@ -55,6 +56,8 @@ export interface Readiness {
 
 export interface Service extends Recorder {
   readonly store: Pick<StreamStore, 'append' | 'find' | 'head' | 'proof'>;
+  /** From the read model. */
+  readonly listReceipts: ListReceipts;
   readonly jwks: () => KeySet | Promise<KeySet>;
   readonly readiness: () => Promise<Readiness>;
   readonly metrics: GatewayMetrics;
@@ -75,10 +78,24 @@ const ledgerRoutes = (service: Service): readonly Route[] => [
   },
   {
     method: 'GET',
+    path: '/receipts',
+    guard: { scope: 'receipts:read' },
+    about: listOperation,
+    handle: getReceipts(service.listReceipts),
+  },
+  {
+    method: 'GET',
     path: '/provenance/receipts/{id}',
     guard: { scope: 'receipts:read' },
     about: receiptOperations.get,
     handle: getReceipt(service.store),
+  },
+  {
+    method: 'GET',
+    path: '/provenance/receipts/{id}/proof',
+    guard: { scope: 'receipts:read' },
+    about: receiptOperations.proof,
+    handle: getProof(service.store),
   },
   {
     method: 'GET',

@@ -7,6 +7,7 @@ import type { StreamStore } from '#streams/stream.ts';
 import { authoriser } from './auth.ts';
 import { type Build, documentationRoutes } from './documentation.ts';
 import { gatewayMetrics, type Measure } from './metrics.ts';
+import type { ListReceipts } from './receipt-list.ts';
 import { type Readiness, routes } from './routes.ts';
 import { type MountedRoute, web } from './web.ts';
 
@@ -14,6 +15,8 @@ export type GatewayStore = Pick<StreamStore, 'append' | 'find' | 'head' | 'proof
 
 export interface GatewayOptions {
   readonly store: GatewayStore;
+  /** A tenant's receipts from the read model, for GET /receipts. */
+  readonly listReceipts: ListReceipts;
   /** The public keys that receipts of this ledger are verified with. */
   readonly jwks: () => KeySet | Promise<KeySet>;
   /** Asked at each GET /readyz. */
@@ -60,7 +63,15 @@ export interface InjectedAnswer {
 const UNNAMED: Build = { name: 'prov-ledger', version: '0.0.0', runtime: `node ${process.version}` };
 
 export const createGateway = (options: GatewayOptions): Gateway => {
-  const { store, jwks, readiness, clock = Date.now, measures = [], onFault = () => undefined } = options;
+  const {
+    store,
+    listReceipts,
+    jwks,
+    readiness,
+    clock = Date.now,
+    measures = [],
+    onFault = () => undefined,
+  } = options;
   const now = clock as () => Instant;
   const requests = requestCount();
   const metrics = gatewayMetrics(measures, requests.active);
@@ -72,6 +83,7 @@ export const createGateway = (options: GatewayOptions): Gateway => {
   };
   const service = {
     store: timed,
+    listReceipts,
     jwks,
     readiness,
     metrics,
@@ -100,16 +112,21 @@ export const createGateway = (options: GatewayOptions): Gateway => {
     drain,
     [Symbol.asyncDispose]: () => drain(),
     routes: mounted,
-    inject: async ({ method, path, headers = {}, body }) => {
-      const answer = await app.inject({
-        method,
-        url: path,
-        headers: { ...headers },
-        ...(body !== undefined && { payload: body }),
-      });
-      return { status: answer.statusCode, headers: answer.headers, body: answer.body };
-    },
+    inject: (request) => injected(app, request),
   };
+};
+
+const injected = async (
+  app: ReturnType<typeof web>['app'],
+  { method, path, headers = {}, body }: InjectedRequest,
+): Promise<InjectedAnswer> => {
+  const answer = await app.inject({
+    method,
+    url: path,
+    headers: { ...headers },
+    ...(body !== undefined && { payload: body }),
+  });
+  return { status: answer.statusCode, headers: answer.headers, body: answer.body };
 };
 
 const baseUrl = (address: AddressInfo | string | null): string => {

@@ -7,6 +7,10 @@ import { catalogue } from './problems.ts';
 const ref = (name: string) => ({ $ref: `#/components/schemas/${name}` });
 const text = (description: string) => ({ type: 'string', description });
 const count = (description: string, minimum = 1) => ({ type: 'integer', minimum, description });
+const nullable = (description: string) => ({
+  type: ['string', 'null'],
+  description: `${description}; null when the receipt does not say`,
+});
 const hashes = (description: string) => ({
   type: 'array',
   items: sha256Hex('a node'),
@@ -79,6 +83,29 @@ export const shapes = {
     format: { const: 'prov-ledger/receipt@1' },
     fact: ref('Fact'),
     proof: ref('Proof'),
+  }),
+  ReceiptPage: object('receipts in the order of the chain, or against it', {
+    receipts: {
+      type: 'array',
+      items: object('a receipt as the read model has it', {
+        id: text("the receipt's own id"),
+        seq: count("its place in the tenant's chain"),
+        fact_id: { type: 'string', format: 'uuid' },
+        action: text('what was asked for'),
+        actor: text('who asked'),
+        decision: { type: 'string', enum: ['allow', 'deny'] },
+        created_at: dateTime,
+        recorded_at: dateTime,
+        evidence_hash: nullable('the evidence'),
+        policy_version: nullable('the version of the policy that decided'),
+        region: nullable('where it happened'),
+        op_id: nullable('the operation it belongs to'),
+        op_parent_id: nullable('the operation that caused that one'),
+        href: text('where the receipt is with its proof'),
+      }),
+    },
+    'next_cursor?': text('for the next page; absent on the last one'),
+    as_of_seq: count('the last fact that the read model has seen', 0),
   }),
   LineResult: {
     oneOf: [

@@ -205,8 +205,8 @@ const handler = (route: Route) => {
         }
       : (call: Call) => (route as Extract<Route, { guard: { open: string } }>).handle(call);
   return async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
-    const { params, headers, body, id } = request;
-    const call = { params, headers, body, requestId: id } as Call;
+    const { params, query, headers, body, id } = request;
+    const call = { params, query, headers, body, requestId: id } as Call;
     return send(reply, await answer(call, request.caller));
   };
 };

@@ -9,6 +9,7 @@ import { type Instant, type TenantId, tenantId } from '#schemas/ids.ts';
 import { memoryLedger } from '#streams/memory/ledger.ts';
 import type { StreamStore } from '#streams/stream.ts';
 import { testSigner } from '#test/support/test-signer.ts';
+import { listedFrom } from './listed-receipts.ts';
 
 export const ALL_SCOPES = ['receipts:write', 'receipts:read', 'ledger:read'];
 
@@ -71,6 +72,7 @@ export const gatewayOn = async ({
   const ready = { missing: [] as string[] };
   const gateway = createGateway({
     store: wrap(store),
+    listReceipts: listedFrom(store),
     jwks: () => keySet,
     clock: () => clock.now,
     readiness: async () => ({ ready: ready.missing.length === 0, missing: ready.missing }),

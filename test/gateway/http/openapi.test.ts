@@ -170,8 +170,12 @@ describe('gateway/http: /openapi.json', () => {
       hold(await under.post(token, body), 'post', '/v1/receipts');
     }
     const get = '/v1/provenance/receipts/{id}';
-    for (const path of ['/v1/provenance/receipts/r-1', '/v1/provenance/receipts/none'])
+    for (const path of ['/v1/provenance/receipts/r-1', '/v1/provenance/receipts/none']) {
       hold(await under.get(token, path), 'get', get);
+      hold(await under.get(token, `${path}/proof`), 'get', `${get}/proof`);
+    }
+    for (const query of ['', '?limit=1', '?limit=0', '?actor=alice&nonsense=1'])
+      hold(await under.get(token, `/v1/receipts${query}`), 'get', '/v1/receipts');
     hold(await under.get(undefined, '/v1/provenance/receipts/r-1'), 'get', get);
     expect(() =>
       hold({ status: 200, headers: { 'content-type': 'application/json' }, body: '{}' }, 'get', get),

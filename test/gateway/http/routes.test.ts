@@ -46,6 +46,10 @@ describe('gateway/http: routes', () => {
     expect(new Set(served.map(({ method, path }) => `${method} ${path}`))).to.deep.equal(
       new Set([
         'POST /receipts',
+        'GET /receipts',
+        'HEAD /receipts',
+        'GET /provenance/receipts/:id/proof',
+        'HEAD /provenance/receipts/:id/proof',
         'GET /provenance/receipts/:id',
         'HEAD /provenance/receipts/:id',
         'GET /ledger/:tenant/head',
@@ -144,7 +148,7 @@ describe('gateway/http: routes', () => {
   it('a path that does not exist, and a method that a path does not take, are problems', async () => {
     expect(codeOf(await under.get(undefined, '/receipts/'))).to.equal('no-such-route');
     for (const [method, path, allow] of [
-      ['GET', '/receipts', 'POST'],
+      ['DELETE', '/receipts', 'POST, GET, HEAD'],
       ['DELETE', '/provenance/receipts/x', 'GET, HEAD'],
       ['PUT', '/healthz', 'GET, HEAD'],
       ['OPTIONS', '/ledger/acme/head', 'GET, HEAD'],
