@@ -58,7 +58,8 @@ export const receiptBundle = (fact: Recorded, proof: BatchProof): ReceiptBundle 
   proof: proofDocument(proof),
 });
 
-const factDocument = (fact: Recorded): FactDocument => ({
+/** The fact as a bundle holds it. */
+export const factDocument = (fact: Recorded): FactDocument => ({
   tenant: fact.tenant,
   seq: fact.seq,
   id: fact.id,

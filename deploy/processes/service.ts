@@ -59,6 +59,8 @@ export const startService = async (
   const ending = new AbortController();
   const gateway = createGateway({
     store: ledger.store,
+    // Opened when somebody watches: a feed holds a connection.
+    feed: { subscribe: (options) => ledger.feed.subscribe(options) },
     listReceipts: receiptList(ledger.pool),
     jwks: ledger.jwks,
     readiness: () => readiness(ledger),

@@ -8,7 +8,7 @@ import type { Operation } from './operation.ts';
 import { problem } from './problems.ts';
 import { type Call, jsonReply, problemReply, type Reply } from './route.ts';
 
-const tenant = {
+export const tenantParameter = {
   in: 'path',
   description: "the token's own tenant",
   schema: tenantName,
@@ -20,7 +20,7 @@ export const ledgerOperations = {
     id: 'getHead',
     subject: 'ledger',
     summary: "Where the tenant's chain ends, signed.",
-    parameters: { tenant },
+    parameters: { tenant: tenantParameter },
     answers: { 200: { description: 'The head.', media: [{ type: 'application/json', schema: 'Head' }] } },
     problems: ['other-tenant', 'store-corrupt'],
   },

@@ -38,6 +38,11 @@ export const catalogue = {
     title: 'This path does not take this method',
     todo: 'Use one of the methods in the Allow header.',
   },
+  'too-slow': {
+    status: 408,
+    title: 'The client did not take what was sent to it',
+    todo: 'Come back with Last-Event-ID, and read faster than facts are recorded.',
+  },
   'request-timeout': {
     status: 408,
     title: 'The request did not arrive in time',

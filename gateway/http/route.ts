@@ -35,6 +35,8 @@ interface Place {
   readonly path: string;
   /** What it takes and answers, for /openapi.json and /docs. */
   readonly about: Operation;
+  /** Of a whole body; 1 MiB unless told. */
+  readonly bodyBytesMax?: number;
   /** Stands outside the versions of the interface (version.ts). */
   readonly unversioned?: true;
 }

@@ -3,6 +3,7 @@
 import type { KeySet } from '#proofs/keys/public-key.ts';
 import type { StreamStore } from '#streams/stream.ts';
 import { getHead, ledgerOperations } from './ledger.ts';
+import { eventsOperation, getEvents } from './ledger-events.ts';
 import type { GatewayMetrics } from './metrics.ts';
 import type { Operation } from './operation.ts';
 import { problem } from './problems.ts';
@@ -10,6 +11,8 @@ import { getReceipts, type ListReceipts, listOperation } from './receipt-list.ts
 import { getProof, getReceipt, postReceipts, receiptOperations } from './receipts.ts';
 import type { Recorder } from './record.ts';
 import { type Call, jsonReply, problemReply, type Route } from './route.ts';
+import { getTail, type TailParts, tailOperation } from './tail.ts';
+import { BUNDLE_BYTES_MAX, postVerify, verifyOperation } from './verify.ts';
 
 const operations = {
   keys: {
@@ -54,8 +57,8 @@ export interface Readiness {
   readonly missing: readonly string[];
 }
 
-export interface Service extends Recorder {
-  readonly store: Pick<StreamStore, 'append' | 'find' | 'head' | 'proof'>;
+export interface Service extends Recorder, Omit<TailParts, 'store' | 'fault'> {
+  readonly store: Pick<StreamStore, 'append' | 'find' | 'head' | 'proof' | 'read'>;
   /** From the read model. */
   readonly listReceipts: ListReceipts;
   readonly jwks: () => KeySet | Promise<KeySet>;
@@ -103,6 +106,28 @@ const ledgerRoutes = (service: Service): readonly Route[] => [
     guard: { scope: 'ledger:read' },
     about: ledgerOperations.head,
     handle: getHead(service.store),
+  },
+  {
+    method: 'GET',
+    path: '/ledger/{tenant}/events',
+    guard: { scope: 'ledger:read' },
+    about: eventsOperation,
+    handle: getEvents(service.store),
+  },
+  {
+    method: 'GET',
+    path: '/ledger/{tenant}/tail',
+    guard: { scope: 'ledger:read' },
+    about: tailOperation,
+    handle: getTail(service),
+  },
+  {
+    method: 'POST',
+    path: '/verify',
+    guard: { scope: 'receipts:read' },
+    about: verifyOperation,
+    bodyBytesMax: BUNDLE_BYTES_MAX,
+    handle: postVerify(service.jwks),
   },
 ];
 

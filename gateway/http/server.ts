@@ -3,18 +3,24 @@
 import type { AddressInfo } from 'node:net';
 import type { KeySet } from '#proofs/keys/public-key.ts';
 import type { Instant } from '#schemas/ids.ts';
-import type { StreamStore } from '#streams/stream.ts';
-import { authoriser } from './auth.ts';
+import type { StreamFeed, StreamStore } from '#streams/stream.ts';
+import { type Authorise, authoriser } from './auth.ts';
 import { type Build, documentationRoutes } from './documentation.ts';
 import { gatewayMetrics, type Measure } from './metrics.ts';
 import type { ListReceipts } from './receipt-list.ts';
 import { type Readiness, routes } from './routes.ts';
+import type { TailParts } from './tail.ts';
+import { tailRings } from './tail-ring.ts';
 import { type MountedRoute, web } from './web.ts';
 
-export type GatewayStore = Pick<StreamStore, 'append' | 'find' | 'head' | 'proof' | 'readStream'>;
+export type GatewayStore = Pick<StreamStore, 'append' | 'find' | 'head' | 'proof' | 'read' | 'readStream'>;
 
 export interface GatewayOptions {
   readonly store: GatewayStore;
+  /** For GET /ledger/{tenant}/tail; asked for nothing before somebody watches. */
+  readonly feed: Pick<StreamFeed, 'subscribe'>;
+  /** How long a client that takes nothing is kept; 10,000 ms unless told. */
+  readonly patienceMs?: number;
   /** A tenant's receipts from the read model, for GET /receipts. */
   readonly listReceipts: ListReceipts;
   /** The public keys that receipts of this ledger are verified with. */
@@ -80,8 +86,12 @@ export const createGateway = (options: GatewayOptions): Gateway => {
     find: store.find,
     head: store.head,
     proof: store.proof,
+    read: store.read,
   };
+  const ending = new AbortController();
+  const authorise = authoriser({ store, clock: now });
   const service = {
+    ...tailing(options, authorise, ending.signal),
     store: timed,
     listReceipts,
     jwks,
@@ -90,22 +100,23 @@ export const createGateway = (options: GatewayOptions): Gateway => {
     clock: now,
     fault: onFault,
   };
-  let ending: Promise<void> | undefined;
+  let ended: Promise<void> | undefined;
   const own = routes(service);
   const { app, mounted } = web({
     routes: [...own, ...documentationRoutes(own, options.build ?? UNNAMED)],
-    authorise: authoriser({ store, clock: now }),
-    draining: () => ending !== undefined,
+    authorise,
+    draining: () => ended !== undefined,
     entered: requests.entered,
     left: requests.left,
     answered: metrics.answered,
     fault: onFault,
   });
   const end = async (deadlineMs: number): Promise<void> => {
+    ending.abort();
     await requests.none(deadlineMs);
     await app.close();
   };
-  const drain = (deadlineMs = 10_000): Promise<void> => (ending ??= end(deadlineMs));
+  const drain = (deadlineMs = 10_000): Promise<void> => (ended ??= end(deadlineMs));
   return {
     listen: (at) => app.listen(at),
     url: () => baseUrl(app.server.address()),
@@ -115,6 +126,17 @@ export const createGateway = (options: GatewayOptions): Gateway => {
     inject: (request) => injected(app, request),
   };
 };
+
+const tailing = (
+  { feed, patienceMs }: GatewayOptions,
+  authorise: Authorise,
+  ending: AbortSignal,
+): Omit<TailParts, 'store' | 'fault'> => ({
+  watch: tailRings(feed),
+  stillMay: (authorization) => authorise(authorization, 'ledger:read'),
+  ending,
+  ...(patienceMs !== undefined && { patienceMs }),
+});
 
 const injected = async (
   app: ReturnType<typeof web>['app'],

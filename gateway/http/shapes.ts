@@ -107,6 +107,17 @@ export const shapes = {
     'next_cursor?': text('for the next page; absent on the last one'),
     as_of_seq: count('the last fact that the read model has seen', 0),
   }),
+  Verification: object('what was found', {
+    ok: { type: 'boolean', description: 'true only when every check is' },
+    checks: {
+      type: 'array',
+      items: object('one check', {
+        name: text('what was checked'),
+        ok: { type: 'boolean' },
+        detail: text('what was found, in words'),
+      }),
+    },
+  }),
   LineResult: {
     oneOf: [
       outcome(['recorded', 'repeated'], {

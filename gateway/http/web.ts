@@ -1,7 +1,7 @@
 // The web framework, and the only file that knows it: routes of plain data in, a Fastify server out. Before a
 // handler runs, its guard has been passed; a route without one is refused when the server is made.
 
-import type { Duplex } from 'node:stream';
+import { type Duplex, Readable } from 'node:stream';
 import fastify, {
   type FastifyInstance,
   type FastifyReply,
@@ -175,8 +175,9 @@ const send = (reply: FastifyReply, { status, type, headers, body }: Reply): Fast
 const mount = (app: FastifyInstance, routes: readonly Route[]): void => {
   const methods = Map.groupBy(routes, (route) => route.path);
   for (const route of routes) {
-    const { method, path, guard } = route;
-    app.route({ method, url: pattern(path), config: { guard }, handler: handler(route) });
+    const { method, path, guard, bodyBytesMax } = route;
+    const limit = bodyBytesMax === undefined ? {} : { bodyLimit: bodyBytesMax };
+    app.route({ method, url: pattern(path), config: { guard }, handler: handler(route), ...limit });
   }
   for (const [path, siblings] of methods) {
     const taken = new Set<string>(siblings.map((route) => route.method));
@@ -207,7 +208,11 @@ const handler = (route: Route) => {
   return async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
     const { params, query, headers, body, id } = request;
     const call = { params, query, headers, body, requestId: id } as Call;
-    return send(reply, await answer(call, request.caller));
+    const given = await answer(call, request.caller);
+    if (request.method !== 'HEAD' || !(given.body instanceof Readable)) return send(reply, given);
+    // The framework would read on to the end of a stream that nobody gets; some have none.
+    given.body.destroy();
+    return send(reply, { ...given, body: Readable.from([]) });
   };
 };
 

@@ -7,7 +7,7 @@ import { newToken } from '#gateway/http/tokens.ts';
 import { jwks, type KeySet } from '#proofs/keys/public-key.ts';
 import { type Instant, type TenantId, tenantId } from '#schemas/ids.ts';
 import { memoryLedger } from '#streams/memory/ledger.ts';
-import type { StreamStore } from '#streams/stream.ts';
+import type { StreamFeed, StreamStore } from '#streams/stream.ts';
 import { testSigner } from '#test/support/test-signer.ts';
 import { listedFrom } from './listed-receipts.ts';
 
@@ -46,6 +46,7 @@ export const openGateway = async (
   const ledger = memoryLedger({ signer, clock: () => clock.now });
   return await gatewayOn({
     store: ledger.store,
+    feed: ledger.feed,
     keySet: jwks(keys),
     clock,
     wrap,
@@ -55,14 +56,23 @@ export const openGateway = async (
 
 interface GatewayOn {
   readonly store: StreamStore;
+  readonly feed?: Pick<StreamFeed, 'subscribe'>;
   readonly keySet: KeySet;
   readonly clock: { now: number };
   readonly wrap?: (store: StreamStore) => GatewayStore;
   readonly close: () => PromiseLike<void>;
 }
 
+/** Of a gateway that nobody watches. */
+export const NO_FEED: Pick<StreamFeed, 'subscribe'> = {
+  subscribe: () => {
+    throw new Error('this test has no feed');
+  },
+};
+
 export const gatewayOn = async ({
   store,
+  feed = NO_FEED,
   keySet,
   clock,
   wrap = () => store,
@@ -72,6 +82,8 @@ export const gatewayOn = async ({
   const ready = { missing: [] as string[] };
   const gateway = createGateway({
     store: wrap(store),
+    feed,
+    patienceMs: 200,
     listReceipts: listedFrom(store),
     jwks: () => keySet,
     clock: () => clock.now,

@@ -170,6 +170,14 @@ describe('gateway/http: /openapi.json', () => {
       hold(await under.post(token, body), 'post', '/v1/receipts');
     }
     const get = '/v1/provenance/receipts/{id}';
+    for (const query of ['', '?from=2', '?from=3&to=2', '?to=x'])
+      hold(await under.get(token, `/v1/ledger/acme/events${query}`), 'get', '/v1/ledger/{tenant}/events');
+    const bundle = (await under.get(token, '/provenance/receipts/r-1')).body;
+    for (const body of [bundle, '{}', '[']) {
+      const path = '/v1/verify';
+      const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
+      hold(await under.gateway.inject({ method: 'POST', path, headers, body }), 'post', path);
+    }
     for (const path of ['/v1/provenance/receipts/r-1', '/v1/provenance/receipts/none']) {
       hold(await under.get(token, path), 'get', get);
       hold(await under.get(token, `${path}/proof`), 'get', `${get}/proof`);

@@ -6,7 +6,7 @@ import { verifyReceipt } from '#proofs/verifier.ts';
 import type { StreamStore } from '#streams/stream.ts';
 import { openPostgres, type PostgresUnderTest } from '#test/streams/postgres/postgres-adapter.ts';
 import { expectLedgerSound } from '#test/support/ledger-sound.ts';
-import { acme, codeOf, type GatewayUnderTest, gatewayOn, receipt } from './gateway-under-test.ts';
+import { acme, codeOf, type GatewayUnderTest, gatewayOn, NO_FEED, receipt } from './gateway-under-test.ts';
 import { listedFrom } from './listed-receipts.ts';
 
 describe('gateway/http on PostgreSQL', function () {
@@ -31,6 +31,7 @@ describe('gateway/http on PostgreSQL', function () {
   const elsewhere = (store: StreamStore): Gateway =>
     createGateway({
       store,
+      feed: NO_FEED,
       listReceipts: listedFrom(store),
       jwks: () => under.jwks,
       readiness: async () => ({ ready: true, missing: [] }),
