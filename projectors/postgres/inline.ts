@@ -75,6 +75,6 @@ export const inlineStep = async (
   if (moved.rowCount !== 1) return false;
   await write(client, { projector, statements: statementsOf(projector), tenant }, changes);
   if (copyRows && copyRows.length > 0)
-    await copyIn(client, { target: copyTarget(projector), chunks: [copyRows] });
+    await copyIn(client, { target: copyTarget(projector), rows: copyRows });
   return true;
 };

@@ -156,7 +156,7 @@ const copyRows = async (
   const writer = binaryWriter();
   // In full before the first byte is sent: a value that does not fit must not end a COPY half-way.
   for (const row of rows) put(writer, tenant, row);
-  await copyIn(client, { target: copyTarget(projector), chunks: [writer.take()] });
+  await copyIn(client, { target: copyTarget(projector), rows: writer.take() });
 };
 
 interface CheckpointRow {

@@ -45,6 +45,8 @@ const NUMBERS_PER_CALL = 256;
 
 export interface BatchNumbers {
   next(client: Pick<Client, 'query'>): Promise<number>;
+  /** A number at hand; `undefined` when the database must be asked. */
+  atHand(): number | undefined;
   /** Goes on behind the highest number that is stored: after a restore that brought the rows but not the sequence. */
   skipStored(client: Pick<Client, 'query'>): Promise<void>;
 }
@@ -63,6 +65,7 @@ export const batchNumbers = (): BatchNumbers => {
       if (next === end) await take(client, "SELECT nextval('ledger.batch_no') AS first");
       return next++;
     },
+    atHand: () => (next === end ? undefined : next++),
     skipStored: async (client) => {
       await take(client, "SELECT nextval('ledger.batch_no') AS first");
       const skip = `SELECT max(nextval('ledger.batch_no')) AS first
@@ -114,17 +117,23 @@ const APPEND = `SELECT ledger.append_batch(${Array.from({ length: 28 }, (_, inde
 /** Facts from which on COPY and CALL beat arrays in one statement (measured: equal at about 20). */
 const COPY_FACTS = 24;
 
-/** Stores a batch in one transaction of its own, or in the client's. Fails as a whole with PL001 when a head has moved. */
-export const storeBatch = async (client: Client, batch: SignedBatch, plan: Pick<Plan<unknown>, 'tenants' | 'rows'>): Promise<void> => {
-  const { tenants, rows } = plan;
+/**
+ * Everything of a batch put into its wire form; what comes back sends it, in one transaction of its own or in the
+ * client's. It fails as a whole with PL001 when a head has moved.
+ */
+export const encodeBatch = (batch: SignedBatch, { tenants, rows }: Pick<Plan<unknown>, 'tenants' | 'rows'>): ((client: Client) => Promise<void>) => {
   if (rows.length < COPY_FACTS) {
-    await client.query({ name: 'append_batch', text: APPEND, values: [...headArrays(tenants), ...batchValues(batch), ...factArrays(rows)] });
-    return;
+    const values = [...headArrays(tenants), ...batchValues(batch), ...factArrays(rows)];
+    return async (client) => {
+      await client.query({ name: 'append_batch', text: APPEND, values });
+    };
   }
   const writer = binaryWriter(rows.length * 1_024);
   for (const row of rows) writeCopyRow(writer, row, batch.batchNo);
+  const bytes = writer.take();
   const moves = tenants.map(({ head, facts }) => ({ tenantNo: head.tenantNo, before: head, after: facts.at(-1) as ChainPosition }));
-  await copyIn(client, { target: FACTS, chunks: [writer.take()], then: sealCall(batch, moves) });
+  const then = sealCall(batch, moves);
+  return (client) => copyIn(client, { target: FACTS, rows: bytes, then });
 };
 
 export const FACTS = `ledger.facts (${COPY_COLUMNS})`;

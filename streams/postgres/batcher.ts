@@ -1,25 +1,20 @@
-// Group commit: one batch in flight, the next one gathers meanwhile, and goes as soon as the connection is idle.
-// No timer: a quiet ledger commits each append at once, a busy one a thousand with one sync and one signature.
-// One batch carries facts of many tenants; each tenant's head moves by its own compare-and-swap.
+// Group commit. One batch is on its way to disk at a time, the next one gathers meanwhile, is made ready, and goes the
+// moment the connection is free. No timer: a quiet ledger commits each append at once, a busy one a thousand with one
+// sync and one signature. One batch carries facts of many tenants, each head moved by its own compare-and-swap.
 import { StreamError } from '#streams/errors.ts';
 import type { AppendRequest, AppendResult } from '#streams/stream.ts';
+import type { Ahead } from './ahead.ts';
+import { type AppendQueue, appendQueue, type QueueBounds, type QueuedAppend } from './append-queue.ts';
+import type { ReadyBatch } from './commit.ts';
 
-export interface BatcherOptions {
+export type { QueuedAppend } from './append-queue.ts';
+
+export interface BatcherOptions extends QueueBounds {
   /** Facts in one commit at most. */
   readonly maxFacts: number;
-  /** Facts and payload bytes waiting at most; beyond them an append is refused as `overloaded`. */
-  readonly maxQueuedFacts: number;
-  readonly maxQueuedBytes: number;
   /** Settles every item of the batch that it does not hand back; handed-back items go into the next batch. */
   readonly commit: (items: readonly QueuedAppend[]) => Promise<readonly QueuedAppend[]>;
-}
-
-export interface QueuedAppend {
-  readonly request: AppendRequest;
-  readonly bytes: number;
-  readonly settle: (result: AppendResult) => void;
-  readonly fail: (error: StreamError) => void;
-  readonly settled: () => boolean;
+  readonly ahead: Ahead;
 }
 
 export interface Batcher {
@@ -29,86 +24,99 @@ export interface Batcher {
   close(): Promise<void>;
 }
 
-const bytesOf = (request: AppendRequest): number => {
-  let bytes = 0;
-  for (const draft of request.drafts) bytes += draft.payload.length + 512;
-  return bytes;
-};
-
-const queued = (request: AppendRequest, bytes: number, { settle, fail }: Pick<QueuedAppend, 'settle' | 'fail'>): QueuedAppend => {
-  let done = false;
-  return {
-    request,
-    bytes,
-    settled: () => done,
-    settle: (result) => {
-      done = true;
-      settle(result);
-    },
-    fail: (error) => {
-      done = true;
-      fail(error);
-    },
-  };
-};
-
-export const batcher = ({ maxFacts, maxQueuedFacts, maxQueuedBytes, commit }: BatcherOptions): Batcher => {
-  let queue: QueuedAppend[] = [];
-  let queuedFacts = 0;
-  let queuedBytes = 0;
+export const batcher = (options: BatcherOptions): Batcher => {
+  const queue = appendQueue(options);
   let running: Promise<void> | undefined;
   let closed = false;
-
-  const take = (): readonly QueuedAppend[] => {
-    let facts = 0;
-    let count = 0;
-    for (const item of queue) {
-      if (count > 0 && facts + item.request.drafts.length > maxFacts) break;
-      facts += item.request.drafts.length;
-      queuedBytes -= item.bytes;
-      count += 1;
-    }
-    queuedFacts -= facts;
-    const taken = queue.slice(0, count);
-    queue = queue.slice(count);
-    return taken;
-  };
-
-  const putBack = (items: readonly QueuedAppend[]): void => {
-    queue = [...items, ...queue];
-    for (const item of items) {
-      queuedFacts += item.request.drafts.length;
-      queuedBytes += item.bytes;
-    }
-  };
-
   const drain = async (): Promise<void> => {
     // Callers resumed by the last commit append in the same turn of the event loop: let them all join this batch.
-    await new Promise((resolve) => setImmediate(resolve));
-    while (queue.length > 0) {
-      putBack(await commit(take()));
-      await new Promise((resolve) => setImmediate(resolve));
-    }
+    await nextTurn();
+    await commitWhileWaiting({ ...options, queue });
     running = undefined;
   };
-
   return {
-    append: (request) =>
-      new Promise((settle, fail) => {
-        const bytes = bytesOf(request);
-        if (closed) return fail(new StreamError('closed', 'the store has been closed'));
-        if (queuedFacts + request.drafts.length > maxQueuedFacts || queuedBytes + bytes > maxQueuedBytes) {
-          return fail(new StreamError('overloaded', `${queuedFacts} facts are waiting to be stored: repeat after a pause`));
-        }
-        queue.push(queued(request, bytes, { settle, fail }));
-        queuedFacts += request.drafts.length;
-        queuedBytes += bytes;
-        running ??= drain();
-      }),
-    queuedFacts: () => queuedFacts,
+    append: async (request) => {
+      if (closed) throw new StreamError('closed', 'the store has been closed');
+      const answer = queue.add(request);
+      if (queue.facts() > 0) running ??= drain();
+      return await answer;
+    },
+    queuedFacts: queue.facts,
     close: async () => {
       closed = true;
       await running;
     },
   };
+};
+
+const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+interface Work extends BatcherOptions {
+  readonly queue: AppendQueue;
+}
+
+/** A batch on its way to disk. */
+interface Flight {
+  readonly items: readonly QueuedAppend[];
+  readonly ready: ReadyBatch;
+  readonly sentAt: number;
+  readonly stored: Promise<boolean>;
+}
+
+/** How long the last batch took to make ready, and to store: what splitting a batch can win, and what it costs. */
+interface Pace {
+  readyMs: number;
+  storeMs: number;
+}
+
+const WORTH_OVERLAPPING = 0.2;
+const WORTH_SPLITTING = 32;
+const WORTH_PREPARING = 16;
+
+const commitWhileWaiting = async (work: Work): Promise<void> => {
+  const { queue, maxFacts, ahead } = work;
+  const pace: Pace = { readyMs: 0, storeMs: 0 };
+  let flight: Flight | undefined;
+  while (queue.facts() > 0 || flight) {
+    if (flight) await Promise.race([flight.stored, queue.filled(Math.max(WORTH_PREPARING, flight.items.length >> 1))]);
+    const items = queue.facts() > 0 ? queue.take(flight ? maxFacts : Math.min(maxFacts, firstPart(queue.facts(), pace))) : [];
+    const startedAt = performance.now();
+    const ready = items.length > 0 ? await ahead.prepare(items) : undefined;
+    pace.readyMs = performance.now() - startedAt;
+    flight = await land(work, flight, { items, ready, pace });
+    await nextTurn();
+  }
+};
+
+/**
+ * With nothing on its way, half of what waits goes first, so that the other half is made ready while it is stored; but
+ * not where the disk is so slow that more syncs would cost more than the overlap wins.
+ */
+const firstPart = (facts: number, { readyMs, storeMs }: Pace): number =>
+  facts >= WORTH_SPLITTING && readyMs > storeMs * WORTH_OVERLAPPING ? facts >> 1 : facts;
+
+interface Next {
+  readonly items: readonly QueuedAppend[];
+  /** Absent when the items must go the sure way. */
+  readonly ready: ReadyBatch | undefined;
+  readonly pace: Pace;
+}
+
+/** Waits for the batch on its way, sends the next one at once, and only then answers the first one's callers. */
+const land = async (work: Work, flight: Flight | undefined, { items, ready, pace }: Next): Promise<Flight | undefined> => {
+  const { queue, commit, ahead } = work;
+  const durable = flight ? await flight.stored : true;
+  const landedAt = performance.now();
+  if (!durable) {
+    if (ready) ahead.forget(ready);
+    queue.putBack(await commit([...(flight?.items ?? []), ...items]));
+    return undefined;
+  }
+  const next = ready && { items, ready, sentAt: performance.now(), stored: ahead.store(ready) };
+  if (flight) {
+    pace.storeMs = landedAt - flight.sentAt;
+    ahead.settle(flight.ready, pace.storeMs / 1_000);
+  }
+  if (!ready && items.length > 0) queue.putBack(await commit(items));
+  return next;
 };

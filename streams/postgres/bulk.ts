@@ -61,7 +61,7 @@ export const bulkAppender = (options: BulkOptions): BulkAppender => {
     nextBatchNo: async () => await withClient(pool, (client) => numbers.next(client)),
     append: async (chunk, alongside) => {
       return await outcome(transaction(pool, async (client) => {
-        const copying = copyIn(client, { target: FACTS, chunks: [chunk.rows] });
+        const copying = copyIn(client, { target: FACTS, rows: chunk.rows });
         // The server takes the rows meanwhile.
         const batch = sign(options, chunk);
         await copying;
@@ -75,7 +75,7 @@ export const bulkAppender = (options: BulkOptions): BulkAppender => {
         const chunk = await make(head);
         if (chunk.count === 0) return;
         const batch = await sign(options, chunk);
-        await copyIn(client, { target: FACTS, chunks: [chunk.rows] });
+        await copyIn(client, { target: FACTS, rows: chunk.rows });
         await finish(client, { tenant, chunk, batch }, alongside);
       })),
     claims: async (ids) => await withClient(pool, (client) => readClaims(client, tenant, ids)),

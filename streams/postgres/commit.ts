@@ -13,8 +13,9 @@ import { buildBatch, type CommitBatch, type SignedStatement, signBatch } from '#
 import type { Signer } from '#proofs/keys/signer.ts';
 import type { Recorded } from '#schemas/event.ts';
 import type { Instant, StreamRevision, TenantId } from '#schemas/ids.ts';
+import type { AppendRequest } from '#streams/stream.ts';
 import { answerStored } from './answers.ts';
-import { batchNumbers, sharesOf, storeBatch } from './batch-rows.ts';
+import { batchNumbers, encodeBatch, sharesOf } from './batch-rows.ts';
 import type { QueuedAppend } from './batcher.ts';
 import { type Client, isConnectionFailure, type Pool, sqlState, streamError, withClient } from './connect.ts';
 import { type Plan, planBatch } from './plan.ts';
@@ -27,9 +28,22 @@ export interface CommitterOptions {
   readonly clock: () => Instant;
   /** How long an unreachable server is tried again before the appends fail as `unavailable`. */
   readonly retryForMs: number;
+  readonly onCommit?: ((commit: CommitDone) => void) | undefined;
 }
 
-interface Committer extends CommitterOptions {
+/** One batch that is durable now. */
+export interface CommitDone {
+  readonly requests: readonly AppendRequest[];
+  readonly facts: number;
+  readonly tenants: number;
+  /** The key that signed it. */
+  readonly kid: string;
+  /** For planning, signing and storing it. */
+  readonly seconds: number;
+}
+
+/** What the ways to commit share. */
+export interface CommitState extends CommitterOptions {
   /** Heads as this process last saw them. A stale one costs one lost race, never a wrong fact. */
   readonly known: Map<TenantId, StoredHead>;
   readonly numbers: ReturnType<typeof batchNumbers>;
@@ -39,30 +53,32 @@ type Items = readonly QueuedAppend[];
 
 const LOSSES_BEFORE_LOCKING = 3;
 
-/** Settles every item it is given but the ones it returns, which are to go into the next batch. */
-export const committer = (options: CommitterOptions): ((items: Items) => Promise<Items>) => {
-  const state: Committer = { ...options, known: new Map(), numbers: batchNumbers() };
-  return async (items) => {
-    const deadline = Date.now() + options.retryForMs;
-    for (let delayMs = 20; ; delayMs = Math.min(delayMs * 2, 1_000)) {
-      const waiting = items.filter((item) => !item.settled());
-      try {
-        return await commitAll(state, waiting);
-      } catch (error) {
-        state.known.clear();
-        if (!isConnectionFailure(error)) return await commitAlone(state, waiting, error);
-        if (Date.now() + delayMs > deadline) {
-          for (const item of waiting) item.fail(streamError(error));
-          return [];
-        }
-        await pause(delayMs);
+export const commitState = (options: CommitterOptions): CommitState => ({ ...options, known: new Map(), numbers: batchNumbers() });
+
+/**
+ * The sure way: reads what it needs, and tries until everything is answered. Settles every item it is given but the
+ * ones it returns, which are to go into the next batch.
+ */
+export const commitSurely = async (state: CommitState, items: Items): Promise<Items> => {
+  const deadline = Date.now() + state.retryForMs;
+  for (let delayMs = 20; ; delayMs = Math.min(delayMs * 2, 1_000)) {
+    const waiting = items.filter((item) => !item.settled());
+    try {
+      return await commitAll(state, waiting);
+    } catch (error) {
+      state.known.clear();
+      if (!isConnectionFailure(error)) return await commitAlone(state, waiting, error);
+      if (Date.now() + delayMs > deadline) {
+        for (const item of waiting) item.fail(streamError(error));
+        return [];
       }
+      await pause(delayMs);
     }
-  };
+  }
 };
 
 /** Commits each request by itself, after they had failed together. */
-const commitAlone = async (state: Committer, items: Items, cause: unknown): Promise<Items> => {
+const commitAlone = async (state: CommitState, items: Items, cause: unknown): Promise<Items> => {
   const waiting = items.filter((item) => !item.settled());
   if (waiting.length === 1) {
     waiting[0]?.fail(streamError(cause));
@@ -80,7 +96,7 @@ const commitAlone = async (state: Committer, items: Items, cause: unknown): Prom
 };
 
 /** Tries until no race is lost any more. */
-const commitAll = async (state: Committer, items: Items): Promise<Items> => {
+const commitAll = async (state: CommitState, items: Items): Promise<Items> => {
   let waiting = items;
   for (let losses = 0; waiting.length > 0; ) {
     const outcome = await withClient(state.pool, (client) => attempt(state, client, { items: waiting, losses }));
@@ -98,15 +114,19 @@ interface Attempt {
 
 type Outcome = { readonly kind: 'done'; readonly deferred: Items } | ({ readonly kind: 'again' } & Attempt);
 
-const attempt = async (state: Committer, client: Client, tried: Attempt): Promise<Outcome> => {
+const attempt = async (state: CommitState, client: Client, tried: Attempt): Promise<Outcome> => {
   const locking = tried.losses >= LOSSES_BEFORE_LOCKING;
+  const from = performance.now();
   if (locking) await client.query('BEGIN');
   try {
     const revisions = await refreshHeads(state, client, tried.items, locking);
     const plan = planBatch({ items: tried.items, requestOf: (item) => item.request, heads: state.known, revisions, now: state.clock() });
-    const signed = plan.rows.length > 0 ? await store(state, client, plan) : undefined;
+    const stored = plan.rows.length > 0 ? await store(state, client, plan) : undefined;
     if (locking) await client.query('COMMIT');
-    if (signed) settle(state, plan, signed);
+    if (stored) {
+      rememberHeads(state, plan);
+      settleBatch(state, stored, (performance.now() - from) / 1_000);
+    }
     await answerRefused(state, client, plan);
     return { kind: 'done', deferred: plan.deferred };
   } catch (error) {
@@ -116,7 +136,7 @@ const attempt = async (state: Committer, client: Client, tried: Attempt): Promis
 };
 
 /** Makes `known` hold every head the items need; returns the revisions of the streams they expect something of. */
-const refreshHeads = async ({ known }: Committer, client: Client, items: Items, lock: boolean): Promise<ReadonlyMap<string, StreamRevision>> => {
+const refreshHeads = async ({ known }: CommitState, client: Client, items: Items, lock: boolean): Promise<ReadonlyMap<string, StreamRevision>> => {
   const tenants = new Set<TenantId>();
   const streams = [];
   for (const { request } of items) {
@@ -134,25 +154,40 @@ const refreshHeads = async ({ known }: Committer, client: Client, items: Items, 
   return revisions;
 };
 
-interface Signed {
+/** A batch signed and put into its wire form. */
+export interface ReadyBatch {
+  readonly plan: Plan<QueuedAppend>;
   readonly batch: CommitBatch;
   readonly signed: SignedStatement;
+  readonly send: (client: Client) => Promise<void>;
 }
 
-const store = async ({ ledgerId, signer, clock, numbers }: Committer, client: Client, plan: Plan<QueuedAppend>): Promise<Signed> => {
-  const signedAt = clock();
-  const batch = buildBatch({ ledgerId, signedAt, tenants: plan.tenants.map((tenant) => tenant.facts.map((fact) => fact.hash)) });
+/** Throws `SigningFault`. */
+export const readyBatch = async ({ ledgerId, signer, clock }: CommitState, plan: Plan<QueuedAppend>, batchNo: number): Promise<ReadyBatch> => {
+  const tenants = plan.tenants.map((tenant) => tenant.facts.map((fact) => fact.hash));
+  const batch = buildBatch({ ledgerId, signedAt: clock(), tenants });
   const signed = await signBatch(batch.statement, signer);
-  const batchNo = await numbers.next(client);
-  await storeBatch(client, { batchNo, statement: batch.statement, signed, shares: sharesOf(plan.tenants, batch.shares) }, plan);
-  return { batch, signed };
+  const send = encodeBatch({ batchNo, statement: batch.statement, signed, shares: sharesOf(plan.tenants, batch.shares) }, plan);
+  return { plan, batch, signed, send };
 };
 
-const settle = ({ known }: Committer, plan: Plan<QueuedAppend>, { batch, signed }: Signed): void => {
-  for (const { head, facts } of plan.tenants) {
+const store = async (state: CommitState, client: Client, plan: Plan<QueuedAppend>): Promise<ReadyBatch> => {
+  const ready = await readyBatch(state, plan, await state.numbers.next(client));
+  await ready.send(client);
+  return ready;
+};
+
+/** Takes the batch's last facts for the heads. */
+export const rememberHeads = ({ known }: CommitState, { tenants }: Plan<QueuedAppend>): void => {
+  for (const { head, facts } of tenants) {
     const tip = facts.at(-1) as Recorded;
     known.set(head.tenant, { ...head, seq: tip.seq, hash: tip.hash, recordedAt: tip.recordedAt });
   }
+};
+
+/** Answers the requests of a batch that has become durable in so many seconds. */
+export const settleBatch = ({ onCommit }: CommitState, { plan, batch, signed }: ReadyBatch, seconds: number): void => {
+  onCommit?.({ requests: plan.planned.map(({ item }) => item.request), facts: plan.rows.length, tenants: plan.tenants.length, kid: signed.kid, seconds });
   for (const { item, tenantIndex, firstIndex } of plan.planned) {
     const facts = plan.tenants[tenantIndex]?.facts ?? [];
     item.settle({
@@ -166,13 +201,13 @@ const settle = ({ known }: Committer, plan: Plan<QueuedAppend>, { batch, signed 
 };
 
 /** A refused expectation may be the second sending of a request that went through: then it gets the first answer. */
-const answerRefused = async ({ ledgerId }: Committer, client: Client, { answered }: Plan<QueuedAppend>): Promise<void> => {
+const answerRefused = async ({ ledgerId }: CommitState, client: Client, { answered }: Plan<QueuedAppend>): Promise<void> => {
   if (answered.length === 0) return;
   const rest = new Set(await answerStored(client, ledgerId, answered.map(({ item }) => item)));
   for (const { item, result } of answered) if (rest.has(item)) item.settle(result);
 };
 
-const afterFailure = async (state: Committer, client: Client, { items, losses }: Attempt, error: unknown): Promise<Outcome> => {
+const afterFailure = async (state: CommitState, client: Client, { items, losses }: Attempt, error: unknown): Promise<Outcome> => {
   const code = sqlState(error);
   for (const { request } of items) state.known.delete(request.tenant);
   if (code === '23505' && (error as { constraint?: string }).constraint === 'facts_claim') {

@@ -7,26 +7,19 @@ import type { Client } from './connect.ts';
 export interface CopyIn {
   /** E.g. `ledger.facts (seq, …)`. */
   readonly target: string;
-  /** Rows in binary form, without header and trailer. */
-  readonly chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>;
+  /** In binary form, without header and trailer. */
+  readonly rows: Uint8Array;
   /** A statement without a result, run behind the COPY: outside a transaction block the two are one transaction. */
   readonly then?: string;
 }
 
 /** Sends rows into a table; resolves when the server has taken them all. */
-export const copyIn = async (client: Client, { target, chunks, then }: CopyIn): Promise<void> => {
+export const copyIn = async (client: Client, { target, rows, then }: CopyIn): Promise<void> => {
   const text = `COPY ${target} FROM STDIN (FORMAT binary)${then === undefined ? '' : `; ${then}`}`;
-  const stream = client.query(copyFrom(text, { highWaterMark: 4 << 20 }));
-  const done = finished(stream);
-  // The failure is awaited below; without this a refusal during the loop would count as unhandled.
-  done.catch(() => undefined);
-  stream.write(COPY_HEADER);
-  for await (const chunk of chunks) {
-    if (stream.destroyed) break;
-    if (!stream.write(chunk)) await Promise.race([new Promise((resolve) => stream.once('drain', resolve)), done]);
-  }
-  stream.end(COPY_TRAILER);
-  await done;
+  const stream = client.query(copyFrom(text));
+  // One write: each is a system call, and small batches are sent by the hundred.
+  stream.end(Buffer.concat([COPY_HEADER, rows, COPY_TRAILER]));
+  await finished(stream);
 };
 
 const HEADER_BYTES = COPY_HEADER.length;

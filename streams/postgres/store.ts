@@ -4,8 +4,9 @@ import type { FactId, Instant, Seq, Sha256, StreamName, TenantId } from '#schema
 import { refuseMalformed } from '#streams/append-request.ts';
 import { StreamError } from '#streams/errors.ts';
 import type { ReadRange, StreamStore } from '#streams/stream.ts';
+import { committingAhead } from './ahead.ts';
 import { batcher } from './batcher.ts';
-import { committer } from './commit.ts';
+import { type CommitDone, commitState, commitSurely } from './commit.ts';
 import { type Client, type Pool, streamError, withClient } from './connect.ts';
 import { proofsOf } from './proof.ts';
 import { findFacts, publicHead, readHeads, readStreamFacts, readWholePage, type StoredHead } from './reader.ts';
@@ -24,6 +25,8 @@ export interface PostgresStoreOptions {
   readonly maxQueuedBytes?: number;
   /** How long appends wait for an unreachable server; 10,000 unless told. */
   readonly retryForMs?: number;
+  /** Told of each batch once it is durable, before its appends are answered. Must not throw. */
+  readonly onCommit?: ((commit: CommitDone) => void) | undefined;
 }
 
 export interface PostgresStore extends StreamStore {
@@ -34,9 +37,10 @@ export interface PostgresStore extends StreamStore {
 export const postgresStreamStore = async (options: PostgresStoreOptions): Promise<PostgresStore> => {
   const { pool, signer, clock = Date.now } = options;
   const ledgerId = await readLedgerId(pool);
-  const commit = committer({ pool, signer, ledgerId, clock: clock as () => Instant, retryForMs: options.retryForMs ?? 10_000 });
+  const state = commitState({ pool, signer, ledgerId, clock: clock as () => Instant, retryForMs: options.retryForMs ?? 10_000, onCommit: options.onCommit });
   const appends = batcher({
-    commit,
+    commit: (items) => commitSurely(state, items),
+    ahead: committingAhead(state),
     maxFacts: options.maxBatchFacts ?? 1_000,
     maxQueuedFacts: options.maxQueuedFacts ?? 50_000,
     maxQueuedBytes: options.maxQueuedBytes ?? 256 << 20,

@@ -1,0 +1,101 @@
+// Appends waiting for their commit, within bounds.
+import { StreamError } from '#streams/errors.ts';
+import type { AppendRequest, AppendResult } from '#streams/stream.ts';
+
+export interface QueuedAppend {
+  readonly request: AppendRequest;
+  readonly bytes: number;
+  readonly settle: (result: AppendResult) => void;
+  readonly fail: (error: StreamError) => void;
+  readonly settled: () => boolean;
+}
+
+export interface QueueBounds {
+  /** Facts and payload bytes waiting at most; beyond them an append is refused as `overloaded`. */
+  readonly maxQueuedFacts: number;
+  readonly maxQueuedBytes: number;
+}
+
+export interface AppendQueue {
+  readonly facts: () => number;
+  /** Answers when the append is settled. */
+  add(request: AppendRequest): Promise<AppendResult>;
+  /** The oldest appends: whole ones, of so many facts at most, and one at least. */
+  take(maxFacts: number): readonly QueuedAppend[];
+  /** To the front, whatever the bounds. */
+  putBack(items: readonly QueuedAppend[]): void;
+  /** Resolves once so many facts are waiting. Only the last caller is told. */
+  filled(facts: number): Promise<void>;
+}
+
+const ENVELOPE_BYTES = 512;
+
+export const appendQueue = ({ maxQueuedFacts, maxQueuedBytes }: QueueBounds): AppendQueue => {
+  let queue: QueuedAppend[] = [];
+  let facts = 0;
+  let bytes = 0;
+  let watch: { readonly facts: number; readonly ring: () => void } | undefined;
+  const count = (item: QueuedAppend, sign: 1 | -1): void => {
+    facts += sign * item.request.drafts.length;
+    bytes += sign * item.bytes;
+  };
+  const ring = (): void => {
+    if (!watch || facts < watch.facts) return;
+    watch.ring();
+    watch = undefined;
+  };
+  return {
+    facts: () => facts,
+    add: (request) =>
+      new Promise((settle, fail) => {
+        const item = queued(request, { settle, fail });
+        if (facts + request.drafts.length > maxQueuedFacts || bytes + item.bytes > maxQueuedBytes) {
+          fail(new StreamError('overloaded', `${facts} facts are waiting to be stored: repeat after a pause`));
+          return;
+        }
+        queue.push(item);
+        count(item, 1);
+        ring();
+      }),
+    take: (maxFacts) => {
+      let end = 0;
+      for (let taken = 0; end < queue.length; end += 1) {
+        taken += (queue[end] as QueuedAppend).request.drafts.length;
+        if (end > 0 && taken > maxFacts) break;
+      }
+      const items = queue.slice(0, end);
+      queue = queue.slice(end);
+      for (const item of items) count(item, -1);
+      return items;
+    },
+    putBack: (items) => {
+      queue = [...items, ...queue];
+      for (const item of items) count(item, 1);
+    },
+    filled: (wanted) => {
+      if (facts >= wanted) return Promise.resolve();
+      const { promise, resolve } = Promise.withResolvers<void>();
+      watch = { facts: wanted, ring: resolve };
+      return promise;
+    },
+  };
+};
+
+const queued = (request: AppendRequest, { settle, fail }: Pick<QueuedAppend, 'settle' | 'fail'>): QueuedAppend => {
+  let done = false;
+  let bytes = 0;
+  for (const draft of request.drafts) bytes += draft.payload.length + ENVELOPE_BYTES;
+  return {
+    request,
+    bytes,
+    settled: () => done,
+    settle: (result) => {
+      done = true;
+      settle(result);
+    },
+    fail: (error) => {
+      done = true;
+      fail(error);
+    },
+  };
+};
