@@ -1,7 +1,7 @@
 // The environment, read once and whole: a validated configuration, or everything that is wrong with it.
 import { join, resolve } from 'node:path';
 
-export const LOG_LEVELS = ['error', 'warn', 'info'] as const;
+export const LOG_LEVELS = ['error', 'warn', 'info', 'debug'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
 export interface Configuration {
@@ -16,6 +16,12 @@ export interface Configuration {
   readonly httpPortGiven: boolean;
   readonly poolSize: number;
   readonly logLevel: LogLevel;
+  /** Tenants that metrics name; the rest are counted as one. */
+  readonly metricsTenants: number;
+  /** How long a stopping service goes on while it says that it is not ready. */
+  readonly lameDuckSeconds: number;
+  /** How long requests under way may take to end. */
+  readonly drainSeconds: number;
 }
 
 /** One setting as `prov-ledger config` shows it. */
@@ -86,6 +92,27 @@ const hostName = (raw: string) =>
     ? raw
     : { fault: 'give an address or a host name, for example 127.0.0.1 or ::' };
 
+const operatingSettings = {
+  metricsTenants: {
+    name: 'PROV_LEDGER_METRICS_TENANTS',
+    description: 'tenants that /metrics names, the busiest; 0 names none',
+    parse: whole(0, 1_000),
+    fallback: 20,
+  } as Setting<number>,
+  lameDuckSeconds: {
+    name: 'PROV_LEDGER_LAME_DUCK_SECONDS',
+    description: 'how long a stopping service still serves while it says that it is not ready',
+    parse: whole(0, 600),
+    fallback: 0,
+  } as Setting<number>,
+  drainSeconds: {
+    name: 'PROV_LEDGER_DRAIN_SECONDS',
+    description: 'how long requests under way may take to end when it stops',
+    parse: whole(1, 3_600),
+    fallback: 10,
+  } as Setting<number>,
+};
+
 const settingsFor = (env: Environment, defaultDataDir: () => string) => {
   const givenDataDir = env['PROV_LEDGER_DATA_DIR'];
   const dataDir = givenDataDir ? resolve(givenDataDir) : defaultDataDir();
@@ -133,6 +160,7 @@ const settingsFor = (env: Environment, defaultDataDir: () => string) => {
       parse: oneOf(LOG_LEVELS),
       fallback: 'info',
     } as Setting<LogLevel>,
+    ...operatingSettings,
   };
 };
 
@@ -161,6 +189,9 @@ export const readConfiguration = (env: Environment, defaultDataDir: () => string
     httpPortGiven: Boolean(env['PROV_LEDGER_HTTP_PORT']),
     poolSize: take(settings.poolSize),
     logLevel: take(settings.logLevel),
+    metricsTenants: take(settings.metricsTenants),
+    lameDuckSeconds: take(settings.lameDuckSeconds),
+    drainSeconds: take(settings.drainSeconds),
   };
   const known = new Set(Object.values(settings).map(({ name }) => name));
   for (const name of Object.keys(env)) {

@@ -27,18 +27,18 @@ const configured = (): {
 const serve = async (options: ServeOptions): Promise<RunningService> => {
   const { configuration } = configured();
   // Loaded for this command alone: HTTP is a third of what the program reads at its start.
-  const { logTo, startService } = await import('./service.ts');
-  const ledger = await openLedger(configuration);
+  const { startService } = await import('./service.ts');
+  const { openTelemetry } = await import('../telemetry/telemetry.ts');
+  const telemetry = await openTelemetry({ configuration, env: process.env, version, stream: process.stderr });
+  const ledger = await openLedger(configuration, telemetry.onCommit);
   try {
-    const service = await startService(
-      { configuration, ledger, log: logTo(process.stderr, configuration.logLevel) },
-      options,
-    );
+    const service = await startService({ configuration, ledger, telemetry }, options);
     return {
       ...service,
       drain: async () => {
         await service.drain();
         await ledger[Symbol.asyncDispose]();
+        await telemetry[Symbol.asyncDispose]();
       },
     };
   } catch (error) {

@@ -1,25 +1,19 @@
 // The service: HTTP and, unless told otherwise, the read models, in one process on one wired ledger.
 
+import { setTimeout as pause } from 'node:timers/promises';
 import { CliError } from '#gateway/cli/exit.ts';
-import { visible } from '#gateway/cli/output.ts';
 import type { RunningService, ServeOptions } from '#gateway/cli/world.ts';
 import { createGateway } from '#gateway/http/server.ts';
+import { projectors } from '#projectors/index.ts';
+import { projectionLag } from '#projectors/postgres/lag.ts';
 import { receiptList } from '#projectors/postgres/receipt-list.ts';
-import { type Instant, instantText } from '#schemas/ids.ts';
-import { type Configuration, LOG_LEVELS, type LogLevel } from '../configuration.ts';
+import type { Configuration } from '../configuration.ts';
 import type { ServerEvent } from '../embedded/server.ts';
+import { errorFields, type Log } from '../telemetry/logs.ts';
+import { sampled } from '../telemetry/sampled.ts';
+import type { Telemetry } from '../telemetry/telemetry.ts';
 import { version } from './version.ts';
 import type { WiredLedger } from './wire.ts';
-
-export type Log = (level: LogLevel, message: string) => void;
-
-/** One line an event on standard error. */
-export const logTo =
-  (stream: { readonly write: (text: string) => unknown }, most: LogLevel): Log =>
-  (level, message) => {
-    if (LOG_LEVELS.indexOf(level) <= LOG_LEVELS.indexOf(most))
-      stream.write(`${instantText(Date.now() as Instant)} ${level.padEnd(5)} ${visible(message)}\n`);
-  };
 
 /** What the embedded server does by itself, for whoever watches. */
 export const logServerEvent = (log: Log, event: ServerEvent): void => {
@@ -48,57 +42,74 @@ export const logServerEvent = (log: Log, event: ServerEvent): void => {
 interface ServiceParts {
   readonly configuration: Configuration;
   readonly ledger: WiredLedger;
-  readonly log: Log;
+  readonly telemetry: Telemetry;
 }
+
+const LAG_EVERY_MS = 5_000;
 
 /** Starts on an open ledger, which it does not close. */
 export const startService = async (
-  { configuration, ledger, log }: ServiceParts,
+  { configuration, ledger, telemetry }: ServiceParts,
   options: ServeOptions = {},
 ): Promise<RunningService> => {
+  const { log } = telemetry;
   const ending = new AbortController();
+  await using opening = new AsyncDisposableStack();
+  const lag = opening.use(sampled(() => projectionLag(ledger.pool, projectors), LAG_EVERY_MS));
   const gateway = createGateway({
-    store: ledger.store,
+    store: telemetry.store(ledger.store),
     // Opened when somebody watches: a feed holds a connection.
     feed: { subscribe: (options) => ledger.feed.subscribe(options) },
     listReceipts: receiptList(ledger.pool),
     jwks: ledger.jwks,
-    readiness: () => readiness(ledger),
+    readiness: () => (ending.signal.aborted ? Promise.resolve(STOPPING) : readiness(ledger)),
     build: {
       name: 'prov-ledger',
       version,
       runtime: `node ${process.version} ${process.platform}/${process.arch}`,
     },
     measures: [
-      {
-        name: 'ledger_append_queue_facts',
-        help: 'Facts waiting for a commit.',
-        read: () => [{ value: ledger.store.queuedFacts() }],
-      },
+      telemetry.instruments({ queuedFacts: ledger.store.queuedFacts, lag: () => lag.latest() ?? [] }),
     ],
-    onFault: (error, requestId) =>
-      log('error', `${requestId ?? 'a request'}: ${(error as Error).stack ?? String(error)}`),
+    onFault: (error, requestId) => log('error', 'a request failed', { requestId, ...errorFields(error) }),
   });
   const url = await listen(gateway, { configuration, options, log });
-  const projecting = options.withoutProjectors
+  opening.use(telemetry.watch(gateway));
+  const watching = opening.move();
+  log('info', 'listening', { url, kid: ledger.keys.signer.kid });
+  const projecting = new AbortController();
+  const projected = options.withoutProjectors
     ? Promise.resolve()
-    : ledger.project(ending.signal, {
+    : ledger.project(projecting.signal, {
+        around: telemetry.feed,
         onHalt: ({ projection, tenant, seq, message }) =>
-          log('error', `the read model ${projection} has halted for ${tenant} at fact ${seq}: ${message}`),
-        onRetry: (error, delayMs) => log('warn', `the read models wait ${delayMs} ms: ${error.message}`),
+          log('error', 'a read model has halted', {
+            projection,
+            tenant,
+            seq,
+            ...errorFields(new Error(message)),
+          }),
+        onRetry: (error, delayMs) => log('warn', 'the read models wait', { delayMs, ...errorFields(error) }),
       });
   const failed = Promise.withResolvers<unknown>();
-  projecting.catch((error: unknown) => failed.resolve(error));
+  projected.catch((error: unknown) => failed.resolve(error));
   return {
     url,
     failed: failed.promise,
     drain: async () => {
-      await gateway.drain();
       ending.abort();
-      await projecting.catch(() => undefined);
+      await pause(configuration.lameDuckSeconds * 1_000);
+      await gateway.drain(configuration.drainSeconds * 1_000);
+      projecting.abort();
+      await projected.catch(() => undefined);
+      await watching.disposeAsync();
+      log('info', 'drained');
     },
   };
 };
+
+/** A lame duck: load balancers look elsewhere while it still serves. */
+const STOPPING = { ready: false, missing: ['the service is stopping'] };
 
 const PORTS_TRIED = 20;
 

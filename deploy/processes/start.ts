@@ -5,10 +5,11 @@ import { CliError, cliError, EXIT } from '#gateway/cli/exit.ts';
 import { type Configuration, readConfiguration } from '../configuration.ts';
 import { defaultDataDir } from '../embedded/server.ts';
 import { tryLock } from '../lock.mjs';
+import { openTelemetry } from '../telemetry/telemetry.ts';
 import { migrateDatabase, openDatabase } from './database.ts';
 import { runDemo } from './demo.ts';
 import { ensureFirstFacts } from './first-facts.ts';
-import { logServerEvent, logTo, startService } from './service.ts';
+import { logServerEvent, startService } from './service.ts';
 import { stopSignal } from './stop-signal.ts';
 import { figures, invitation, type Started } from './tour.ts';
 import { version } from './version.ts';
@@ -42,9 +43,12 @@ const run = async (signal: AbortSignal, demo: boolean): Promise<void> => {
   const startedAt = performance.now();
   const configuration = configured();
   const { dataDir } = configuration;
-  const log = logTo(process.stderr, configuration.logLevel);
   say(`prov-ledger ${version}`);
   await using closing = new AsyncDisposableStack();
+  const telemetry = closing.use(
+    await openTelemetry({ configuration, env: process.env, version, stream: process.stderr }),
+  );
+  const { log } = telemetry;
   if (!demo) closing.defer(onlyOne(dataDir));
   const opened = await openDatabase(configuration, {
     signal,
@@ -54,12 +58,12 @@ const run = async (signal: AbortSignal, demo: boolean): Promise<void> => {
   });
   const database = closing.use(opened);
   await migrateDatabase(database.url);
-  const ledger = closing.use(await wireLedger(configuration, database));
+  const ledger = closing.use(await wireLedger(configuration, database, { onCommit: telemetry.onCommit }));
   const facts = await ensureFirstFacts(ledger, dataDir, signal);
   await ledger.catchUp(signal);
   if (signal.aborted) return;
   const service = await startService(
-    { configuration, ledger, log },
+    { configuration, ledger, telemetry },
     demo ? { host: '127.0.0.1', port: 0 } : {},
   );
   closing.defer(() => service.drain());

@@ -8,6 +8,7 @@ import { postgresRowSink } from '#projectors/postgres/sink.ts';
 import { type Halt, type RunOptions, runProjectors } from '#projectors/run.ts';
 import { KeyFolderFault, type LocalKeys, localKeys } from '#proofs/keys/local.ts';
 import type { StreamError } from '#streams/errors.ts';
+import type { CommitDone } from '#streams/postgres/commit.ts';
 import { connect, RUNTIME_ROLE } from '#streams/postgres/connect.ts';
 import { postgresStreamFeed } from '#streams/postgres/feed.ts';
 import { type PostgresStore, postgresStreamStore } from '#streams/postgres/store.ts';
@@ -26,6 +27,14 @@ export interface WiredLedger extends OpenLedger {
 export interface ProjectHooks {
   readonly onHalt?: (halt: Halt) => void;
   readonly onRetry?: (error: StreamError, delayMs: number) => void;
+  /** Stands between the feed and the read models. */
+  readonly around?: (feed: StreamFeed) => StreamFeed;
+}
+
+export interface WireOptions {
+  /** Closed together with the ledger. */
+  readonly adopted?: AsyncDisposable;
+  readonly onCommit?: ((commit: CommitDone) => void) | undefined;
 }
 
 export const openKeys = async ({ dataDir, keysDir }: Configuration): Promise<LocalKeys> => {
@@ -34,18 +43,20 @@ export const openKeys = async ({ dataDir, keysDir }: Configuration): Promise<Loc
   return await localKeys({ folder: keysDir });
 };
 
-/** Opens the ledger on a database that is prepared, and that stays the caller's to close unless it is `adopted`. */
+const asItIs = (feed: StreamFeed): StreamFeed => feed;
+
+/** Opens the ledger on a database that is prepared, and that stays the caller's to close unless told. */
 export const wireLedger = async (
   configuration: Configuration,
   database: Database,
-  adopted?: AsyncDisposable,
+  { adopted, onCommit }: WireOptions = {},
 ): Promise<WiredLedger> => {
   await using opening = new AsyncDisposableStack();
   opening.use(adopted);
   const keys = await openKeys(configuration);
   const pool = connect({ url: database.url, max: configuration.poolSize, role: RUNTIME_ROLE });
   opening.defer(() => pool.end());
-  const store = opening.use(await postgresStreamStore({ pool, signer: keys.signer }));
+  const store = opening.use(await postgresStreamStore({ pool, signer: keys.signer, onCommit }));
   const open = opening.move();
   // A feed holds a connection from its first moment; most commands never ask for it.
   let feed: StreamFeed | undefined;
@@ -63,18 +74,22 @@ export const wireLedger = async (
     importInBulk: (options) =>
       importReceipts({ ...options, pool, ledgerId: store.ledgerId, signer: keys.signer, inline: projectors }),
     catchUp: (signal) => run({ signal, untilCaughtUp: true }),
-    project: (signal, hooks = {}) => run({ ...hooks, signal }),
+    project: (signal, { around = asItIs, ...hooks } = {}) =>
+      run({ ...hooks, feed: around(feedOf()), signal }),
     [Symbol.asyncDispose]: () => open.disposeAsync(),
   };
 };
 
 /** As a command opens it: prepared, closed together with its database, and with errors a command line can end with. */
-export const openLedger = async (configuration: Configuration): Promise<WiredLedger> => {
+export const openLedger = async (
+  configuration: Configuration,
+  onCommit?: WireOptions['onCommit'],
+): Promise<WiredLedger> => {
   try {
     await using opening = new AsyncDisposableStack();
     const database = opening.use(await openDatabase(configuration));
     await prepareDatabase(database);
-    return await wireLedger(configuration, database, opening.move());
+    return await wireLedger(configuration, database, { adopted: opening.move(), onCommit });
   } catch (error) {
     throw commandError(error);
   }

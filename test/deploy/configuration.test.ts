@@ -21,6 +21,9 @@ describe('deploy/configuration', () => {
       httpPortGiven: false,
       poolSize: 10,
       logLevel: 'info',
+      metricsTenants: 20,
+      lameDuckSeconds: 0,
+      drainSeconds: 10,
     });
   });
 

@@ -1,0 +1,51 @@
+// How far the read models are behind, over all tenants, in one question that stays cheap while few are.
+import { type Pool, streamError } from '#streams/postgres/connect.ts';
+
+export interface ProjectionLag {
+  readonly projection: string;
+  /** Facts recorded and not yet in the read model, of all tenants. */
+  readonly lagFacts: number;
+  /** Since the oldest of them was recorded, of the worst tenant; 0 when there are none. */
+  readonly lagSecondsMax: number;
+  readonly haltedTenants: number;
+}
+
+interface LagRow {
+  readonly projection: string;
+  readonly lag_facts: number;
+  readonly lag_seconds: number;
+  readonly halted: number;
+}
+
+/** Throws `StreamError`. */
+export const projectionLag = async (
+  pool: Pool,
+  projectors: readonly { readonly name: string; readonly version: number }[],
+): Promise<readonly ProjectionLag[]> => {
+  try {
+    const { rows } = await pool.query<LagRow>(LAG, [
+      projectors.map(({ name }) => name),
+      projectors.map(({ version }) => version),
+    ]);
+    return rows.map((row) => ({
+      projection: row.projection,
+      lagFacts: row.lag_facts,
+      lagSecondsMax: row.lag_seconds,
+      haltedTenants: row.halted,
+    }));
+  } catch (error) {
+    throw streamError(error);
+  }
+};
+
+// A quiet tenant's last fact may be a day old: what counts is the age of the first fact that was not taken.
+const LAG = `
+SELECT p.projection,
+       coalesce(sum(greatest(h.seq - coalesce(c.seq, 0), 0)), 0)::float8 AS lag_facts,
+       coalesce(max(greatest(extract(epoch FROM clock_timestamp() - f.recorded_at), 0)), 0)::float8 AS lag_seconds,
+       count(*) FILTER (WHERE c.status = 'halted')::float8 AS halted
+FROM unnest($1::text[], $2::int[]) AS p (projection, version)
+CROSS JOIN ledger.heads h
+LEFT JOIN projections.checkpoints c ON c.projection = p.projection AND c.version = p.version AND c.tenant = h.tenant
+LEFT JOIN ledger.facts f ON h.seq > coalesce(c.seq, 0) AND f.tenant_no = h.tenant_no AND f.seq = coalesce(c.seq, 0) + 1
+GROUP BY p.projection`;
