@@ -95,7 +95,8 @@ export const verifyTenant = async (
   return verified();
 };
 
-const EXPLAINED: { readonly [Fault in VerificationFault]: string } = {
+/** What each fault means, for whoever reads it. */
+export const EXPLAINED: { readonly [Fault in VerificationFault]: string } = {
   'wrong-tenant': 'it belongs to another tenant',
   'seq-gap': 'a fact is missing, repeated or out of order',
   'broken-link': 'it names another fact before it',

@@ -15,8 +15,9 @@ import {
 import { CliError } from './exit.ts';
 import { count, figure } from './output.ts';
 import { startProgress } from './progress.ts';
-import { type ChainVerification, verifyTenant } from './verify-chain.ts';
+import { type ChainVerification, EXPLAINED, type VerifyChainOptions, verifyTenant } from './verify-chain.ts';
 import { verifyExportCommand, verifyReceiptCommand } from './verify-offline.ts';
+import type { OpenLedger } from './world.ts';
 
 interface RangeOptions extends Options {
   readonly from?: Seq;
@@ -113,13 +114,7 @@ const verifyAll = async (
       const onProgress = (facts: number): void => {
         current = facts;
       };
-      const result = await verifyTenant(ledger.store, each.tenant, {
-        keys,
-        from: each.from,
-        to: each.to,
-        signal: world.signal,
-        onProgress,
-      });
+      const result = await verifyRange(ledger, each, { keys, signal: world.signal, onProgress });
       if (world.signal.aborted) break;
       results.push(result);
       done += result.facts;
@@ -129,6 +124,36 @@ const verifyAll = async (
     progress.stop();
   }
   return results;
+};
+
+interface RangeOf {
+  readonly tenant: TenantId;
+  readonly from: Seq;
+  readonly to: Seq;
+}
+
+/** A whole chain by several threads where the store can; a part of one through the port. */
+const verifyRange = async (
+  { store, verifyWhole }: OpenLedger,
+  { tenant, from, to }: RangeOf,
+  options: Required<Pick<VerifyChainOptions, 'keys' | 'signal' | 'onProgress'>>,
+): Promise<ChainVerification> => {
+  const head = verifyWhole && from === 1 ? await store.head(tenant) : undefined;
+  if (!verifyWhole || head?.seq !== to) return await verifyTenant(store, tenant, { ...options, from, to });
+  let facts = 0;
+  const onProgress = (more: number): void => {
+    facts += more;
+    options.onProgress(facts);
+  };
+  const result = await verifyWhole({ ...options, tenant, onProgress });
+  if (!result) throw new CliError('refused', 'no-such-tenant', `there is no tenant ${tenant} any more`);
+  const { fault, ...sound } = result;
+  if (!fault) return { tenant, ...sound };
+  return {
+    tenant,
+    ...sound,
+    fault: { ...fault, message: `${tenant}, fact ${fault.seq}: ${EXPLAINED[fault.code]}` },
+  };
 };
 
 const documentOf = ({ tenant: name, facts, batches, head, fault }: ChainVerification) => ({

@@ -6,6 +6,7 @@ import type { KeySet } from '#proofs/keys/public-key.ts';
 import type { Instant } from '#schemas/ids.ts';
 import type { Pool } from '#streams/postgres/connect.ts';
 import type { Migration } from '#streams/postgres/migrate.ts';
+import type { StoredChainRequest, StoredChainResult } from '#streams/postgres/verify/chain.ts';
 import type { StreamFeed, StreamStore } from '#streams/stream.ts';
 import type { BulkImport } from '../ingest/bulk-progress.ts';
 
@@ -16,6 +17,8 @@ export interface Terminal {
   readonly columns?: number | undefined;
 }
 
+export type WholeChain = Pick<StoredChainRequest, 'tenant' | 'keys' | 'signal' | 'onProgress'>;
+
 /** An open ledger; disposing closes everything, and stops the embedded server if this process started it. */
 export interface OpenLedger extends AsyncDisposable {
   readonly store: StreamStore;
@@ -25,6 +28,8 @@ export interface OpenLedger extends AsyncDisposable {
   readonly jwks: () => KeySet;
   /** The quick way in for whole files, where the store has one. */
   readonly importInBulk?: BulkImport;
+  /** The quick way through a whole chain, with several threads, where the store has one; `undefined` without such a tenant. */
+  readonly verifyWhole?: (request: WholeChain) => Promise<StoredChainResult | undefined>;
   /** Folds what the read models have not seen yet, and returns when they have. */
   readonly catchUp: (signal: AbortSignal) => Promise<void>;
 }

@@ -2,7 +2,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { keyFromJwk } from '#proofs/keys/public-key.ts';
 import type { Seq, TenantId } from '#schemas/ids.ts';
-import { connect } from '../connect.ts';
+import { connect, RUNTIME_ROLE } from '../connect.ts';
 import { type RangeResult, verifyRange } from './range.ts';
 
 export interface RangeTask {
@@ -23,7 +23,7 @@ if (!port) throw new Error('streams/postgres/verify/worker.ts runs in a worker t
 const { url, keys: jwks, ...task } = workerData as RangeTask;
 const stop = new AbortController();
 port.once('message', () => stop.abort());
-const pool = connect({ url, max: 3, name: 'prov-ledger verify' });
+const pool = connect({ url, max: 3, role: RUNTIME_ROLE, name: 'prov-ledger verify' });
 try {
   const keys = new Map(jwks.map(keyFromJwk).map((key) => [key.kid, key]));
   const onProgress = (facts: number): void => port.postMessage({ kind: 'progress', facts } satisfies RangeMessage);
