@@ -117,6 +117,16 @@ export const catalogue = {
     title: 'This receipt id stands for another receipt',
     todo: 'Nothing was stored. Compare with the receipt in "first"; a different receipt needs an id of its own.',
   },
+  'idempotency-key-malformed': {
+    status: 400,
+    title: 'The Idempotency-Key is no key',
+    todo: 'Send 1 to 128 visible ASCII characters without quotes and backslashes inside.',
+  },
+  'idempotency-key-differs': {
+    status: 422,
+    title: 'The Idempotency-Key says another id than the body',
+    todo: "Leave one of the two out: a receipt's id is its key. In a batch, give each receipt its id.",
+  },
   'no-such-receipt': {
     status: 404,
     title: 'The tenant has no receipt with this id',

@@ -7,6 +7,7 @@ import type { Recorded } from '#schemas/event.ts';
 import type { Appended, StreamStore } from '#streams/stream.ts';
 import type { Caller } from './auth.ts';
 import { hashTag, immutable, isKnown, notModified } from './conditional.ts';
+import { idempotencyKey } from './idempotency.ts';
 import { inOrder, type Window } from './in-order.ts';
 import { type Line, type LineLimits, readLines } from './lines.ts';
 import { NDJSON, type Operation } from './operation.ts';
@@ -38,6 +39,14 @@ export const receiptOperations = {
     summary: 'Records one receipt, or a batch of them.',
     description:
       'The answer comes when the receipt is durable and signed. The same body again gets the same answer again, for ever. A batch is NDJSON, one receipt a line, and is answered line by line while it arrives.',
+    parameters: {
+      'Idempotency-Key': {
+        in: 'header',
+        description: 'the id of a receipt that has none of its own; with one, the same',
+        schema: { type: 'string' },
+        example: '"5f0c9d2e"',
+      },
+    },
     body: [
       { type: 'application/json', schema: 'AnyReceipt', example: EXAMPLE },
       { type: NDJSON, schema: 'AnyReceipt', example: `${JSON.stringify(EXAMPLE)}\n` },
@@ -61,6 +70,8 @@ export const receiptOperations = {
       'receipt-malformed',
       'tenant-mismatch',
       'receipt-id-taken',
+      'idempotency-key-malformed',
+      'idempotency-key-differs',
       'too-many-lines',
       'overloaded',
       'out-of-space',
@@ -122,8 +133,14 @@ export const postReceipts =
   (recorder: Recorder) =>
   async (call: Call, caller: Caller): Promise<Reply> => {
     const { body, requestId } = call;
-    const sender = { caller, requestId, traceparent: traceparentOf(call) };
-    if (body instanceof Readable) return batchReply(recorder, call, sender);
+    const key = idempotencyKey(call);
+    if (typeof key === 'object') return problemReply(key, requestId);
+    const sender = { caller, requestId, traceparent: traceparentOf(call), key };
+    if (body instanceof Readable) {
+      if (key === undefined) return batchReply(recorder, call, sender);
+      const detail = 'a batch has no key of its own: give each of its receipts an "id"';
+      return batchRefusal(problem('idempotency-key-differs', detail), requestId);
+    }
     if (body === undefined)
       return problemReply(problem('media-type-unsupported', 'the request has no body'), requestId);
     const recording = await recordReceipt(recorder, body, sender);
@@ -147,12 +164,16 @@ export const postReceipts =
 
 const idOf = ({ fact }: Appended): string => (fact.parsed ?? JSON.parse(fact.payload)).id as string;
 
+/** The body is on its way all the same, and nobody will read it. */
+const batchRefusal = (of: Problem, requestId: string): Reply => {
+  const reply = problemReply(of, requestId);
+  return { ...reply, headers: { ...reply.headers, connection: 'close' } };
+};
+
 const batchReply = (recorder: Recorder, { body, headers, requestId }: Call, sender: Sender): Reply => {
   if (Number(headers['content-length']) > BATCH.batchBytesMax) {
     const detail = `a batch has at most ${BATCH.batchBytesMax} bytes`;
-    const reply = problemReply(problem('body-too-large', detail), requestId);
-    // The body is on its way all the same, and nobody will read it.
-    return { ...reply, headers: { ...reply.headers, connection: 'close' } };
+    return batchRefusal(problem('body-too-large', detail), requestId);
   }
   const results = batchResults(recorder, body as Readable, sender);
   return {

@@ -30,6 +30,8 @@ export type Recording =
 export interface Sender {
   readonly caller: Caller;
   readonly requestId: string;
+  /** The id of a receipt that has none of its own. */
+  readonly key?: string | undefined;
   /** W3C Trace Context of the request. */
   readonly traceparent: string | undefined;
 }
@@ -72,7 +74,11 @@ export const recordReceipt = async (
   }
 };
 
-const prepare = (bytes: Uint8Array, { caller, traceparent }: Sender, at: Instant): Prepared | Recording => {
+const prepare = (
+  bytes: Uint8Array,
+  { caller, traceparent, key }: Sender,
+  at: Instant,
+): Prepared | Recording => {
   const { tenant } = caller;
   const read = parseStrictBytes(bytes);
   if (!read.ok) return { kind: 'malformed', problem: bodyProblem(read.error) };
@@ -80,9 +86,14 @@ const prepare = (bytes: Uint8Array, { caller, traceparent }: Sender, at: Instant
   if (!isObject(sent)) return malformed({ pointer: '', message: 'is no JSON object; give a receipt' });
   const schemaVersion = receiptVersion(sent);
   if (typeof schemaVersion !== 'number') return malformed(schemaVersion);
-  const receipt = completeReceipt(sent, { id: sent['id'] === undefined ? newReceiptId(at) : '', at, tenant });
-  const id = receipt['id'] as string;
-  const context = { tenant, actor: caller.tokenId, at, key: id, traceparent };
+  if (key !== undefined && sent['id'] !== undefined && sent['id'] !== key) {
+    const detail = 'the header Idempotency-Key and the "id" of the receipt differ';
+    return { kind: 'malformed', problem: problem('idempotency-key-differs', detail) };
+  }
+  const id = sent['id'] === undefined ? (key ?? newReceiptId(at)) : '';
+  const receipt = completeReceipt(sent, { id, at, tenant });
+  const claim = receipt['id'] as string;
+  const context = { tenant, actor: caller.tokenId, at, key: claim, traceparent };
   const decision = receipts.decide({ type: 'RecordReceipt', receipt, schemaVersion }, undefined, context);
   if (decision.kind === 'refused') {
     const { refusal } = decision;
@@ -94,7 +105,7 @@ const prepare = (bytes: Uint8Array, { caller, traceparent }: Sender, at: Instant
   const drafts = draftsOf(decision.events, context, { payload: complete ? canonical : undefined });
   // What the caller sent is the request, not what was added to it: sent again, it gets other additions.
   const requestHash = complete ? undefined : payloadHash(canonical);
-  return { kind: 'prepared', id, request: { tenant, drafts, expect: { kind: 'any' }, requestHash } };
+  return { kind: 'prepared', id: claim, request: { tenant, drafts, expect: { kind: 'any' }, requestHash } };
 };
 
 const malformed = (...faults: readonly Fault[]): Recording => ({
