@@ -12,6 +12,7 @@ import type { CommitDone } from '#streams/postgres/commit.ts';
 import { connect, RUNTIME_ROLE } from '#streams/postgres/connect.ts';
 import { postgresStreamFeed } from '#streams/postgres/feed.ts';
 import { type PostgresStore, postgresStreamStore } from '#streams/postgres/store.ts';
+import { verifyStoredChain } from '#streams/postgres/verify/chain.ts';
 import type { StreamFeed } from '#streams/stream.ts';
 import type { Configuration } from '../configuration.ts';
 import { EmbeddedPostgresError } from '../embedded/errors.ts';
@@ -73,6 +74,8 @@ export const wireLedger = async (
     jwks: keys.jwks,
     importInBulk: (options) =>
       importReceipts({ ...options, pool, ledgerId: store.ledgerId, signer: keys.signer, inline: projectors }),
+    verifyWhole: (request) =>
+      verifyStoredChain({ ...request, pool, url: database.url, ledgerId: store.ledgerId }),
     catchUp: (signal) => run({ signal, untilCaughtUp: true }),
     project: (signal, { around = asItIs, ...hooks } = {}) =>
       run({ ...hooks, feed: around(feedOf()), signal }),
