@@ -57,7 +57,8 @@ export interface Decider<Command, State, E extends DomainEvent, R extends Refusa
   readonly decide: (command: Command, state: State, context: CommandContext) => Decision<E, R>;
 }
 
-export const accept = <E extends DomainEvent>(...events: readonly Decided<E>[]) => ({ kind: 'accepted', events }) as const;
+export const accept = <E extends DomainEvent>(...events: readonly Decided<E>[]) =>
+  ({ kind: 'accepted', events }) as const;
 
 export const refuse = <Name extends string>(refusal: Name, message: string) =>
   ({ kind: 'refused', refusal: { refusal, message } }) as const;

@@ -17,7 +17,9 @@ export const putI64 = (into: Uint8Array, at: number, value: number): number =>
   putU32(into, putU32(into, at, Math.floor(value / TWO_32)), value >>> 0);
 
 // Value of a hexadecimal digit by its character code; every hash and id here is lower-case by its brand.
-const NIBBLE = Uint8Array.from({ length: 128 }, (_, code) => Math.max(0, '0123456789abcdef'.indexOf(String.fromCharCode(code))));
+const NIBBLE = Uint8Array.from({ length: 128 }, (_, code) =>
+  Math.max(0, '0123456789abcdef'.indexOf(String.fromCharCode(code))),
+);
 
 const byteOf = (digits: string, index: number): number =>
   ((NIBBLE[digits.charCodeAt(index)] as number) << 4) | (NIBBLE[digits.charCodeAt(index + 1)] as number);

@@ -12,9 +12,9 @@
 //
 // The form is frozen: test/proofs/golden/chain.json holds vectors, and forgeries that must fail.
 import { hash as digest } from 'node:crypto';
-import { putAscii, putHex, putI64, putU32, putUuid } from './bytes.ts';
 import type { Draft, Recorded } from '#schemas/event.ts';
 import { type Instant, isUuid, type Seq, type Sha256, type TenantId } from '#schemas/ids.ts';
+import { putAscii, putHex, putI64, putU32, putUuid } from './bytes.ts';
 
 /** The prevHash of a tenant's first fact. */
 export const GENESIS_HASH = '0'.repeat(64) as Sha256;
@@ -27,7 +27,8 @@ let arena = Buffer.allocUnsafe(16_384);
 
 /** The arena with room for so many bytes behind `at`. */
 const room = (at: number, bytes: number): Buffer => {
-  if (at + bytes > arena.length) arena = Buffer.concat([arena.subarray(0, at)], Math.max(arena.length * 2, at + bytes));
+  if (at + bytes > arena.length)
+    arena = Buffer.concat([arena.subarray(0, at)], Math.max(arena.length * 2, at + bytes));
   return arena;
 };
 
@@ -51,7 +52,11 @@ export interface ChainLink {
 }
 
 /** The hash of a draft put at one place of a chain. `payloadDigest` saves hashing the payload again. */
-export const factHash = (draft: Draft, link: ChainLink, payloadDigest = payloadHash(draft.payload)): Sha256 => {
+export const factHash = (
+  draft: Draft,
+  link: ChainLink,
+  payloadDigest = payloadHash(draft.payload),
+): Sha256 => {
   let at = putAscii(arena, 0, TAG);
   at = putText(at, link.tenant);
   at = putHex(room(at, 64), putI64(arena, at, link.seq), link.prevHash);
@@ -121,7 +126,11 @@ const hasOneForm = (fact: Recorded): boolean =>
   fact.region?.isWellFormed() !== false;
 
 /** Checks one fact against the position before it; `undefined` when it is sound. */
-export const linkFault = (fact: Recorded, tenant: TenantId, before: ChainPosition): ChainFault | undefined => {
+export const linkFault = (
+  fact: Recorded,
+  tenant: TenantId,
+  before: ChainPosition,
+): ChainFault | undefined => {
   if (fact.tenant !== tenant) return 'wrong-tenant';
   if (fact.seq !== before.seq + 1) return 'seq-gap';
   if (fact.prevHash !== before.hash) return 'broken-link';

@@ -7,11 +7,7 @@
 //
 // A quiet ledger signs each receipt by itself, a busy one a thousand with one signature; a statement fits every KMS.
 import { type Instant, isUuid, type Sha256 } from '#schemas/ids.ts';
-import {
-  keyFromJwk,
-  type VerificationKey,
-  verifySignature,
-} from './keys/public-key.ts';
+import { keyFromJwk, type VerificationKey, verifySignature } from './keys/public-key.ts';
 import { type Signer, SigningFault } from './keys/signer.ts';
 import {
   leafHash,

@@ -6,7 +6,13 @@ import { draftsOf } from '#commands/run.ts';
 import { type AnyProjector, type Changes, foldBatch } from '#projectors/batch.ts';
 import { rowWriter } from '#projectors/postgres/columns.ts';
 import type { Row } from '#projectors/projector.ts';
-import { canonicalize, type JsonValue, parseStrict, parseStrictBytes, type Strict } from '#proofs/canonical.ts';
+import {
+  canonicalize,
+  type JsonValue,
+  parseStrict,
+  parseStrictBytes,
+  type Strict,
+} from '#proofs/canonical.ts';
 import { type ChainPosition, payloadHash, seal } from '#proofs/chain.ts';
 import type { Draft, Fact, Recorded } from '#schemas/event.ts';
 import type { FactId, Instant, Seq, Sha256, TenantId } from '#schemas/ids.ts';
@@ -63,7 +69,9 @@ export const lineReader = (options: ReaderOptions, { bytes, firstLine, at }: Lin
   let line = firstLine - 1;
   let start = 0;
   const take = (from: number, end: number, into: ReadLines): void => {
-    const strict = encoding ? parseStrict(bytes.toString(encoding, from, end)) : parseStrictBytes(bytes.subarray(from, end));
+    const strict = encoding
+      ? parseStrict(bytes.toString(encoding, from, end))
+      : parseStrictBytes(bytes.subarray(from, end));
     const draft = draftOf(strict, context);
     if ('code' in draft) {
       faults.push({ line, code: draft.code, message: draft.message });
@@ -100,13 +108,19 @@ export const lineReader = (options: ReaderOptions, { bytes, firstLine, at }: Lin
 };
 
 /** What is said of a line whose receipt id belongs to other content. */
-export const CONFLICT = { code: 'id-taken', message: 'another receipt has this id already: give this one an id of its own' } as const;
+export const CONFLICT = {
+  code: 'id-taken',
+  message: 'another receipt has this id already: give this one an id of its own',
+} as const;
 
 interface DraftContext extends ReaderOptions {
   readonly at: Instant;
 }
 
-const draftOf = (strict: Strict, { tenant, mapping, at }: DraftContext): Draft | { readonly code: string; readonly message: string } => {
+const draftOf = (
+  strict: Strict,
+  { tenant, mapping, at }: DraftContext,
+): Draft | { readonly code: string; readonly message: string } => {
   if (!strict.ok) return strict.error;
   const mapped = mapping ? mapping.map(strict.value) : undefined;
   if (mapped && !mapped.ok) return { code: 'unmappable', message: `the line ${mapped.message}` };
@@ -116,7 +130,8 @@ const draftOf = (strict: Strict, { tenant, mapping, at }: DraftContext): Draft |
   }
   const receipt = complete(source as JsonObject, { tenant, at, canonical: strict.canonical });
   const schemaVersion = receiptVersion(receipt);
-  if (typeof schemaVersion === 'object') return { code: 'malformed', message: `${schemaVersion.pointer} ${schemaVersion.message}` };
+  if (typeof schemaVersion === 'object')
+    return { code: 'malformed', message: `${schemaVersion.pointer} ${schemaVersion.message}` };
   const { id, actor } = receipt as { readonly id: string; readonly actor: string };
   const context = { tenant, actor, at, key: id };
   const decision = receipts.decide({ type: 'RecordReceipt', receipt, schemaVersion }, undefined, context);
@@ -126,8 +141,12 @@ const draftOf = (strict: Strict, { tenant, mapping, at }: DraftContext): Draft |
   return draftsOf(decision.events, context, { payload })[0] as Draft;
 };
 
-const complete = (source: JsonObject, { tenant, at, canonical }: { readonly tenant: TenantId; readonly at: Instant; readonly canonical: string }): JsonObject => {
-  if (source['id'] !== undefined && source['tenant'] !== undefined) return completeReceipt(source, { id: '', at, tenant });
+const complete = (
+  source: JsonObject,
+  { tenant, at, canonical }: { readonly tenant: TenantId; readonly at: Instant; readonly canonical: string },
+): JsonObject => {
+  if (source['id'] !== undefined && source['tenant'] !== undefined)
+    return completeReceipt(source, { id: '', at, tenant });
   return completeReceipt(source, { id: `sha256:${payloadHash(canonical)}`, at, tenant });
 };
 
@@ -223,8 +242,15 @@ const inlineFold = (tenant: TenantId, models: readonly InlineModel[]) => {
     upserts: new Map<string, Row>(),
     copies: projector.insertOnly ? { writer: binaryWriter(1 << 20), write: rowWriter(projector) } : undefined,
   }));
-  const fold = (facts: readonly Fact[], { projector, rows, upserts, copies }: (typeof folds)[number]): void => {
-    const { changes, poison } = foldBatch(projector, facts.filter((fact) => projector.handles.includes(fact.type)), rows);
+  const fold = (
+    facts: readonly Fact[],
+    { projector, rows, upserts, copies }: (typeof folds)[number],
+  ): void => {
+    const { changes, poison } = foldBatch(
+      projector,
+      facts.filter((fact) => projector.handles.includes(fact.type)),
+      rows,
+    );
     // A read model that takes rows away is rare: the live runner does it.
     if (poison || changes.deletes.length > 0) poisoned.push(projector.name);
     for (const [key, row] of changes.upserts) {
@@ -242,7 +268,15 @@ const inlineFold = (tenant: TenantId, models: readonly InlineModel[]) => {
     end: () => ({
       poisoned,
       inline: folds.flatMap(({ projector, upserts, copies }): InlineChanges[] =>
-        poisoned.includes(projector.name) ? [] : [{ name: projector.name, changes: { inserts: [], upserts, deletes: [] }, copyRows: copies?.writer.take() }],
+        poisoned.includes(projector.name)
+          ? []
+          : [
+              {
+                name: projector.name,
+                changes: { inserts: [], upserts, deletes: [] },
+                copyRows: copies?.writer.take(),
+              },
+            ],
       ),
     }),
   };

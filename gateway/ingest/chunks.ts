@@ -60,7 +60,10 @@ export const lineChunks = async function* (
     if (size < chunkBytes) continue;
     const end = Buffer.from(part.buffer, part.byteOffset, part.length).lastIndexOf(NEWLINE);
     if (end !== -1) yield piece(size - part.length + end + 1);
-    else if (size > maxLineBytes) throw new LineTooLong(`line ${firstLine} is longer than ${maxLineBytes} bytes: is this NDJSON, one object a line?`);
+    else if (size > maxLineBytes)
+      throw new LineTooLong(
+        `line ${firstLine} is longer than ${maxLineBytes} bytes: is this NDJSON, one object a line?`,
+      );
   }
   if (size > 0) yield piece(size);
 };

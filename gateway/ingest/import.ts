@@ -90,8 +90,15 @@ interface Found {
 export const importReceipts = async (options: ImportOptions): Promise<ImportSummary> => {
   const appender = bulkAppender(options);
   const head = await appender.head();
-  if (!head) throw new StreamError('unexpected', `there is no tenant ${options.tenant}: create it with \`prov-ledger tenant create\``);
-  await using lanes = startLanes({ tenant: options.tenant, tenantNo: head.tenantNo, mapping: options.mapping }, LANES);
+  if (!head)
+    throw new StreamError(
+      'unexpected',
+      `there is no tenant ${options.tenant}: create it with \`prov-ledger tenant create\``,
+    );
+  await using lanes = startLanes(
+    { tenant: options.tenant, tenantNo: head.tenantNo, mapping: options.mapping },
+    LANES,
+  );
   const run: Run = {
     options,
     appender,
@@ -107,7 +114,11 @@ export const importReceipts = async (options: ImportOptions): Promise<ImportSumm
   };
   await begin(run, head);
   while (run.locked > 0 ? await storeLocked(run) : (await refill(run)) > 0 && (await storeOldest(run)));
-  return { ...run.progress, interrupted: options.signal?.aborted ?? false, inline: run.models.map((model) => model.name) };
+  return {
+    ...run.progress,
+    interrupted: options.signal?.aborted ?? false,
+    inline: run.models.map((model) => model.name),
+  };
 };
 
 /** Starts chunks until enough are on their way; returns how many are. */
@@ -137,7 +148,11 @@ const start = async (run: Run, chunk: LineChunk): Promise<void> => {
 };
 
 /** Which receipts of a chunk are stored already, and which of those with other content. */
-const compareClaims = async (run: Run, { ids, digests, lines }: ClaimsMessage, found: Found): Promise<Uint8Array> => {
+const compareClaims = async (
+  run: Run,
+  { ids, digests, lines }: ClaimsMessage,
+  found: Found,
+): Promise<Uint8Array> => {
   const claims = await run.appender.claims(ids);
   const skip = new Uint8Array(ids.length);
   for (const [index, claim] of claims.entries()) {
@@ -159,7 +174,8 @@ const storeOldest = async (run: Run): Promise<true> => {
   const next = run.check ? undefined : refill(run);
   next?.catch(() => undefined);
   const beside = alongside(run, () => answer.sealed);
-  const result = answer.sealed.count === 0 ? 'appended' : await run.appender.append(answer.sealed, beside.write);
+  const result =
+    answer.sealed.count === 0 ? 'appended' : await run.appender.append(answer.sealed, beside.write);
   await next;
   await conclude(run, { stored: { job, answer }, result, left: beside.left });
   return true;
@@ -219,16 +235,28 @@ const release = ({ bytes, sealed: { rows, digests, inline } }: SealedMessage): v
 const alongside = (run: Run, sealed: () => SealedChunk) => {
   const left: AnyProjector[] = [];
   const write = async (client: Client): Promise<void> => {
-    for (const model of run.models) if (!(await keepInline(run, client, { model, sealed: sealed() }))) left.push(model);
+    for (const model of run.models)
+      if (!(await keepInline(run, client, { model, sealed: sealed() }))) left.push(model);
   };
   return { write, left };
 };
 
-const keepInline = async ({ options }: Run, client: Client, { model, sealed }: { readonly model: AnyProjector; readonly sealed: SealedChunk }): Promise<boolean> => {
+const keepInline = async (
+  { options }: Run,
+  client: Client,
+  { model, sealed }: { readonly model: AnyProjector; readonly sealed: SealedChunk },
+): Promise<boolean> => {
   const made = sealed.inline.find(({ name }) => name === model.name);
   if (!made) return false;
   const { changes, copyRows } = made;
-  return await inlineStep(client, { projector: model, tenant: options.tenant, from: sealed.before, to: sealed.after, changes, copyRows });
+  return await inlineStep(client, {
+    projector: model,
+    tenant: options.tenant,
+    from: sealed.before,
+    to: sealed.after,
+    changes,
+    copyRows,
+  });
 };
 
 const account = (run: Run, { job: { chunk, found }, answer }: Stored): void => {
@@ -268,5 +296,8 @@ const begin = async (run: Run, head: StoredHead): Promise<void> => {
   });
   run.models = standing.map(({ projector }) => projector);
   const { seq, hash, recordedAt } = head;
-  run.lanes.restart({ before: { seq, hash, recordedAt }, models: standing.map(({ projector, rows }) => ({ name: projector.name, rows })) });
+  run.lanes.restart({
+    before: { seq, hash, recordedAt },
+    models: standing.map(({ projector, rows }) => ({ name: projector.name, rows })),
+  });
 };

@@ -1,11 +1,18 @@
 // The importer's worker threads. Chunks take the lanes in turn; each is read as soon as it has a lane, and sealed when
 // the chunk before it is: what comes out is one chain, in the order of the chunks.
-import { Worker } from 'node:worker_threads';
 import type { Row } from '#projectors/projector.ts';
 import type { ChainPosition } from '#proofs/chain.ts';
 import type { Instant } from '#schemas/ids.ts';
 import type { LineChunk } from './chunks.ts';
-import type { ClaimsMessage, FromWorker, ModelRows, ReadMessage, SealedMessage, SealMessage, ToWorker, WorkerSettings } from './worker.ts';
+import { startThread, type Thread } from './lane-thread.ts';
+import type {
+  ClaimsMessage,
+  ModelRows,
+  ReadMessage,
+  SealedMessage,
+  SealMessage,
+  WorkerSettings,
+} from './worker.ts';
 
 /** Behind what a chunk is sealed, and with which read models kept. */
 export interface SealStart {
@@ -39,7 +46,7 @@ export interface Lanes extends AsyncDisposable {
 
 interface Lane {
   readonly thread: Thread;
-  /** Number of the last job whose rows this lane knows. */
+  /** Number of the last job whose rows this lane knows; -1 before the first. */
   known: number;
 }
 
@@ -50,63 +57,26 @@ interface Sealed {
 
 export const startLanes = (settings: WorkerSettings, count: number): Lanes => {
   const lanes: Lane[] = Array.from({ length: count }, () => ({ thread: startThread(settings), known: -1 }));
+  const news = modelNews(lanes);
   let jobs = 0;
-  let first = 0;
-  let rows: readonly ModelRows[] = [];
-  /** The rows that each job changed, until every lane knows them. */
-  let changes: { readonly job: number; readonly rows: readonly ModelRows[] }[] = [];
   let last: Promise<Sealed> = Promise.reject(new Error('the lanes were not told where to begin'));
   last.catch(() => undefined);
-
-  /** All rows that the lane must learn to seal job number `job`. */
-  const unknownTo = (lane: Lane, names: readonly string[]): Pick<SealMessage, 'models' | 'anew'> => {
-    const anew = lane.known < first;
-    const news = changes.filter((change) => change.job > lane.known || anew).flatMap((change) => change.rows);
-    const models = names.map((name) => {
-      const merged = new Map<string, Row>(anew ? rows.find((model) => model.name === name)?.rows : []);
-      for (const model of news) if (model.name === name) for (const [key, row] of model.rows) merged.set(key, row);
-      return { name, rows: merged };
-    });
-    return { models, anew };
-  };
-
-  const sealIn = async (lane: Lane, job: number, { before, skip, request }: { before: Sealed; skip: Uint8Array | undefined; request: JobRequest }): Promise<SealedMessage> => {
-    const message = { kind: 'seal', before: before.position, batchNo: request.batchNo, at: request.at, skip, ...unknownTo(lane, before.names) } as const;
-    const answer = lane.thread.ask<SealedMessage>(message);
-    lane.known = job;
-    const sealed = await answer;
-    changes.push({ job, rows: sealed.sealed.inline.map(({ name, changes: made }) => ({ name, rows: made.upserts as ReadonlyMap<string, Row> })) });
-    const slowest = Math.min(...lanes.map((each) => each.known));
-    changes = changes.filter((change) => change.job > slowest);
-    return sealed;
-  };
-
   return {
     count,
     restart: ({ before, models }) => {
-      first = jobs;
-      rows = models;
-      changes = [];
+      news.restart(jobs, models);
       last = Promise.resolve({ position: before, names: models.map((model) => model.name) });
     },
     start: (request) => {
       const job = jobs++;
-      const lane = lanes[job % count] as Lane;
-      const { chunk, at, skip } = request;
-      const message: ReadMessage = { kind: 'read', bytes: chunk.bytes, firstLine: chunk.firstLine, at, claims: skip !== undefined };
-      const claims = skip ? lane.thread.ask<ClaimsMessage>(message, [chunk.bytes]) : undefined;
-      if (!claims) lane.thread.tell(message, [chunk.bytes]);
       const previous = last;
-      const sealed = (async () => {
-        const before = await previous;
-        return await sealIn(lane, job, { before, skip: claims && skip ? await skip(await claims) : undefined, request });
-      })();
-      // Whoever waits for the job hears of its failure; when nobody does, the import has failed already.
-      sealed.catch(() => undefined);
-      claims?.catch(() => undefined);
-      last = sealed.then(async ({ sealed: { after, inline } }) => ({ position: after, names: inline.map((each) => each.name) }));
+      const started = startJob(lanes[job % count] as Lane, { job, request, previous, news });
+      last = started.sealed.then(({ sealed: { after, inline } }) => ({
+        position: after,
+        names: inline.map((each) => each.name),
+      }));
       last.catch(() => undefined);
-      return { chunk, claims, sealed };
+      return started;
     },
     [Symbol.asyncDispose]: async () => {
       await Promise.all(lanes.map(({ thread }) => thread.end()));
@@ -114,32 +84,82 @@ export const startLanes = (settings: WorkerSettings, count: number): Lanes => {
   };
 };
 
-// A heap that may grow far keeps its garbage long.
-const MEMORY = { maxOldGenerationSizeMb: 192, maxYoungGenerationSizeMb: 32 } as const;
-
-interface Thread {
-  tell(message: ToWorker, transfer: readonly ArrayBuffer[]): void;
-  /** The worker's answer. One question at a time. Throws what the worker threw. */
-  ask<Answer extends FromWorker>(message: ToWorker, transfer?: readonly ArrayBuffer[]): Promise<Answer>;
-  end(): Promise<unknown>;
+interface Starting {
+  readonly job: number;
+  readonly request: JobRequest;
+  /** Where the chunk before it ends. */
+  readonly previous: Promise<Sealed>;
+  readonly news: ModelNews;
 }
 
-const startThread = (settings: WorkerSettings): Thread => {
-  const worker = new Worker(new URL('./worker.ts', import.meta.url), { workerData: settings, resourceLimits: MEMORY });
-  const ended = Promise.withResolvers<never>();
-  ended.promise.catch(() => undefined);
-  let answer: ((message: FromWorker) => void) | undefined;
-  worker.on('message', (message: FromWorker) => answer?.(message));
-  worker.on('error', ended.reject);
-  worker.on('exit', () => ended.reject(new Error("one of the importer's worker threads has ended")));
+const startJob = (lane: Lane, { job, request, previous, news }: Starting): Job => {
+  const { chunk, at, batchNo, skip } = request;
+  const { bytes, firstLine } = chunk;
+  const message: ReadMessage = { kind: 'read', bytes, firstLine, at, claims: skip !== undefined };
+  const claims = skip && lane.thread.ask<ClaimsMessage>(message, [bytes]);
+  if (!claims) lane.thread.tell(message, [bytes]);
+  const seal = async (): Promise<SealedMessage> => {
+    const { position, names } = await previous;
+    const stored = claims && (await skip?.(await claims));
+    const models = news.unknownTo(lane, names);
+    const answer = lane.thread.ask<SealedMessage>({
+      kind: 'seal',
+      before: position,
+      batchNo,
+      at,
+      skip: stored,
+      ...models,
+    });
+    lane.known = job;
+    const message = await answer;
+    news.add(job, message);
+    return message;
+  };
+  const sealed = seal();
+  // Whoever waits for the job hears of its failure; when nobody does, the import has failed already.
+  sealed.catch(() => undefined);
+  claims?.catch(() => undefined);
+  return { chunk, claims, sealed };
+};
+
+/** The rows of the read models, as each lane must learn them: each folds on from where another one stopped. */
+interface ModelNews {
+  /** From job number `first` on, these are all rows there are. */
+  restart(first: number, rows: readonly ModelRows[]): void;
+  /** What a job changed. */
+  add(job: number, message: SealedMessage): void;
+  /** What a lane has not been told yet of the read models named. */
+  unknownTo(lane: Lane, names: readonly string[]): Pick<SealMessage, 'models' | 'anew'>;
+}
+
+const modelNews = (lanes: readonly Lane[]): ModelNews => {
+  let first = 0;
+  let rows: readonly ModelRows[] = [];
+  let changes: { readonly job: number; readonly rows: readonly ModelRows[] }[] = [];
   return {
-    tell: (message, transfer) => worker.postMessage(message, transfer),
-    ask: async <Answer extends FromWorker>(message: ToWorker, transfer: readonly ArrayBuffer[] = []) => {
-      const { promise, resolve } = Promise.withResolvers<FromWorker>();
-      answer = resolve;
-      worker.postMessage(message, transfer);
-      return (await Promise.race([promise, ended.promise])) as Answer;
+    restart: (from, all) => {
+      first = from;
+      rows = all;
+      changes = [];
     },
-    end: () => worker.terminate(),
+    add: (job, { sealed }) => {
+      const changed = sealed.inline.map(({ name, changes: made }) => ({ name, rows: made.upserts }));
+      changes.push({ job, rows: changed });
+      const slowest = Math.min(...lanes.map((lane) => lane.known));
+      // A lane that has had no job since the restart still needs every change.
+      changes = changes.filter((change) => change.job > slowest || slowest < first);
+    },
+    unknownTo: ({ known }, names) => {
+      const anew = known < first;
+      const news = changes.filter((change) => change.job > known).flatMap((change) => change.rows);
+      const models = names.map((name) => {
+        const merged = new Map<string, Row>(anew ? rows.find((model) => model.name === name)?.rows : []);
+        for (const model of news) {
+          if (model.name === name) for (const [key, row] of model.rows) merged.set(key, row);
+        }
+        return { name, rows: merged };
+      });
+      return { models, anew };
+    },
   };
 };

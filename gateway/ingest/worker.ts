@@ -6,7 +6,15 @@ import { projectors } from '#projectors/index.ts';
 import type { Row } from '#projectors/projector.ts';
 import type { ChainPosition } from '#proofs/chain.ts';
 import type { FactId, Instant, Sha256, TenantId } from '#schemas/ids.ts';
-import { chunkSealer, type InlineModel, type LineFault, type LineReader, lineReader, type ReadLines, type SealedChunk } from './chunk-sealer.ts';
+import {
+  chunkSealer,
+  type InlineModel,
+  type LineFault,
+  type LineReader,
+  lineReader,
+  type ReadLines,
+  type SealedChunk,
+} from './chunk-sealer.ts';
 import { compileMapping } from './mapping.ts';
 
 export interface WorkerSettings {
@@ -89,7 +97,12 @@ const read = ({ bytes, firstLine, at, claims }: ReadMessage): void => {
   reading = { bytes, reader, read: all };
   if (!claims) return;
   const { digests, lines } = all;
-  port.postMessage({ kind: 'claims', ids: all.drafts.map((draft) => draft.id), digests, lines } satisfies ClaimsMessage);
+  port.postMessage({
+    kind: 'claims',
+    ids: all.drafts.map((draft) => draft.id),
+    digests,
+    lines,
+  } satisfies ClaimsMessage);
 };
 
 /** Brings the rows up to where the chunk begins; read models that are not named are kept no longer. */
@@ -114,14 +127,32 @@ const seal = (message: SealMessage): void => {
   takeModels(message);
   const { before, batchNo, at, skip } = message;
   const { drafts, digests } = lines;
-  const sealer = chunkSealer({ tenant, tenantNo, batchNo, at, before, models, most: drafts.length, rowBytes: bytes.byteLength * ROW_GROWTH });
+  const sealer = chunkSealer({
+    tenant,
+    tenantNo,
+    batchNo,
+    at,
+    before,
+    models,
+    most: drafts.length,
+    rowBytes: bytes.byteLength * ROW_GROWTH,
+  });
   for (let from = 0; from < drafts.length; from += SLICE) {
     const to = from + SLICE;
-    sealer.add({ drafts: drafts.slice(from, to), digests: digests.slice(from, to) }, skip?.subarray(from, to));
+    sealer.add(
+      { drafts: drafts.slice(from, to), digests: digests.slice(from, to) },
+      skip?.subarray(from, to),
+    );
   }
   const sealed = sealer.end();
   const copies = sealed.inline.flatMap(({ copyRows }) => (copyRows ? [copyRows.buffer] : []));
-  const answer: SealedMessage = { kind: 'sealed', bytes, sealed, faults: reader.faults, repeated: reader.repeated() };
+  const answer: SealedMessage = {
+    kind: 'sealed',
+    bytes,
+    sealed,
+    faults: reader.faults,
+    repeated: reader.repeated(),
+  };
   port.postMessage(answer, [bytes, sealed.rows.buffer, sealed.digests.buffer, ...copies]);
 };
 

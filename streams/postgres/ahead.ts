@@ -25,9 +25,16 @@ export const committingAhead = (state: CommitState): Ahead => {
     forget,
     settle: (ready, seconds) => settleBatch(state, ready, seconds),
     prepare: async (items) => {
-      const isPlain = ({ request }: QueuedAppend): boolean => request.expect.kind === 'any' && (state.known.get(request.tenant)?.seq ?? 0) > 0;
+      const isPlain = ({ request }: QueuedAppend): boolean =>
+        request.expect.kind === 'any' && (state.known.get(request.tenant)?.seq ?? 0) > 0;
       if (!items.every(isPlain)) return undefined;
-      const plan = planBatch({ items, requestOf: (item) => item.request, heads: state.known, revisions: new Map(), now: state.clock() });
+      const plan = planBatch({
+        items,
+        requestOf: (item) => item.request,
+        heads: state.known,
+        revisions: new Map(),
+        now: state.clock(),
+      });
       if (plan.answered.length > 0 || plan.deferred.length > 0) return undefined;
       const batchNo = state.numbers.atHand();
       if (batchNo === undefined) return undefined;

@@ -50,7 +50,9 @@ export const appendQueue = ({ maxQueuedFacts, maxQueuedBytes }: QueueBounds): Ap
       new Promise((settle, fail) => {
         const item = queued(request, { settle, fail });
         if (facts + request.drafts.length > maxQueuedFacts || bytes + item.bytes > maxQueuedBytes) {
-          fail(new StreamError('overloaded', `${facts} facts are waiting to be stored: repeat after a pause`));
+          fail(
+            new StreamError('overloaded', `${facts} facts are waiting to be stored: repeat after a pause`),
+          );
           return;
         }
         queue.push(item);
@@ -81,7 +83,10 @@ export const appendQueue = ({ maxQueuedFacts, maxQueuedBytes }: QueueBounds): Ap
   };
 };
 
-const queued = (request: AppendRequest, { settle, fail }: Pick<QueuedAppend, 'settle' | 'fail'>): QueuedAppend => {
+const queued = (
+  request: AppendRequest,
+  { settle, fail }: Pick<QueuedAppend, 'settle' | 'fail'>,
+): QueuedAppend => {
   let done = false;
   let bytes = 0;
   for (const draft of request.drafts) bytes += draft.payload.length + ENVELOPE_BYTES;

@@ -1,8 +1,9 @@
 // A signed commit batch as rows: one row of ledger.batches says which tenants it covers, from which seq on, how many
 // facts of each, and the Merkle root of those facts. The path of any fact can be worked out again from that and from
 // the facts' own hashes, so no path is stored.
-import type { BatchStatement, Share, SignedStatement } from '#proofs/checkpoint.ts';
+
 import type { ChainPosition } from '#proofs/chain.ts';
+import type { BatchStatement, Share, SignedStatement } from '#proofs/checkpoint.ts';
 import { instantText, type Seq, type Sha256 } from '#schemas/ids.ts';
 import { binaryArray, binaryWriter, OID, readInt64 } from './binary.ts';
 import type { Client } from './connect.ts';
@@ -55,7 +56,11 @@ export interface BatchNumbers {
 export const batchNumbers = (): BatchNumbers => {
   let next = 0;
   let end = 0;
-  const take = async (client: Pick<Client, 'query'>, text: string, values: readonly number[] = []): Promise<void> => {
+  const take = async (
+    client: Pick<Client, 'query'>,
+    text: string,
+    values: readonly number[] = [],
+  ): Promise<void> => {
     const { rows } = await client.query<{ first: number | null }>(text, [...values]);
     next = rows[0]?.first ?? 0;
     end = next + NUMBERS_PER_CALL;
@@ -106,7 +111,10 @@ export const batchValues = ({ batchNo, statement, signed, shares }: SignedBatch)
   encodeLayout(shares),
 ];
 
-export const sharesOf = (tenants: readonly PlannedTenant[], shares: readonly Share[]): readonly BatchShare[] =>
+export const sharesOf = (
+  tenants: readonly PlannedTenant[],
+  shares: readonly Share[],
+): readonly BatchShare[] =>
   shares.map((share, index) => {
     const { head } = tenants[index] as PlannedTenant;
     return { ...share, tenantNo: head.tenantNo, firstSeq: (head.seq + 1) as Seq };
@@ -121,7 +129,10 @@ const COPY_FACTS = 24;
  * Everything of a batch put into its wire form; what comes back sends it, in one transaction of its own or in the
  * client's. It fails as a whole with PL001 when a head has moved.
  */
-export const encodeBatch = (batch: SignedBatch, { tenants, rows }: Pick<Plan<unknown>, 'tenants' | 'rows'>): ((client: Client) => Promise<void>) => {
+export const encodeBatch = (
+  batch: SignedBatch,
+  { tenants, rows }: Pick<Plan<unknown>, 'tenants' | 'rows'>,
+): ((client: Client) => Promise<void>) => {
   if (rows.length < COPY_FACTS) {
     const values = [...headArrays(tenants), ...batchValues(batch), ...factArrays(rows)];
     return async (client) => {
@@ -131,9 +142,13 @@ export const encodeBatch = (batch: SignedBatch, { tenants, rows }: Pick<Plan<unk
   const writer = binaryWriter(rows.length * 1_024);
   for (const row of rows) writeCopyRow(writer, row, batch.batchNo);
   const bytes = writer.take();
-  const moves = tenants.map(({ head, facts }) => ({ tenantNo: head.tenantNo, before: head, after: facts.at(-1) as ChainPosition }));
-  const then = sealCall(batch, moves);
-  return (client) => copyIn(client, { target: FACTS, rows: bytes, then });
+  const moves = tenants.map(({ head, facts }) => ({
+    tenantNo: head.tenantNo,
+    before: head,
+    after: facts.at(-1) as ChainPosition,
+  }));
+  const behind = sealCall(batch, moves);
+  return (client) => copyIn(client, { target: FACTS, rows: bytes, behind });
 };
 
 export const FACTS = `ledger.facts (${COPY_COLUMNS})`;
@@ -148,11 +163,16 @@ export interface HeadMove {
 const KID = /^[A-Za-z0-9_-]+$/;
 
 /** `CALL ledger.seal_batch(…)` as text, for the statement behind a COPY: numbers, hexadecimal, times and a kid only. */
-export const sealCall = ({ batchNo, statement, signed, shares }: SignedBatch, moves: readonly HeadMove[]): string => {
+export const sealCall = (
+  { batchNo, statement, signed, shares }: SignedBatch,
+  moves: readonly HeadMove[],
+): string => {
   if (!KID.test(signed.kid)) throw new TypeError(`${signed.kid} is no kid`);
-  const array = (type: string, value: (move: HeadMove) => string): string => `'{${moves.map(value).join(',')}}'::${type}[]`;
+  const array = (type: string, value: (move: HeadMove) => string): string =>
+    `'{${moves.map(value).join(',')}}'::${type}[]`;
   const hex = (digits: string): string => `"\\\\x${digits}"`;
-  const bytes = (value: Buffer | string): string => `'\\x${typeof value === 'string' ? value : value.toString('hex')}'::bytea`;
+  const bytes = (value: Buffer | string): string =>
+    `'\\x${typeof value === 'string' ? value : value.toString('hex')}'::bytea`;
   return `CALL ledger.seal_batch(${[
     array('int', (move) => String(move.tenantNo)),
     array('bigint', (move) => String(move.before.seq)),

@@ -78,8 +78,12 @@ const commitWhileWaiting = async (work: Work): Promise<void> => {
   const pace: Pace = { readyMs: 0, storeMs: 0 };
   let flight: Flight | undefined;
   while (queue.facts() > 0 || flight) {
-    if (flight) await Promise.race([flight.stored, queue.filled(Math.max(WORTH_PREPARING, flight.items.length >> 1))]);
-    const items = queue.facts() > 0 ? queue.take(flight ? maxFacts : Math.min(maxFacts, firstPart(queue.facts(), pace))) : [];
+    if (flight)
+      await Promise.race([flight.stored, queue.filled(Math.max(WORTH_PREPARING, flight.items.length >> 1))]);
+    const items =
+      queue.facts() > 0
+        ? queue.take(flight ? maxFacts : Math.min(maxFacts, firstPart(queue.facts(), pace)))
+        : [];
     const startedAt = performance.now();
     const ready = items.length > 0 ? await ahead.prepare(items) : undefined;
     pace.readyMs = performance.now() - startedAt;
@@ -103,7 +107,11 @@ interface Next {
 }
 
 /** Waits for the batch on its way, sends the next one at once, and only then answers the first one's callers. */
-const land = async (work: Work, flight: Flight | undefined, { items, ready, pace }: Next): Promise<Flight | undefined> => {
+const land = async (
+  work: Work,
+  flight: Flight | undefined,
+  { items, ready, pace }: Next,
+): Promise<Flight | undefined> => {
   const { queue, commit, ahead } = work;
   const durable = flight ? await flight.stored : true;
   const landedAt = performance.now();

@@ -130,7 +130,16 @@ export const COPY_TRAILER: Buffer = Buffer.from([0xff, 0xff]);
 
 /** Element type OIDs of the arrays we send. */
 export const OID = {
-  bool: 16, bytea: 17, int8: 20, int2: 21, int4: 23, text: 25, date: 1082, timestamptz: 1184, uuid: 2950, jsonb: 3802,
+  bool: 16,
+  bytea: 17,
+  int8: 20,
+  int2: 21,
+  int4: 23,
+  text: 25,
+  date: 1082,
+  timestamptz: 1184,
+  uuid: 2950,
+  jsonb: 3802,
 } as const;
 
 /**
@@ -158,10 +167,12 @@ export const binaryArray = <T>(
  * Milliseconds since 1970 of a binary `timestamptz`. Rounded: after the year 4283 microseconds are beyond 2^56, where
  * a double is off by up to 16 of them.
  */
-export const readTimestamp = (bytes: Buffer, at: number): number => Math.round(readInt64(bytes, at) / 1000) + PG_EPOCH_MS;
+export const readTimestamp = (bytes: Buffer, at: number): number =>
+  Math.round(readInt64(bytes, at) / 1000) + PG_EPOCH_MS;
 
 /** A binary `int8` known to be a safe integer. */
-export const readInt64 = (bytes: Buffer, at: number): number => bytes.readInt32BE(at) * TWO_32 + bytes.readUInt32BE(at + 4);
+export const readInt64 = (bytes: Buffer, at: number): number =>
+  bytes.readInt32BE(at) * TWO_32 + bytes.readUInt32BE(at + 4);
 
 export const readUuid = (bytes: Buffer, at: number): string => {
   const hex = bytes.toString('hex', at, at + 16);

@@ -3,8 +3,8 @@
 // twice as fast as arrays in a statement.
 import type { ChainPosition } from '#proofs/chain.ts';
 import { type BatchStatement, type SignedStatement, signBatch, statementOf } from '#proofs/checkpoint.ts';
-import { rootOfDigests } from '#proofs/merkle.ts';
 import type { Signer } from '#proofs/keys/signer.ts';
+import { rootOfDigests } from '#proofs/merkle.ts';
 import type { FactId, Instant, Seq, Sha256, TenantId } from '#schemas/ids.ts';
 import { StreamError } from '#streams/errors.ts';
 import { batchNumbers, FACTS, sealCall } from './batch-rows.ts';
@@ -12,7 +12,6 @@ import { binaryArray, OID } from './binary.ts';
 import { type Client, type Pool, sqlState, streamError, transaction, withClient } from './connect.ts';
 import { copyIn } from './copy.ts';
 import { lockHeads, readHeads, type StoredHead } from './reader.ts';
-
 
 /** Sealed facts of one tenant, contiguous from behind `before`. */
 export interface BulkChunk {
@@ -60,24 +59,28 @@ export const bulkAppender = (options: BulkOptions): BulkAppender => {
     },
     nextBatchNo: async () => await withClient(pool, (client) => numbers.next(client)),
     append: async (chunk, alongside) => {
-      return await outcome(transaction(pool, async (client) => {
-        const copying = copyIn(client, { target: FACTS, rows: chunk.rows });
-        // The server takes the rows meanwhile.
-        const batch = sign(options, chunk);
-        await copying;
-        await finish(client, { tenant, chunk, batch: await batch }, alongside);
-      }));
+      return await outcome(
+        transaction(pool, async (client) => {
+          const copying = copyIn(client, { target: FACTS, rows: chunk.rows });
+          // The server takes the rows meanwhile.
+          const batch = sign(options, chunk);
+          await copying;
+          await finish(client, { tenant, chunk, batch: await batch }, alongside);
+        }),
+      );
     },
     appendLocked: async (make, alongside) =>
-      await outcome(transaction(pool, async (client) => {
-        const [head] = await lockHeads(client, [tenant]);
-        if (!head) throw new StreamError('unexpected', `${tenant}: the tenant is gone`);
-        const chunk = await make(head);
-        if (chunk.count === 0) return;
-        const batch = await sign(options, chunk);
-        await copyIn(client, { target: FACTS, rows: chunk.rows });
-        await finish(client, { tenant, chunk, batch }, alongside);
-      })),
+      await outcome(
+        transaction(pool, async (client) => {
+          const [head] = await lockHeads(client, [tenant]);
+          if (!head) throw new StreamError('unexpected', `${tenant}: the tenant is gone`);
+          const chunk = await make(head);
+          if (chunk.count === 0) return;
+          const batch = await sign(options, chunk);
+          await copyIn(client, { target: FACTS, rows: chunk.rows });
+          await finish(client, { tenant, chunk, batch }, alongside);
+        }),
+      ),
     claims: async (ids) => await withClient(pool, (client) => readClaims(client, tenant, ids)),
   };
 };
@@ -88,7 +91,10 @@ interface SignedChunk {
   readonly signed: SignedStatement;
 }
 
-const sign = ({ ledgerId, signer, clock = Date.now }: BulkOptions, chunk: BulkChunk): Promise<SignedChunk> => {
+const sign = (
+  { ledgerId, signer, clock = Date.now }: BulkOptions,
+  chunk: BulkChunk,
+): Promise<SignedChunk> => {
   const root = rootOfDigests(chunk.digests) as Sha256;
   const statement = statementOf({ ledgerId, signedAt: clock() as Instant }, [{ count: chunk.count, root }]);
   const signing = signBatch(statement, signer).then((signed) => ({ root, statement, signed }));
@@ -97,11 +103,24 @@ const sign = ({ ledgerId, signer, clock = Date.now }: BulkOptions, chunk: BulkCh
   return signing;
 };
 
-const finish = async (client: Client, { tenant, chunk, batch }: { tenant: TenantId; chunk: BulkChunk; batch: SignedChunk }, alongside?: Alongside): Promise<void> => {
+const finish = async (
+  client: Client,
+  { tenant, chunk, batch }: { tenant: TenantId; chunk: BulkChunk; batch: SignedChunk },
+  alongside?: Alongside,
+): Promise<void> => {
   const [head] = await readHeads(client, [tenant]);
   if (!head) throw new StreamError('unexpected', `${tenant}: the tenant is gone`);
-  const share = { tenantNo: head.tenantNo, firstSeq: (chunk.before.seq + 1) as Seq, count: chunk.count, root: batch.root };
-  await client.query(sealCall({ batchNo: chunk.batchNo, ...batch, shares: [share] }, [{ tenantNo: head.tenantNo, before: chunk.before, after: chunk.after }]));
+  const share = {
+    tenantNo: head.tenantNo,
+    firstSeq: (chunk.before.seq + 1) as Seq,
+    count: chunk.count,
+    root: batch.root,
+  };
+  await client.query(
+    sealCall({ batchNo: chunk.batchNo, ...batch, shares: [share] }, [
+      { tenantNo: head.tenantNo, before: chunk.before, after: chunk.after },
+    ]),
+  );
   await alongside?.(client);
 };
 
@@ -111,13 +130,18 @@ const outcome = async (work: Promise<void>): Promise<BulkResult> => {
     return 'appended';
   } catch (error) {
     const code = sqlState(error);
-    if (code === '23505' && (error as { constraint?: string }).constraint === 'facts_claim') return 'id-taken';
+    if (code === '23505' && (error as { constraint?: string }).constraint === 'facts_claim')
+      return 'id-taken';
     if (code === '23505' || code === 'PL001' || code === '40001' || code === '40P01') return 'lost-race';
     throw streamError(error);
   }
 };
 
-const readClaims = async (client: Client, tenant: TenantId, ids: readonly FactId[]): Promise<readonly (Sha256 | undefined)[]> => {
+const readClaims = async (
+  client: Client,
+  tenant: TenantId,
+  ids: readonly FactId[],
+): Promise<readonly (Sha256 | undefined)[]> => {
   const { rows } = await client.query<{ id: FactId; claim: Sha256 }>({
     name: 'claims',
     text: `SELECT f.id, encode(coalesce(f.request_hash, sha256(f.payload)), 'hex') AS claim

@@ -53,7 +53,11 @@ type Items = readonly QueuedAppend[];
 
 const LOSSES_BEFORE_LOCKING = 3;
 
-export const commitState = (options: CommitterOptions): CommitState => ({ ...options, known: new Map(), numbers: batchNumbers() });
+export const commitState = (options: CommitterOptions): CommitState => ({
+  ...options,
+  known: new Map(),
+  numbers: batchNumbers(),
+});
 
 /**
  * The sure way: reads what it needs, and tries until everything is answered. Settles every item it is given but the
@@ -99,7 +103,9 @@ const commitAlone = async (state: CommitState, items: Items, cause: unknown): Pr
 const commitAll = async (state: CommitState, items: Items): Promise<Items> => {
   let waiting = items;
   for (let losses = 0; waiting.length > 0; ) {
-    const outcome = await withClient(state.pool, (client) => attempt(state, client, { items: waiting, losses }));
+    const outcome = await withClient(state.pool, (client) =>
+      attempt(state, client, { items: waiting, losses }),
+    );
     if (outcome.kind === 'done') return outcome.deferred;
     waiting = outcome.items;
     losses = outcome.losses;
@@ -120,7 +126,13 @@ const attempt = async (state: CommitState, client: Client, tried: Attempt): Prom
   if (locking) await client.query('BEGIN');
   try {
     const revisions = await refreshHeads(state, client, tried.items, locking);
-    const plan = planBatch({ items: tried.items, requestOf: (item) => item.request, heads: state.known, revisions, now: state.clock() });
+    const plan = planBatch({
+      items: tried.items,
+      requestOf: (item) => item.request,
+      heads: state.known,
+      revisions,
+      now: state.clock(),
+    });
     const stored = plan.rows.length > 0 ? await store(state, client, plan) : undefined;
     if (locking) await client.query('COMMIT');
     if (stored) {
@@ -136,7 +148,12 @@ const attempt = async (state: CommitState, client: Client, tried: Attempt): Prom
 };
 
 /** Makes `known` hold every head the items need; returns the revisions of the streams they expect something of. */
-const refreshHeads = async ({ known }: CommitState, client: Client, items: Items, lock: boolean): Promise<ReadonlyMap<string, StreamRevision>> => {
+const refreshHeads = async (
+  { known }: CommitState,
+  client: Client,
+  items: Items,
+  lock: boolean,
+): Promise<ReadonlyMap<string, StreamRevision>> => {
   const tenants = new Set<TenantId>();
   const streams = [];
   for (const { request } of items) {
@@ -147,7 +164,8 @@ const refreshHeads = async ({ known }: CommitState, client: Client, items: Items
   }
   // An unopened tenant may have been opened by another process since.
   const missing = lock ? [...tenants] : [...tenants].filter((tenant) => (known.get(tenant)?.seq ?? 0) === 0);
-  if (missing.length > 0) for (const head of await (lock ? lockHeads : readHeads)(client, missing)) known.set(head.tenant, head);
+  if (missing.length > 0)
+    for (const head of await (lock ? lockHeads : readHeads)(client, missing)) known.set(head.tenant, head);
   if (streams.length === 0) return new Map();
   const { heads, revisions } = await readRevisions(client, streams);
   for (const head of heads) known.set(head.tenant, head);
@@ -163,11 +181,18 @@ export interface ReadyBatch {
 }
 
 /** Throws `SigningFault`. */
-export const readyBatch = async ({ ledgerId, signer, clock }: CommitState, plan: Plan<QueuedAppend>, batchNo: number): Promise<ReadyBatch> => {
+export const readyBatch = async (
+  { ledgerId, signer, clock }: CommitState,
+  plan: Plan<QueuedAppend>,
+  batchNo: number,
+): Promise<ReadyBatch> => {
   const tenants = plan.tenants.map((tenant) => tenant.facts.map((fact) => fact.hash));
   const batch = buildBatch({ ledgerId, signedAt: clock(), tenants });
   const signed = await signBatch(batch.statement, signer);
-  const send = encodeBatch({ batchNo, statement: batch.statement, signed, shares: sharesOf(plan.tenants, batch.shares) }, plan);
+  const send = encodeBatch(
+    { batchNo, statement: batch.statement, signed, shares: sharesOf(plan.tenants, batch.shares) },
+    plan,
+  );
   return { plan, batch, signed, send };
 };
 
@@ -186,8 +211,18 @@ export const rememberHeads = ({ known }: CommitState, { tenants }: Plan<QueuedAp
 };
 
 /** Answers the requests of a batch that has become durable in so many seconds. */
-export const settleBatch = ({ onCommit }: CommitState, { plan, batch, signed }: ReadyBatch, seconds: number): void => {
-  onCommit?.({ requests: plan.planned.map(({ item }) => item.request), facts: plan.rows.length, tenants: plan.tenants.length, kid: signed.kid, seconds });
+export const settleBatch = (
+  { onCommit }: CommitState,
+  { plan, batch, signed }: ReadyBatch,
+  seconds: number,
+): void => {
+  onCommit?.({
+    requests: plan.planned.map(({ item }) => item.request),
+    facts: plan.rows.length,
+    tenants: plan.tenants.length,
+    kid: signed.kid,
+    seconds,
+  });
   for (const { item, tenantIndex, firstIndex } of plan.planned) {
     const facts = plan.tenants[tenantIndex]?.facts ?? [];
     item.settle({
@@ -201,19 +236,36 @@ export const settleBatch = ({ onCommit }: CommitState, { plan, batch, signed }: 
 };
 
 /** A refused expectation may be the second sending of a request that went through: then it gets the first answer. */
-const answerRefused = async ({ ledgerId }: CommitState, client: Client, { answered }: Plan<QueuedAppend>): Promise<void> => {
+const answerRefused = async (
+  { ledgerId }: CommitState,
+  client: Client,
+  { answered }: Plan<QueuedAppend>,
+): Promise<void> => {
   if (answered.length === 0) return;
-  const rest = new Set(await answerStored(client, ledgerId, answered.map(({ item }) => item)));
+  const rest = new Set(
+    await answerStored(
+      client,
+      ledgerId,
+      answered.map(({ item }) => item),
+    ),
+  );
   for (const { item, result } of answered) if (rest.has(item)) item.settle(result);
 };
 
-const afterFailure = async (state: CommitState, client: Client, { items, losses }: Attempt, error: unknown): Promise<Outcome> => {
+const afterFailure = async (
+  state: CommitState,
+  client: Client,
+  { items, losses }: Attempt,
+  error: unknown,
+): Promise<Outcome> => {
   const code = sqlState(error);
   for (const { request } of items) state.known.delete(request.tenant);
   if (code === '23505' && (error as { constraint?: string }).constraint === 'facts_claim') {
     return { kind: 'again', items: await answerStored(client, state.ledgerId, items), losses };
   }
-  if (code === '23505' && (error as { constraint?: string }).constraint === 'batches_pkey') await state.numbers.skipStored(client);
-  if (code === 'PL001' || code === '23505' || code === '40001' || code === '40P01') return { kind: 'again', items, losses: losses + 1 };
+  if (code === '23505' && (error as { constraint?: string }).constraint === 'batches_pkey')
+    await state.numbers.skipStored(client);
+  if (code === 'PL001' || code === '23505' || code === '40001' || code === '40P01')
+    return { kind: 'again', items, losses: losses + 1 };
   throw error;
 };

@@ -80,16 +80,27 @@ export const transaction = <T>(pool: Pool, work: (client: Client) => Promise<T>)
     }
   });
 
-const CONNECTION_CODES = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ENOENT', 'ETIMEDOUT', 'ENOTFOUND', 'ENOTCONN']);
+const CONNECTION_CODES = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EPIPE',
+  'ENOENT',
+  'ETIMEDOUT',
+  'ENOTFOUND',
+  'ENOTCONN',
+]);
 
 /** SQLSTATE or errno of a driver error. */
 export const sqlState = (error: unknown): string | undefined =>
-  typeof error === 'object' && error !== null && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+  typeof error === 'object' && error !== null && 'code' in error && typeof error.code === 'string'
+    ? error.code
+    : undefined;
 
 export const isConnectionFailure = (error: unknown): boolean => {
   const code = sqlState(error);
   // Class 08: connection exception; 57P01-57P03: the server is going down, crashed, or is not yet up.
-  if (code !== undefined) return CONNECTION_CODES.has(code) || code.startsWith('08') || /^57P0[1-5]$/.test(code);
+  if (code !== undefined)
+    return CONNECTION_CODES.has(code) || code.startsWith('08') || /^57P0[1-5]$/.test(code);
   return error instanceof Error && /connection|timeout expired|client has encountered/i.test(error.message);
 };
 
@@ -101,8 +112,10 @@ export const streamError = (error: unknown): StreamError => {
   if (isConnectionFailure(error)) {
     return new StreamError('unavailable', `PostgreSQL cannot be reached: ${cause.message}`, { cause });
   }
-  if (code?.startsWith('53')) return new StreamError('out-of-space', `PostgreSQL has no room: ${cause.message}`, { cause });
-  if (code === '42501') return new StreamError('forbidden', `PostgreSQL refused: ${cause.message}`, { cause });
+  if (code?.startsWith('53'))
+    return new StreamError('out-of-space', `PostgreSQL has no room: ${cause.message}`, { cause });
+  if (code === '42501')
+    return new StreamError('forbidden', `PostgreSQL refused: ${cause.message}`, { cause });
   if (code === '3F000' || code === '42P01' || code === '42883' || code === '42703') {
     return new StreamError('schema-mismatch', `run \`prov-ledger migrate\`: ${cause.message}`, { cause });
   }

@@ -10,12 +10,12 @@ export interface CopyIn {
   /** In binary form, without header and trailer. */
   readonly rows: Uint8Array;
   /** A statement without a result, run behind the COPY: outside a transaction block the two are one transaction. */
-  readonly then?: string;
+  readonly behind?: string;
 }
 
 /** Sends rows into a table; resolves when the server has taken them all. */
-export const copyIn = async (client: Client, { target, rows, then }: CopyIn): Promise<void> => {
-  const text = `COPY ${target} FROM STDIN (FORMAT binary)${then === undefined ? '' : `; ${then}`}`;
+export const copyIn = async (client: Client, { target, rows, behind }: CopyIn): Promise<void> => {
+  const text = `COPY ${target} FROM STDIN (FORMAT binary)${behind === undefined ? '' : `; ${behind}`}`;
   const stream = client.query(copyFrom(text));
   // One write: each is a system call, and small batches are sent by the hundred.
   stream.end(Buffer.concat([COPY_HEADER, rows, COPY_TRAILER]));
@@ -28,8 +28,13 @@ const HEADER_BYTES = COPY_HEADER.length;
  * Runs `COPY (query) TO STDOUT` and yields, for each chunk that arrives, the whole rows in it: a buffer and the
  * offset behind each row's field count. A row is valid until the next one is asked for.
  */
-export const copyOut = async function* (client: Client, query: string): AsyncGenerator<{ readonly bytes: Buffer; readonly rows: readonly number[] }> {
-  const stream = client.query(copyTo(`COPY (${query}) TO STDOUT (FORMAT binary)`, { highWaterMark: 1 << 20 }));
+export const copyOut = async function* (
+  client: Client,
+  query: string,
+): AsyncGenerator<{ readonly bytes: Buffer; readonly rows: readonly number[] }> {
+  const stream = client.query(
+    copyTo(`COPY (${query}) TO STDOUT (FORMAT binary)`, { highWaterMark: 1 << 20 }),
+  );
   let rest: Buffer | undefined;
   let headerSeen = false;
   try {
@@ -54,7 +59,10 @@ export const copyOut = async function* (client: Client, query: string): AsyncGen
 };
 
 /** Offsets behind the field count of each complete row from `start`; `end` is where the first incomplete one begins. */
-const wholeRows = (bytes: Buffer, start: number): { readonly rows: readonly number[]; readonly end: number } => {
+const wholeRows = (
+  bytes: Buffer,
+  start: number,
+): { readonly rows: readonly number[]; readonly end: number } => {
   const rows: number[] = [];
   let at = start;
   while (at + 2 <= bytes.length) {

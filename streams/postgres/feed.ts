@@ -5,7 +5,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { GENESIS_HASH } from '#proofs/chain.ts';
 import type { Seq, Sha256, TenantId } from '#schemas/ids.ts';
 import type { FeedBatch, StreamFeed, SubscribeOptions } from '#streams/stream.ts';
-import { isConnectionFailure, type Client, type Pool, streamError, withClient } from './connect.ts';
+import { type Client, isConnectionFailure, type Pool, streamError, withClient } from './connect.ts';
 import { readHeads, readWholePage, type StoredHead } from './reader.ts';
 
 export interface PostgresFeedOptions {
@@ -16,7 +16,11 @@ export interface PostgresFeedOptions {
   readonly pollOnly?: boolean;
 }
 
-export const postgresStreamFeed = ({ pool, pollMs = 1_000, pollOnly = false }: PostgresFeedOptions): StreamFeed => {
+export const postgresStreamFeed = ({
+  pool,
+  pollMs = 1_000,
+  pollOnly = false,
+}: PostgresFeedOptions): StreamFeed => {
   const closed = new AbortController();
   const bell = pollOnly ? undefined : listener(pool, closed.signal);
   return {
@@ -41,16 +45,22 @@ interface Cursor {
   readonly hash: Sha256 | undefined;
 }
 
-const deliver = async function* ({ pool, pollMs, bell, closed }: Delivery, options: SubscribeOptions): AsyncGenerator<FeedBatch> {
+const deliver = async function* (
+  { pool, pollMs, bell, closed }: Delivery,
+  options: SubscribeOptions,
+): AsyncGenerator<FeedBatch> {
   const { batchSize = 1_000, tenants, untilCaughtUp = false } = options;
   const signal = AbortSignal.any([options.signal, closed]);
   const cursors = new Map<TenantId, Cursor>();
-  const cursorOf = (tenant: TenantId): Cursor => cursors.get(tenant) ?? startOf(options.from.get(tenant) ?? (0 as Seq));
+  const cursorOf = (tenant: TenantId): Cursor =>
+    cursors.get(tenant) ?? startOf(options.from.get(tenant) ?? (0 as Seq));
   let goal: readonly StoredHead[] | undefined;
   while (!signal.aborted) {
     // Taken before the heads are read: a commit after this point rings again.
     const rung = bell?.next();
-    const heads = goal ?? (await attempt(pool, signal, (client) => readHeads(client, tenants ? [...tenants] : undefined)));
+    const heads =
+      goal ??
+      (await attempt(pool, signal, (client) => readHeads(client, tenants ? [...tenants] : undefined)));
     if (!heads) return;
     if (untilCaughtUp) goal = heads;
     let delivered = false;
@@ -58,7 +68,9 @@ const deliver = async function* ({ pool, pollMs, bell, closed }: Delivery, optio
       const cursor = cursorOf(head.tenant);
       if (head.seq <= cursor.seq) continue;
       const to = Math.min(head.seq, cursor.seq + batchSize) as Seq;
-      const page = await attempt(pool, signal, (client) => readWholePage(client, { head, from: (cursor.seq + 1) as Seq, to, prevHash: cursor.hash }));
+      const page = await attempt(pool, signal, (client) =>
+        readWholePage(client, { head, from: (cursor.seq + 1) as Seq, to, prevHash: cursor.hash }),
+      );
       if (!page) return;
       const facts = page.map((stored) => stored.fact);
       const last = facts.at(-1);
@@ -77,7 +89,11 @@ const deliver = async function* ({ pool, pollMs, bell, closed }: Delivery, optio
 const startOf = (seq: Seq): Cursor => ({ seq, hash: seq === 0 ? GENESIS_HASH : undefined });
 
 /** Reads, waiting out an unreachable server; `undefined` once the subscription has ended. */
-const attempt = async <T>(pool: Pool, signal: AbortSignal, read: (client: Client) => Promise<T>): Promise<T | undefined> => {
+const attempt = async <T>(
+  pool: Pool,
+  signal: AbortSignal,
+  read: (client: Client) => Promise<T>,
+): Promise<T | undefined> => {
   for (let delayMs = 50; !signal.aborted; delayMs = Math.min(delayMs * 2, 2_000)) {
     try {
       return await withClient(pool, read);
@@ -92,7 +108,9 @@ const attempt = async <T>(pool: Pool, signal: AbortSignal, read: (client: Client
 /** Resolves after `ms`, or when the signal aborts, or when `rung` does; leaves no timer and no listener behind. */
 const wait = async (ms: number, signal: AbortSignal, rung?: Promise<void>): Promise<void> => {
   const over = new AbortController();
-  const timer = pause(ms, undefined, { signal: AbortSignal.any([signal, over.signal]) }).catch(() => undefined);
+  const timer = pause(ms, undefined, { signal: AbortSignal.any([signal, over.signal]) }).catch(
+    () => undefined,
+  );
   await Promise.race(rung ? [timer, rung] : [timer]);
   over.abort();
 };

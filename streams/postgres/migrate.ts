@@ -19,7 +19,10 @@ export interface Migration {
   readonly sql: string;
 }
 
-export const LEDGER_MIGRATIONS: MigrationSet = { name: 'ledger', directory: new URL('./migrations/', import.meta.url) };
+export const LEDGER_MIGRATIONS: MigrationSet = {
+  name: 'ledger',
+  directory: new URL('./migrations/', import.meta.url),
+};
 
 // An arbitrary constant: the key of the advisory lock that keeps two migrations apart.
 const LOCK_KEY = 7_203_114;
@@ -31,10 +34,18 @@ export const readMigrations = async (set: MigrationSet): Promise<readonly Migrat
     files.map(async (file, index) => {
       const match = FILE.exec(file);
       if (!match || Number(match[1]) !== index + 1) {
-        throw new Error(`${set.name}/${file}: migrations are named NNNN_name.sql and count from 0001 without gaps`);
+        throw new Error(
+          `${set.name}/${file}: migrations are named NNNN_name.sql and count from 0001 without gaps`,
+        );
       }
       const sql = await readFile(new URL(file, set.directory), 'utf8');
-      return { set: set.name, number: index + 1, name: match[2] as string, sha256: hash('sha256', sql, 'hex'), sql };
+      return {
+        set: set.name,
+        number: index + 1,
+        name: match[2] as string,
+        sha256: hash('sha256', sql, 'hex'),
+        sql,
+      };
     }),
   );
 };
@@ -77,10 +88,16 @@ const pendingOf = (wanted: readonly Migration[], done: readonly AppliedRow[]): r
   for (const row of done) {
     const migration = known.get(`${row.set_name}/${row.number}`);
     if (!migration) {
-      throw new StreamError('schema-mismatch', `the database has migration ${row.set_name}/${row.number}, which this program does not know: run a newer program`);
+      throw new StreamError(
+        'schema-mismatch',
+        `the database has migration ${row.set_name}/${row.number}, which this program does not know: run a newer program`,
+      );
     }
     if (migration.sha256 !== row.sha256) {
-      throw new StreamError('schema-mismatch', `migration ${row.set_name}/${row.number} was changed after it had been applied: put the released file back`);
+      throw new StreamError(
+        'schema-mismatch',
+        `migration ${row.set_name}/${row.number} was changed after it had been applied: put the released file back`,
+      );
     }
     known.delete(`${row.set_name}/${row.number}`);
   }
@@ -91,12 +108,10 @@ const apply = async (client: Client, migration: Migration): Promise<void> => {
   await client.query('BEGIN');
   try {
     await client.query(migration.sql);
-    await client.query('INSERT INTO public.prov_ledger_migrations (set_name, number, name, sha256) VALUES ($1, $2, $3, $4)', [
-      migration.set,
-      migration.number,
-      migration.name,
-      migration.sha256,
-    ]);
+    await client.query(
+      'INSERT INTO public.prov_ledger_migrations (set_name, number, name, sha256) VALUES ($1, $2, $3, $4)',
+      [migration.set, migration.number, migration.name, migration.sha256],
+    );
     await client.query('COMMIT');
   } catch (error) {
     await client.query('ROLLBACK').catch(() => undefined);
@@ -105,10 +120,15 @@ const apply = async (client: Client, migration: Migration): Promise<void> => {
 };
 
 /** The migrations this database still lacks; throws `schema-mismatch` when it is ahead of this program. */
-export const pendingMigrations = async (pool: Pool, sets: readonly MigrationSet[]): Promise<readonly Migration[]> => {
+export const pendingMigrations = async (
+  pool: Pool,
+  sets: readonly MigrationSet[],
+): Promise<readonly Migration[]> => {
   const wanted = (await Promise.all(sets.map(readMigrations))).flat();
   return await withClient(pool, async (client) => {
-    const register = await client.query<{ exists: boolean }>("SELECT to_regclass('public.prov_ledger_migrations') IS NOT NULL AS exists");
+    const register = await client.query<{ exists: boolean }>(
+      "SELECT to_regclass('public.prov_ledger_migrations') IS NOT NULL AS exists",
+    );
     return pendingOf(wanted, register.rows[0]?.exists ? await applied(client) : []);
   });
 };

@@ -51,7 +51,9 @@ export const planBatch = <Item>({ items, requestOf, heads, revisions, now }: Pla
       deferred.push(item);
       continue;
     }
-    const refusal = head ? unmet(request, head, (key) => moved.get(key) ?? revisions.get(key)) : ({ kind: 'no-such-tenant' } as const);
+    const refusal = head
+      ? unmet(request, head, (key) => moved.get(key) ?? revisions.get(key))
+      : ({ kind: 'no-such-tenant' } as const);
     if (refusal || !head) {
       answered.push({ item, result: refusal ?? { kind: 'no-such-tenant' } });
       continue;
@@ -64,13 +66,25 @@ export const planBatch = <Item>({ items, requestOf, heads, revisions, now }: Pla
     planned.push({ item, tenantIndex: place.index, firstIndex: place.tenant.facts.length });
     const recordedAt = Math.max(now, head.recordedAt) as Instant;
     for (const [index, draft] of request.drafts.entries()) {
-      const fact = seal(draft, { tenant: request.tenant, seq: (place.tip.seq + 1) as Seq, prevHash: place.tip.hash, recordedAt });
+      const fact = seal(draft, {
+        tenant: request.tenant,
+        seq: (place.tip.seq + 1) as Seq,
+        prevHash: place.tip.hash,
+        recordedAt,
+      });
       place.tip = { ...place.tip, seq: fact.seq, hash: fact.hash, recordedAt };
       place.tenant.facts.push(fact);
-      rows.push({ tenantNo: head.tenantNo, fact, requestHash: index === 0 ? request.requestHash : undefined });
+      rows.push({
+        tenantNo: head.tenantNo,
+        fact,
+        requestHash: index === 0 ? request.requestHash : undefined,
+      });
       claimed.add(`${request.tenant} ${draft.id}`);
       if (fact.stream !== undefined) {
-        moved.set(revisionKey({ tenant: request.tenant, stream: fact.stream }), fact.seq as number as StreamRevision);
+        moved.set(
+          revisionKey({ tenant: request.tenant, stream: fact.stream }),
+          fact.seq as number as StreamRevision,
+        );
       }
     }
   }
@@ -78,7 +92,11 @@ export const planBatch = <Item>({ items, requestOf, heads, revisions, now }: Pla
 };
 
 /** The answer to a request whose expectation does not hold; `undefined` when it does. */
-const unmet = (request: AppendRequest, head: StoredHead, revisionOf: (key: string) => StreamRevision | undefined): AppendResult | undefined => {
+const unmet = (
+  request: AppendRequest,
+  head: StoredHead,
+  revisionOf: (key: string) => StreamRevision | undefined,
+): AppendResult | undefined => {
   const { expect } = request;
   switch (expect.kind) {
     case 'any':
@@ -87,7 +105,8 @@ const unmet = (request: AppendRequest, head: StoredHead, revisionOf: (key: strin
       return head.seq === 0 ? undefined : { kind: 'tenant-exists', head: publicHead(head) };
     case 'stream': {
       if (head.seq === 0) return { kind: 'no-such-tenant' };
-      const actual = revisionOf(revisionKey({ tenant: request.tenant, stream: expect.stream })) ?? (0 as StreamRevision);
+      const actual =
+        revisionOf(revisionKey({ tenant: request.tenant, stream: expect.stream })) ?? (0 as StreamRevision);
       return actual === expect.revision ? undefined : { kind: 'conflict', actual };
     }
     default:

@@ -27,25 +27,43 @@ const BATCHES = `SELECT f.seq, b.kid, (extract(epoch FROM b.signed_at) * 1000)::
   JOIN ledger.batches b USING (batch_no)`;
 
 /** The proofs of those of the facts that are stored. Throws `StreamError` when a batch does not cover its fact. */
-export const proofsOf = async (client: Client, request: ProofRequest): Promise<ReadonlyMap<Seq, BatchProof>> => {
+export const proofsOf = async (
+  client: Client,
+  request: ProofRequest,
+): Promise<ReadonlyMap<Seq, BatchProof>> => {
   const { ledgerId, head, seqs } = request;
   const proofs = new Map<Seq, BatchProof>();
-  const { rows } = await client.query<BatchRow>({ name: 'batches_of_facts', text: BATCHES, values: [head.tenantNo, seqs] });
+  const { rows } = await client.query<BatchRow>({
+    name: 'batches_of_facts',
+    text: BATCHES,
+    values: [head.tenantNo, seqs],
+  });
   for (const row of rows) {
     const shares = decodeLayout(row.layout);
-    const tenantIndex = shares.findIndex((share) => share.tenantNo === head.tenantNo && holds(share, row.seq));
+    const tenantIndex = shares.findIndex(
+      (share) => share.tenantNo === head.tenantNo && holds(share, row.seq),
+    );
     const share = shares[tenantIndex];
-    if (!share) throw new StreamError('corrupt', `${head.tenant}/${row.seq}: its commit batch does not cover it`);
+    if (!share)
+      throw new StreamError('corrupt', `${head.tenant}/${row.seq}: its commit batch does not cover it`);
     const hashes = await shareHashes(client, head.tenantNo, share);
-    const proofAt = shareProofs({ ledgerId, signedAt: row.signed_ms, kid: row.kid, signature: row.signature, shares }, { tenantIndex, hashes });
+    const proofAt = shareProofs(
+      { ledgerId, signedAt: row.signed_ms, kid: row.kid, signature: row.signature, shares },
+      { tenantIndex, hashes },
+    );
     for (const seq of seqs) if (holds(share, seq)) proofs.set(seq, proofAt(seq - share.firstSeq));
   }
   return proofs;
 };
 
-const holds = ({ firstSeq, count }: BatchShare, seq: Seq): boolean => seq >= firstSeq && seq < firstSeq + count;
+const holds = ({ firstSeq, count }: BatchShare, seq: Seq): boolean =>
+  seq >= firstSeq && seq < firstSeq + count;
 
-const shareHashes = async (client: Client, tenantNo: number, { firstSeq, count }: BatchShare): Promise<readonly Sha256[]> => {
+const shareHashes = async (
+  client: Client,
+  tenantNo: number,
+  { firstSeq, count }: BatchShare,
+): Promise<readonly Sha256[]> => {
   const { rows } = await client.query<{ hash: Sha256 }>({
     name: 'share_hashes',
     text: `SELECT encode(hash, 'hex') AS hash FROM ledger.facts WHERE tenant_no = $1 AND seq >= $2 AND seq < $3 ORDER BY seq`,

@@ -22,7 +22,12 @@ interface HeadRow {
 }
 
 /** The head without the number, which no one outside the adapter sees. */
-export const publicHead = ({ tenant, seq, hash, recordedAt }: StoredHead): Head => ({ tenant, seq, hash, recordedAt });
+export const publicHead = ({ tenant, seq, hash, recordedAt }: StoredHead): Head => ({
+  tenant,
+  seq,
+  hash,
+  recordedAt,
+});
 
 const HEAD_COLUMNS = `h.tenant_no, h.tenant, h.seq, encode(h.hash, 'hex') AS hash, (extract(epoch FROM h.recorded_at) * 1000)::bigint AS ms`;
 
@@ -34,7 +39,10 @@ const storedHead = (row: HeadRow): StoredHead => ({
   recordedAt: row.ms as Instant,
 });
 
-export const readHeads = async (client: Queryable, tenants?: readonly TenantId[]): Promise<readonly StoredHead[]> => {
+export const readHeads = async (
+  client: Queryable,
+  tenants?: readonly TenantId[],
+): Promise<readonly StoredHead[]> => {
   const where = tenants ? 'WHERE h.tenant = ANY ($1)' : 'WHERE h.seq > 0';
   const { rows } = await client.query<HeadRow>({
     name: tenants ? 'heads_of' : 'heads',
@@ -45,7 +53,10 @@ export const readHeads = async (client: Queryable, tenants?: readonly TenantId[]
 };
 
 /** Takes the heads' row locks, in the order of their numbers, until the transaction ends. */
-export const lockHeads = async (client: Queryable, tenants: readonly TenantId[]): Promise<readonly StoredHead[]> => {
+export const lockHeads = async (
+  client: Queryable,
+  tenants: readonly TenantId[],
+): Promise<readonly StoredHead[]> => {
   const { rows } = await client.query<HeadRow>(
     `SELECT ${HEAD_COLUMNS} FROM ledger.heads h WHERE h.tenant = ANY ($1) ORDER BY h.tenant_no FOR NO KEY UPDATE`,
     [tenants],
@@ -59,8 +70,16 @@ export interface StreamKey {
 }
 
 /** The heads of the tenants and the revisions of the streams, all as of one moment. */
-export const readRevisions = async (client: Queryable, keys: readonly StreamKey[]): Promise<{ readonly heads: readonly StoredHead[]; readonly revisions: ReadonlyMap<string, StreamRevision> }> => {
-  const { rows } = await client.query<HeadRow & { readonly stream: StreamName; readonly revision: StreamRevision }>({
+export const readRevisions = async (
+  client: Queryable,
+  keys: readonly StreamKey[],
+): Promise<{
+  readonly heads: readonly StoredHead[];
+  readonly revisions: ReadonlyMap<string, StreamRevision>;
+}> => {
+  const { rows } = await client.query<
+    HeadRow & { readonly stream: StreamName; readonly revision: StreamRevision }
+  >({
     name: 'revisions',
     text: `SELECT ${HEAD_COLUMNS}, k.stream,
       coalesce((SELECT max(f.seq) FROM ledger.facts f WHERE f.tenant_no = h.tenant_no AND f.stream = k.stream), 0) AS revision
@@ -85,7 +104,10 @@ export interface PageRequest {
 }
 
 /** The facts from `from` to `to`, both included, in seq order. */
-export const readPage = async (client: Client, { head, from, to, prevHash }: PageRequest): Promise<readonly StoredFact[]> => {
+export const readPage = async (
+  client: Client,
+  { head, from, to, prevHash }: PageRequest,
+): Promise<readonly StoredFact[]> => {
   const known = from === 1 ? GENESIS_HASH : prevHash;
   const first = known === undefined ? from - 1 : from;
   const query = `SELECT ${READ_COLUMNS} FROM ledger.facts f WHERE f.tenant_no = ${head.tenantNo} AND f.seq BETWEEN ${first} AND ${to} ORDER BY f.seq`;
@@ -106,10 +128,17 @@ export const readWholePage = async (client: Client, request: PageRequest): Promi
   const page = await readPage(client, request);
   const { head, from, to } = request;
   if (page.length === to - from + 1) return page;
-  throw new StreamError('corrupt', `${head.tenant}/${from} to ${to}: facts below the head are missing; restore from an export or a replica`);
+  throw new StreamError(
+    'corrupt',
+    `${head.tenant}/${from} to ${to}: facts below the head are missing; restore from an export or a replica`,
+  );
 };
 
-const withPredecessor = async (client: Client, tenant: TenantId, where: string): Promise<readonly StoredFact[]> => {
+const withPredecessor = async (
+  client: Client,
+  tenant: TenantId,
+  where: string,
+): Promise<readonly StoredFact[]> => {
   const query = `SELECT ${READ_COLUMNS}, p.hash FROM ledger.facts f
     LEFT JOIN ledger.facts p ON p.tenant_no = f.tenant_no AND p.seq = f.seq - 1 WHERE ${where} ORDER BY f.seq`;
   const found: StoredFact[] = [];
@@ -124,12 +153,28 @@ const withPredecessor = async (client: Client, tenant: TenantId, where: string):
   return found;
 };
 
-export const readStreamFacts = async (client: Client, head: StoredHead, stream: StreamName): Promise<readonly StoredFact[]> =>
-  await withPredecessor(client, head.tenant, `f.tenant_no = ${head.tenantNo} AND f.stream = ${client.escapeLiteral(stream)}`);
+export const readStreamFacts = async (
+  client: Client,
+  head: StoredHead,
+  stream: StreamName,
+): Promise<readonly StoredFact[]> =>
+  await withPredecessor(
+    client,
+    head.tenant,
+    `f.tenant_no = ${head.tenantNo} AND f.stream = ${client.escapeLiteral(stream)}`,
+  );
 
 /** The facts that hold the given ids; ids nobody holds are left out. */
-export const findFacts = async (client: Client, head: StoredHead, ids: readonly FactId[]): Promise<readonly StoredFact[]> => {
+export const findFacts = async (
+  client: Client,
+  head: StoredHead,
+  ids: readonly FactId[],
+): Promise<readonly StoredFact[]> => {
   if (ids.length === 0) return [];
   const list = ids.map((id) => `'${id}'`).join(', ');
-  return await withPredecessor(client, head.tenant, `f.tenant_no = ${head.tenantNo} AND f.id = ANY (ARRAY[${list}]::uuid[])`);
+  return await withPredecessor(
+    client,
+    head.tenant,
+    `f.tenant_no = ${head.tenantNo} AND f.id = ANY (ARRAY[${list}]::uuid[])`,
+  );
 };

@@ -69,7 +69,10 @@ export const writeCopyRow = (writer: BinaryWriter, row: FactRow, batchNo: number
 /** The sixteen array parameters of ledger.append_batch that hold facts, in its order. */
 export const factArrays = (rows: readonly FactRow[]): readonly Buffer[] => {
   const bodies = rows.map((row) => membersOf(row.fact));
-  const column = (oid: number, write: (writer: BinaryWriter, row: FactRow, body: Members) => void): Buffer => {
+  const column = (
+    oid: number,
+    write: (writer: BinaryWriter, row: FactRow, body: Members) => void,
+  ): Buffer => {
     let index = 0;
     return binaryArray(oid, rows, (writer, row) => write(writer, row, bodies[index++] as Members));
   };
@@ -86,7 +89,9 @@ export const factArrays = (rows: readonly FactRow[]): readonly Buffer[] => {
     column(OID.text, (w, { fact }) => putText(w, fact.stream)),
     column(OID.text, (w, { fact }, body) => putText(w, elided(fact.actor, textMember(body, 'actor')))),
     column(OID.text, (w, { fact }, body) => putText(w, elided(fact.opId, textMember(body, 'op_id')))),
-    column(OID.text, (w, { fact }, body) => putText(w, elided(fact.opParentId, textMember(body, 'op_parent_id')))),
+    column(OID.text, (w, { fact }, body) =>
+      putText(w, elided(fact.opParentId, textMember(body, 'op_parent_id'))),
+    ),
     column(OID.text, (w, { fact }, body) => putText(w, elided(fact.region, textMember(body, 'region')))),
     column(OID.text, (w, { fact }) => putText(w, fact.traceparent)),
     column(OID.bytea, (w, row) => (row.requestHash === undefined ? w.nil() : w.hex(row.requestHash))),
@@ -140,12 +145,28 @@ export const readCopyRow = (bytes: Buffer, start: number, tenant: TenantId, prev
   const opParentId = restored(text(), textMember(parsed, 'op_parent_id'));
   const region = restored(text(), textMember(parsed, 'region'));
   const traceparent = text();
-  const requestHash = bytes.readInt32BE(at) === -1 ? undefined : (bytes.toString('hex', at + 4, at + 36) as Sha256);
+  const requestHash =
+    bytes.readInt32BE(at) === -1 ? undefined : (bytes.toString('hex', at + 4, at + 36) as Sha256);
   const end = at + 4 + (requestHash === undefined ? 0 : 32);
   return {
     fact: {
-      tenant, seq, id, type, schemaVersion, stream, occurredAt, recordedAt, actor, opId, opParentId, traceparent,
-      region, payload, parsed, prevHash, hash,
+      tenant,
+      seq,
+      id,
+      type,
+      schemaVersion,
+      stream,
+      occurredAt,
+      recordedAt,
+      actor,
+      opId,
+      opParentId,
+      traceparent,
+      region,
+      payload,
+      parsed,
+      prevHash,
+      hash,
     },
     batchNo,
     requestHash,

@@ -5,11 +5,18 @@ import { refuseMalformed } from '#streams/append-request.ts';
 import { StreamError } from '#streams/errors.ts';
 import type { ReadRange, StreamStore } from '#streams/stream.ts';
 import { committingAhead } from './ahead.ts';
-import { batcher } from './batcher.ts';
+import { type Batcher, batcher } from './batcher.ts';
 import { type CommitDone, commitState, commitSurely } from './commit.ts';
 import { type Client, type Pool, streamError, withClient } from './connect.ts';
 import { proofsOf } from './proof.ts';
-import { findFacts, publicHead, readHeads, readStreamFacts, readWholePage, type StoredHead } from './reader.ts';
+import {
+  findFacts,
+  publicHead,
+  readHeads,
+  readStreamFacts,
+  readWholePage,
+  type StoredHead,
+} from './reader.ts';
 
 export interface PostgresStoreOptions {
   /** The caller's: it is not closed with the store. */
@@ -35,16 +42,9 @@ export interface PostgresStore extends StreamStore {
 }
 
 export const postgresStreamStore = async (options: PostgresStoreOptions): Promise<PostgresStore> => {
-  const { pool, signer, clock = Date.now } = options;
+  const { pool } = options;
   const ledgerId = await readLedgerId(pool);
-  const state = commitState({ pool, signer, ledgerId, clock: clock as () => Instant, retryForMs: options.retryForMs ?? 10_000, onCommit: options.onCommit });
-  const appends = batcher({
-    commit: (items) => commitSurely(state, items),
-    ahead: committingAhead(state),
-    maxFacts: options.maxBatchFacts ?? 1_000,
-    maxQueuedFacts: options.maxQueuedFacts ?? 50_000,
-    maxQueuedBytes: options.maxQueuedBytes ?? 256 << 20,
-  });
+  const appends = appendsOf({ ...options, ledgerId });
   const reading = async <T>(read: (client: Client) => Promise<T>): Promise<T> => {
     try {
       return await withClient(pool, read);
@@ -56,7 +56,10 @@ export const postgresStreamStore = async (options: PostgresStoreOptions): Promis
     const [head] = await readHeads(client, [tenant]);
     return head && head.seq > 0 ? head : undefined;
   };
-  const ofTenant = async <T>(tenant: TenantId, read: (client: Client, head: StoredHead) => Promise<T>): Promise<T | undefined> =>
+  const ofTenant = async <T>(
+    tenant: TenantId,
+    read: (client: Client, head: StoredHead) => Promise<T>,
+  ): Promise<T | undefined> =>
     await reading(async (client) => {
       const head = await headOf(client, tenant);
       return head && (await read(client, head));
@@ -75,11 +78,32 @@ export const postgresStreamStore = async (options: PostgresStoreOptions): Promis
     heads: async () => (await reading((client) => readHeads(client))).map(publicHead),
     read: (tenant, range) => pages({ reading, headOf }, tenant, range),
     readStream: async (tenant: TenantId, stream: StreamName) =>
-      (await ofTenant(tenant, (client, head) => readStreamFacts(client, head, stream)))?.map((stored) => stored.fact) ?? [],
-    find: async (tenant: TenantId, id: FactId) => (await ofTenant(tenant, (client, head) => findFacts(client, head, [id])))?.[0]?.fact,
-    proof: async (tenant: TenantId, seq: Seq) => await ofTenant(tenant, async (client, head) => (await proofsOf(client, { ledgerId, head, seqs: [seq] })).get(seq)),
+      (await ofTenant(tenant, (client, head) => readStreamFacts(client, head, stream)))?.map(
+        (stored) => stored.fact,
+      ) ?? [],
+    find: async (tenant: TenantId, id: FactId) =>
+      (await ofTenant(tenant, (client, head) => findFacts(client, head, [id])))?.[0]?.fact,
+    proof: async (tenant: TenantId, seq: Seq) =>
+      await ofTenant(tenant, async (client, head) =>
+        (await proofsOf(client, { ledgerId, head, seqs: [seq] })).get(seq),
+      ),
     [Symbol.asyncDispose]: appends.close,
   };
+};
+
+const appendsOf = (options: PostgresStoreOptions & { readonly ledgerId: string }): Batcher => {
+  const state = commitState({
+    ...options,
+    clock: (options.clock ?? Date.now) as () => Instant,
+    retryForMs: options.retryForMs ?? 10_000,
+  });
+  return batcher({
+    commit: (items) => commitSurely(state, items),
+    ahead: committingAhead(state),
+    maxFacts: options.maxBatchFacts ?? 1_000,
+    maxQueuedFacts: options.maxQueuedFacts ?? 50_000,
+    maxQueuedBytes: options.maxQueuedBytes ?? 256 << 20,
+  });
 };
 
 const readLedgerId = async (pool: Pool): Promise<string> => {
@@ -89,7 +113,10 @@ const readLedgerId = async (pool: Pool): Promise<string> => {
   } catch (error) {
     throw streamError(error);
   }
-  throw new StreamError('corrupt', 'ledger.identity is empty: restore it, every signature names the id it held');
+  throw new StreamError(
+    'corrupt',
+    'ledger.identity is empty: restore it, every signature names the id it held',
+  );
 };
 
 interface Reads {
@@ -104,7 +131,14 @@ const pages = async function* ({ reading, headOf }: Reads, tenant: TenantId, ran
   if (!head) return;
   const end = Math.min(range.to ?? head.seq, head.seq);
   const page = (start: number, prevHash?: Sha256) =>
-    reading((client) => readWholePage(client, { head, from: start as Seq, to: Math.min(end, start + pageSize - 1) as Seq, prevHash }));
+    reading((client) =>
+      readWholePage(client, {
+        head,
+        from: start as Seq,
+        to: Math.min(end, start + pageSize - 1) as Seq,
+        prevHash,
+      }),
+    );
   let start = Math.max(1, from) as number;
   let next = start <= end ? page(start) : undefined;
   let before: Sha256 | undefined;

@@ -30,7 +30,12 @@ type Append = (draft: Draft, index: number) => Promise<unknown>;
 
 const draftOf = (text: string): Draft => {
   const receipt = JSON.parse(text) as JsonObject & { id: string; actor: string; tenant: TenantId };
-  const context = { tenant: receipt.tenant, actor: receipt.actor, at: Date.now() as Instant, key: receipt.id };
+  const context = {
+    tenant: receipt.tenant,
+    actor: receipt.actor,
+    at: Date.now() as Instant,
+    key: receipt.id,
+  };
   const decision = receipts.decide({ type: 'RecordReceipt', receipt, schemaVersion: 3 }, undefined, context);
   if (decision.kind === 'refused') throw new Error(decision.refusal.message);
   return draftsOf(decision.events, context, { payload: text })[0] as Draft;
@@ -70,7 +75,9 @@ const openLoop = async (append: Append, rate: number): Promise<number> => {
     const due = Math.min(count, Math.floor(((performance.now() - start) / 1_000) * rate));
     for (; sent < due; sent += 1) {
       const scheduled = start + (sent / rate) * 1_000;
-      pending.push(append(pile.pop() as Draft, sent).then(() => latencies.push(performance.now() - scheduled)));
+      pending.push(
+        append(pile.pop() as Draft, sent).then(() => latencies.push(performance.now() - scheduled)),
+      );
     }
     failed = sent - latencies.length > rate;
     await new Promise((resolve) => setTimeout(resolve, 1));
@@ -92,36 +99,61 @@ const heldRate = async (append: Append, from: number): Promise<number> => {
   }
 };
 
-const ours = (ledger: BenchLedger, tenants: readonly string[]): Append => async (draft, index) => {
-  const tenant = tenants[index % tenants.length] as TenantId;
-  const result = await ledger.store.append({ tenant, drafts: [draft], expect: { kind: 'any' } });
-  if (result.kind !== 'appended') throw new Error(result.kind);
-};
+const ours =
+  (ledger: BenchLedger, tenants: readonly string[]): Append =>
+  async (draft, index) => {
+    const tenant = tenants[index % tenants.length] as TenantId;
+    const result = await ledger.store.append({ tenant, drafts: [draft], expect: { kind: 'any' } });
+    if (result.kind !== 'appended') throw new Error(result.kind);
+  };
 
 let nextSeq = 1_000_000_000;
 
 const INSERT = `INSERT INTO ledger.facts (tenant_no, seq, batch_no, recorded_at, occurred_at, schema_version, id, hash, type, payload)
   VALUES (1, $1, 0, $2, $3, $4, $5, $6, $7, $8)`;
 
-const insertPerCommit = (pool: Pool): Append => async (draft) => {
-  const seq = nextSeq++ as Seq;
-  const fact = seal(draft, { tenant: 'bench' as TenantId, seq, prevHash: GENESIS_HASH, recordedAt: Date.now() as Instant });
-  await pool.query({
-    name: 'insert',
-    text: INSERT,
-    values: [seq, new Date(fact.recordedAt), new Date(fact.occurredAt), fact.schemaVersion, fact.id, Buffer.from(fact.hash, 'hex'), fact.type, Buffer.from(fact.payload)],
-  });
-};
+const insertPerCommit =
+  (pool: Pool): Append =>
+  async (draft) => {
+    const seq = nextSeq++ as Seq;
+    const fact = seal(draft, {
+      tenant: 'bench' as TenantId,
+      seq,
+      prevHash: GENESIS_HASH,
+      recordedAt: Date.now() as Instant,
+    });
+    await pool.query({
+      name: 'insert',
+      text: INSERT,
+      values: [
+        seq,
+        new Date(fact.recordedAt),
+        new Date(fact.occurredAt),
+        fact.schemaVersion,
+        fact.id,
+        Buffer.from(fact.hash, 'hex'),
+        fact.type,
+        Buffer.from(fact.payload),
+      ],
+    });
+  };
 
 interface Pair {
   readonly ours: number;
   readonly bare: number;
 }
 
-const inTurn = async (ledger: BenchLedger, pool: Pool, measure: (append: Append, ours: boolean) => Promise<number>): Promise<Pair> => {
+const inTurn = async (
+  ledger: BenchLedger,
+  pool: Pool,
+  measure: (append: Append, ours: boolean) => Promise<number>,
+): Promise<Pair> => {
   const rounds: Pair[] = [];
   for (let round = 0; round < args.runs; round += 1) {
-    rounds.push({ ours: await measure(ours(ledger, ['bench']), true), bare: await measure(insertPerCommit(pool), false) });
+    rounds.push({
+      ours: await measure(ours(ledger, ['bench']), true),
+      bare: await measure(insertPerCommit(pool), false),
+    });
   }
   return { ours: median(rounds.map((round) => round.ours)), bare: median(rounds.map((round) => round.bare)) };
 };
@@ -135,7 +167,12 @@ const pairResult = (name: string, goal: number, unit: string, { ours: mine, bare
   figures: { [`${unit}, ours`]: mine, [`${unit}, one INSERT per commit`]: bare },
 });
 
-const openResult = async (ledger: BenchLedger, pool: Pool, name: string, goal: number): Promise<BenchResult> => {
+const openResult = async (
+  ledger: BenchLedger,
+  pool: Pool,
+  name: string,
+  goal: number,
+): Promise<BenchResult> => {
   const rates: Pair = await inTurn(ledger, pool, (append, mine) => heldRate(append, mine ? 4_000 : 1_000));
   return pairResult(name, goal, `appends/s with p99 <= ${P99_MS} ms`, rates);
 };
@@ -145,7 +182,10 @@ const tenantsResult = async (ledger: BenchLedger): Promise<BenchResult> => {
   await Promise.all(many.map((tenant) => createTenant(ledger, tenant)));
   const rounds: Pair[] = [];
   for (let round = 0; round < args.runs; round += 1) {
-    rounds.push({ ours: await closedLoop(ours(ledger, many), CALLERS), bare: await closedLoop(ours(ledger, ['bench']), CALLERS) });
+    rounds.push({
+      ours: await closedLoop(ours(ledger, many), CALLERS),
+      bare: await closedLoop(ours(ledger, ['bench']), CALLERS),
+    });
   }
   const [mine, one] = [median(rounds.map((round) => round.ours)), median(rounds.map((round) => round.bare))];
   return {
@@ -170,16 +210,22 @@ const slowSync = (): BenchResult | undefined => {
   const library = join(folder, 'slow-sync.so');
   writeFileSync(join(folder, 'slow-sync.c'), SHIM);
   try {
-    execFileSync('cc', ['-shared', '-fPIC', '-o', library, join(folder, 'slow-sync.c'), '-ldl'], { stdio: 'pipe' });
+    execFileSync('cc', ['-shared', '-fPIC', '-o', library, join(folder, 'slow-sync.c'), '-ldl'], {
+      stdio: 'pipe',
+    });
   } catch {
     console.error('append.slow-sync left out: no C compiler to build the shim with');
     return undefined;
   }
-  const child = spawnSync(process.execPath, [import.meta.filename, '--only', 'slow-sync', '--json', '--runs', '1', '--size', String(SECONDS)], {
-    env: { ...process.env, LD_PRELOAD: library },
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+  const child = spawnSync(
+    process.execPath,
+    [import.meta.filename, '--only', 'slow-sync', '--json', '--runs', '1', '--size', String(SECONDS)],
+    {
+      env: { ...process.env, LD_PRELOAD: library },
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  );
   return JSON.parse(child.stdout.trim().split('\n').at(-1) ?? '') as BenchResult;
 };
 
@@ -193,7 +239,15 @@ const measureAll = async (): Promise<readonly BenchResult[]> => {
     const wanted = (name: string): boolean => args.only === undefined || args.only === name;
     if (wanted('tenants')) results.push(await tenantsResult(ledger));
     if (wanted('open')) results.push(await openResult(ledger, pool, 'append.open', 4));
-    if (wanted('closed')) results.push(pairResult('append.closed', 5, 'appends/s', await inTurn(ledger, pool, (append) => closedLoop(append, CALLERS))));
+    if (wanted('closed'))
+      results.push(
+        pairResult(
+          'append.closed',
+          5,
+          'appends/s',
+          await inTurn(ledger, pool, (append) => closedLoop(append, CALLERS)),
+        ),
+      );
     return results;
   } finally {
     await pool.end();

@@ -23,9 +23,17 @@ export interface BenchArguments {
   readonly only: string | undefined;
 }
 
-export const benchArguments = (defaults: { readonly runs: number; readonly size: number }): BenchArguments => {
+export const benchArguments = (defaults: {
+  readonly runs: number;
+  readonly size: number;
+}): BenchArguments => {
   const { values } = parseArgs({
-    options: { json: { type: 'boolean' }, runs: { type: 'string' }, size: { type: 'string' }, only: { type: 'string' } },
+    options: {
+      json: { type: 'boolean' },
+      runs: { type: 'string' },
+      size: { type: 'string' },
+      only: { type: 'string' },
+    },
   });
   return {
     json: values.json ?? false,
@@ -38,7 +46,9 @@ export const benchArguments = (defaults: { readonly runs: number; readonly size:
 export const median = (values: readonly number[]): number => {
   const sorted = [...values].sort((a, b) => a - b);
   const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? (sorted[middle] as number) : ((sorted[middle - 1] as number) + (sorted[middle] as number)) / 2;
+  return sorted.length % 2 === 1
+    ? (sorted[middle] as number)
+    : ((sorted[middle - 1] as number) + (sorted[middle] as number)) / 2;
 };
 
 /** The value below which the given share of the values lies. */
@@ -56,7 +66,8 @@ export const seconds = async (work: () => Promise<unknown>): Promise<number> => 
 export const machine = (): string =>
   `${cpus().length} x ${cpus()[0]?.model.trim()}, ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.versions.node}, ${process.platform}`;
 
-const rounded = (value: number | string): string => (typeof value === 'string' ? value : String(Number(value.toPrecision(4))));
+const rounded = (value: number | string): string =>
+  typeof value === 'string' ? value : String(Number(value.toPrecision(4)));
 
 /** Prints the results for people, or as one JSON object per line, the last line being the last result. */
 export const report = (results: readonly BenchResult[], json: boolean): void => {
@@ -67,7 +78,10 @@ export const report = (results: readonly BenchResult[], json: boolean): void => 
       continue;
     }
     const verdict = result.ratio >= result.goal ? 'reached' : 'MISSED';
-    console.log(`${result.name}: ${result.ratio.toFixed(2)}x of ${result.yardstick} (goal ${result.goal}x: ${verdict}; median of ${result.runs})`);
-    for (const [name, value] of Object.entries(result.figures)) console.log(`  ${name.padEnd(36)} ${rounded(value)}`);
+    console.log(
+      `${result.name}: ${result.ratio.toFixed(2)}x of ${result.yardstick} (goal ${result.goal}x: ${verdict}; median of ${result.runs})`,
+    );
+    for (const [name, value] of Object.entries(result.figures))
+      console.log(`  ${name.padEnd(36)} ${rounded(value)}`);
   }
 };

@@ -29,9 +29,16 @@ interface Import {
 }
 
 const importOnce = async (ledger: BenchLedger, file: string, models: string): Promise<Import> => {
-  const { stdout } = await run(process.execPath, [join(import.meta.dirname, 'import-once.ts'), ledger.url, TENANT, file, models]);
+  const { stdout } = await run(process.execPath, [
+    join(import.meta.dirname, 'import-once.ts'),
+    ledger.url,
+    TENANT,
+    file,
+    models,
+  ]);
   const result = JSON.parse(stdout) as Import;
-  if (result.recorded !== args.size || result.inline.length !== models.split(',').length) throw new Error(stdout);
+  if (result.recorded !== args.size || result.inline.length !== models.split(',').length)
+    throw new Error(stdout);
   return result;
 };
 
@@ -54,13 +61,18 @@ const bareCopy = async (file: string): Promise<number> => {
   await using ledger = await fresh();
   const client = await ledger.owner.connect();
   const taken = await seconds(async () => {
-    await pipeline(createReadStream(file, { highWaterMark: 1 << 20 }), client.query(copyFrom(`COPY ${TARGET} FROM STDIN (FORMAT binary)`)));
+    await pipeline(
+      createReadStream(file, { highWaterMark: 1 << 20 }),
+      client.query(copyFrom(`COPY ${TARGET} FROM STDIN (FORMAT binary)`)),
+    );
   });
   client.release();
   return taken;
 };
 
-const sizes = async (ledger: BenchLedger): Promise<{ readonly bytesPerFact: number; readonly canonicalPerFact: number }> => {
+const sizes = async (
+  ledger: BenchLedger,
+): Promise<{ readonly bytesPerFact: number; readonly canonicalPerFact: number }> => {
   const { rows } = await ledger.owner.query<{ disk: number; canonical: number }>(
     `SELECT pg_total_relation_size('ledger.facts') / count(*)::float8 AS disk, avg(octet_length(payload) + 32)::float8 AS canonical FROM ledger.facts`,
   );
@@ -109,7 +121,11 @@ report(
       goal: 1 / 1.4,
       yardstick: 'canonical bytes + hash, per fact',
       runs: 1,
-      figures: { 'bytes per fact, heap and indexes': disk.bytesPerFact, 'canonical bytes + hash': disk.canonicalPerFact, 'bytes over canonical': disk.bytesPerFact / disk.canonicalPerFact },
+      figures: {
+        'bytes per fact, heap and indexes': disk.bytesPerFact,
+        'canonical bytes + hash': disk.canonicalPerFact,
+        'bytes over canonical': disk.bytesPerFact / disk.canonicalPerFact,
+      },
     },
     {
       name: 'import',

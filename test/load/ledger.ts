@@ -8,12 +8,16 @@ import { projectors } from '#projectors/index.ts';
 import { ensureReadModels, PROJECTION_MIGRATIONS } from '#projectors/postgres/read-models.ts';
 import { postgresRowSink } from '#projectors/postgres/sink.ts';
 import { runProjectors } from '#projectors/run.ts';
-import { localKeys, type LocalKeys } from '#proofs/keys/local.ts';
+import { type LocalKeys, localKeys } from '#proofs/keys/local.ts';
 import { type Instant, tenantId } from '#schemas/ids.ts';
 import { connect, type Pool, RUNTIME_ROLE } from '#streams/postgres/connect.ts';
 import { postgresStreamFeed } from '#streams/postgres/feed.ts';
 import { LEDGER_MIGRATIONS, migrate } from '#streams/postgres/migrate.ts';
-import { type PostgresStore, type PostgresStoreOptions, postgresStreamStore } from '#streams/postgres/store.ts';
+import {
+  type PostgresStore,
+  type PostgresStoreOptions,
+  postgresStreamStore,
+} from '#streams/postgres/store.ts';
 import { freshDatabase } from '#test/support/postgres.ts';
 
 export interface BenchLedger extends AsyncDisposable {
@@ -52,8 +56,17 @@ export const benchLedger = async (options: Partial<PostgresStoreOptions> = {}): 
 };
 
 export const createTenant = async ({ store }: Pick<BenchLedger, 'store'>, name: string): Promise<void> => {
-  const context = { tenant: tenantId(name), actor: 'bench', at: Date.now() as Instant, key: `create ${name}` };
-  const outcome = await runCommand({ store, decider: tenants }, { type: 'CreateTenant', displayName: name }, context);
+  const context = {
+    tenant: tenantId(name),
+    actor: 'bench',
+    at: Date.now() as Instant,
+    key: `create ${name}`,
+  };
+  const outcome = await runCommand(
+    { store, decider: tenants },
+    { type: 'CreateTenant', displayName: name },
+    context,
+  );
   if (outcome.kind !== 'recorded') throw new Error(`${name}: ${JSON.stringify(outcome)}`);
 };
 
@@ -61,5 +74,12 @@ export const createTenant = async ({ store }: Pick<BenchLedger, 'store'>, name: 
 export const catchUp = async ({ pool }: Pick<BenchLedger, 'pool'>): Promise<void> => {
   await using feed = postgresStreamFeed({ pool, pollOnly: true });
   const signal = new AbortController().signal;
-  await runProjectors({ feed, sink: postgresRowSink({ pool }), projectors, signal, untilCaughtUp: true, batchSize: 20_000 });
+  await runProjectors({
+    feed,
+    sink: postgresRowSink({ pool }),
+    projectors,
+    signal,
+    untilCaughtUp: true,
+    batchSize: 20_000,
+  });
 };

@@ -13,12 +13,24 @@ export const random = (seed: number): (() => number) => {
 };
 
 const START_MS = Date.UTC(2026, 0, 1);
-const ACTIONS = ['db.export', 'iam.grant', 'iam.revoke', 'deploy.release', 'secret.read', 'policy.update', 'vm.stop', 'key.rotate'];
+const ACTIONS = [
+  'db.export',
+  'iam.grant',
+  'iam.revoke',
+  'deploy.release',
+  'secret.read',
+  'policy.update',
+  'vm.stop',
+  'key.rotate',
+];
 const REGIONS = ['eu-west-1', 'eu-north-1', 'us-east-1', 'ap-south-1'];
 
 const hex = (next: () => number, digits: number): string => {
   let text = '';
-  while (text.length < digits) text += Math.floor(next() * 0x1_0000_0000).toString(16).padStart(8, '0');
+  while (text.length < digits)
+    text += Math.floor(next() * 0x1_0000_0000)
+      .toString(16)
+      .padStart(8, '0');
   return text.slice(0, digits);
 };
 

@@ -26,12 +26,24 @@ const load = async (ledger: BenchLedger): Promise<void> => {
     yield Buffer.from(part);
   };
   const { pool, store, keys } = ledger;
-  await importReceipts({ pool, ledgerId: store.ledgerId, signer: keys.signer, tenant: TENANT, source: Readable.from(lines()) });
+  await importReceipts({
+    pool,
+    ledgerId: store.ledgerId,
+    signer: keys.signer,
+    tenant: TENANT,
+    source: Readable.from(lines()),
+  });
   await ledger.owner.query('VACUUM ANALYZE ledger.facts');
 };
 
 const verify = async ({ pool, url, store, keys }: BenchLedger): Promise<void> => {
-  const result = await verifyStoredChain({ pool, url, ledgerId: store.ledgerId, tenant: TENANT, keys: keys.keys });
+  const result = await verifyStoredChain({
+    pool,
+    url,
+    ledgerId: store.ledgerId,
+    tenant: TENANT,
+    keys: keys.keys,
+  });
   if (!result || result.fault || result.facts !== args.size + 1) throw new Error(JSON.stringify(result));
 };
 
@@ -39,7 +51,10 @@ const verify = async ({ pool, url, store, keys }: BenchLedger): Promise<void> =>
 const readAndParse = async ({ pool }: BenchLedger): Promise<void> => {
   const client = await pool.connect();
   let parsed = 0;
-  for await (const { bytes, rows } of copyOut(client, 'SELECT payload, seq, id, hash, recorded_at FROM ledger.facts ORDER BY tenant_no, seq')) {
+  for await (const { bytes, rows } of copyOut(
+    client,
+    'SELECT payload, seq, id, hash, recorded_at FROM ledger.facts ORDER BY tenant_no, seq',
+  )) {
     for (const at of rows) {
       const length = bytes.readInt32BE(at);
       if (typeof JSON.parse(bytes.toString('utf8', at + 4, at + 4 + length)) === 'object') parsed += 1;
@@ -70,7 +85,11 @@ report(
       goal: 0.6,
       yardstick: 'COPY out + JSON.parse of the same rows',
       runs: args.runs,
-      figures: { facts: args.size, 'facts/s': args.size / median(ours), 'facts/s, COPY out + JSON.parse': args.size / median(bare) },
+      figures: {
+        facts: args.size,
+        'facts/s': args.size / median(ours),
+        'facts/s, COPY out + JSON.parse': args.size / median(bare),
+      },
     },
   ],
   args.json,

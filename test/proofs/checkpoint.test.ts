@@ -8,10 +8,10 @@ import {
   pathFault,
   proofFault,
   type SignedStatement,
+  shareProofs,
   signBatch,
   statementBytes,
   statementOf,
-  shareProofs,
   tenantRoot,
 } from '#proofs/checkpoint.ts';
 import type { Signer } from '#proofs/keys/signer.ts';

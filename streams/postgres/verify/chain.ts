@@ -35,13 +35,21 @@ export interface StoredChainResult {
 }
 
 /** `undefined` when there is no such tenant. Throws `StreamError`. */
-export const verifyStoredChain = async (request: StoredChainRequest): Promise<StoredChainResult | undefined> => {
+export const verifyStoredChain = async (
+  request: StoredChainRequest,
+): Promise<StoredChainResult | undefined> => {
   try {
     const [head] = await withClient(request.pool, (client) => readHeads(client, [request.tenant]));
     if (!head || head.seq === 0) return undefined;
     const starts = await rangeStarts(request, head);
     const results = await Promise.all(
-      starts.map((from, index) => runThread(request, { tenantNo: head.tenantNo, from, to: ((starts[index + 1] ?? head.seq + 1) - 1) as Seq })),
+      starts.map((from, index) =>
+        runThread(request, {
+          tenantNo: head.tenantNo,
+          from,
+          to: ((starts[index + 1] ?? head.seq + 1) - 1) as Seq,
+        }),
+      ),
     );
     return joined(results, head);
   } catch (error) {
@@ -50,7 +58,10 @@ export const verifyStoredChain = async (request: StoredChainRequest): Promise<St
 };
 
 /** Where the ranges begin: each where a commit batch does, so that no batch is cut. */
-const rangeStarts = async ({ pool, threads = 2, leastFactsPerThread = 20_000 }: StoredChainRequest, head: StoredHead): Promise<readonly Seq[]> => {
+const rangeStarts = async (
+  { pool, threads = 2, leastFactsPerThread = 20_000 }: StoredChainRequest,
+  head: StoredHead,
+): Promise<readonly Seq[]> => {
   const count = Math.max(1, Math.min(threads, Math.floor(head.seq / leastFactsPerThread)));
   const starts = new Set<number>([1]);
   for (let index = 1; index < count; index += 1) {
@@ -59,13 +70,18 @@ const rangeStarts = async ({ pool, threads = 2, leastFactsPerThread = 20_000 }: 
       'SELECT b.layout FROM ledger.facts f JOIN ledger.batches b USING (batch_no) WHERE f.tenant_no = $1 AND f.seq = $2',
       [head.tenantNo, middle],
     );
-    const share = rows[0] && decodeLayout(rows[0].layout).find((each) => each.tenantNo === head.tenantNo && each.firstSeq <= middle);
+    const share =
+      rows[0] &&
+      decodeLayout(rows[0].layout).find((each) => each.tenantNo === head.tenantNo && each.firstSeq <= middle);
     if (share) starts.add(share.firstSeq);
   }
   return [...starts].sort((a, b) => a - b) as Seq[];
 };
 
-const runThread = async ({ url, ledgerId, tenant, keys, onProgress, signal }: StoredChainRequest, range: Pick<RangeTask, 'tenantNo' | 'from' | 'to'>): Promise<RangeResult> => {
+const runThread = async (
+  { url, ledgerId, tenant, keys, onProgress, signal }: StoredChainRequest,
+  range: Pick<RangeTask, 'tenantNo' | 'from' | 'to'>,
+): Promise<RangeResult> => {
   const task: RangeTask = { ...range, url, ledgerId, tenant, keys: keys.map((key) => key.publicJwk) };
   const worker = new Worker(new URL('./worker.ts', import.meta.url), { workerData: task });
   const stop = (): void => worker.postMessage('stop');
@@ -101,5 +117,7 @@ const joined = (results: readonly RangeResult[], head: StoredHead): StoredChainR
   }
   const end = place as ChainPosition;
   const total = { facts, batches, head: end };
-  return end.seq === head.seq && end.hash !== head.hash ? { ...total, fault: { seq: head.seq, code: 'broken-link' } } : total;
+  return end.seq === head.seq && end.hash !== head.hash
+    ? { ...total, fault: { seq: head.seq, code: 'broken-link' } }
+    : total;
 };

@@ -65,24 +65,50 @@ interface Walk extends RangeRequest {
 }
 
 export const verifyRange = async (request: RangeRequest): Promise<RangeResult> => {
-  const walk: Walk = { ...request, position: undefined, before: await placeBefore(request), facts: 0, batches: 0, open: undefined, checks: [] };
+  const walk: Walk = {
+    ...request,
+    position: undefined,
+    before: await placeBefore(request),
+    facts: 0,
+    batches: 0,
+    open: undefined,
+    checks: [],
+  };
   const fault = (await walkPages(walk)) ?? (await closeShare(walk)) ?? (await firstFault(walk));
-  const result = { facts: walk.facts, batches: walk.batches, before: walk.before, after: walk.position ?? walk.before };
+  const result = {
+    facts: walk.facts,
+    batches: walk.batches,
+    before: walk.before,
+    after: walk.position ?? walk.before,
+  };
   return fault ? { ...result, fault } : result;
 };
 
 const placeBefore = async ({ pool, tenant, tenantNo, from }: RangeRequest): Promise<ChainPosition> => {
-  const start: ChainPosition = { seq: 0 as Seq, hash: '0'.repeat(64) as Sha256, recordedAt: Number.MIN_SAFE_INTEGER as Instant };
+  const start: ChainPosition = {
+    seq: 0 as Seq,
+    hash: '0'.repeat(64) as Sha256,
+    recordedAt: Number.MIN_SAFE_INTEGER as Instant,
+  };
   if (from === 1) return start;
   const seq = (from - 1) as Seq;
-  const [stored] = await withClient(pool, (client) => readPage(client, { head: { tenant, tenantNo }, from: seq, to: seq }));
+  const [stored] = await withClient(pool, (client) =>
+    readPage(client, { head: { tenant, tenantNo }, from: seq, to: seq }),
+  );
   return stored ? stored.fact : { ...start, seq };
 };
 
 const walkPages = async (walk: Walk): Promise<RangeResult['fault']> => {
   const { pool, tenant, tenantNo, to } = walk;
   const read = (from: number, prevHash: Sha256) =>
-    withClient(pool, (client) => readPage(client, { head: { tenant, tenantNo }, from: from as Seq, to: Math.min(to, from + PAGE - 1) as Seq, prevHash }));
+    withClient(pool, (client) =>
+      readPage(client, {
+        head: { tenant, tenantNo },
+        from: from as Seq,
+        to: Math.min(to, from + PAGE - 1) as Seq,
+        prevHash,
+      }),
+    );
   let place = walk.before;
   let next: Promise<readonly StoredFact[]> | undefined = read(place.seq + 1, place.hash);
   while (next && !walk.signal.aborted) {
@@ -128,12 +154,17 @@ const batchRows = async (walk: Walk, page: readonly StoredFact[]): Promise<Reado
     values: [missing],
   });
   const now = new Map(rows.map((row) => [row.batch_no, row]));
-  for (const [batchNo, row] of before) if (wanted.has(batchNo) || batchNo === walk.open?.batchNo) now.set(batchNo, row);
+  for (const [batchNo, row] of before)
+    if (wanted.has(batchNo) || batchNo === walk.open?.batchNo) now.set(batchNo, row);
   known.set(walk, now);
   return now;
 };
 
-const joinShare = async (walk: Walk, { batchNo, fact }: StoredFact, batches: ReadonlyMap<number, BatchRow>): Promise<StoredFault | undefined> => {
+const joinShare = async (
+  walk: Walk,
+  { batchNo, fact }: StoredFact,
+  batches: ReadonlyMap<number, BatchRow>,
+): Promise<StoredFault | undefined> => {
   if (!batches.has(batchNo)) return 'unsigned';
   if (walk.open?.batchNo !== batchNo) {
     const fault = await closeShare(walk);
@@ -163,7 +194,9 @@ const closeShare = async (walk: Walk): Promise<RangeResult['fault']> => {
 const MAX_CHECKS = 64;
 
 const isShare = (share: BatchShare | undefined, { digests }: OpenShare): boolean =>
-  share !== undefined && share.count === digests.length && share.root === rootOfDigests(Buffer.concat(digests));
+  share !== undefined &&
+  share.count === digests.length &&
+  share.root === rootOfDigests(Buffer.concat(digests));
 
 interface Signed {
   readonly statement: BatchStatement;
@@ -171,11 +204,16 @@ interface Signed {
   readonly seq: Seq;
 }
 
-const signatureFault = async ({ keys }: Walk, { statement, batch, seq }: Signed): Promise<RangeResult['fault']> => {
+const signatureFault = async (
+  { keys }: Walk,
+  { statement, batch, seq }: Signed,
+): Promise<RangeResult['fault']> => {
   const key = keys.get(batch.kid);
   if (!key) return { seq, code: 'unknown-key' };
   if (batch.root.toString('hex') !== statement.root) return { seq, code: 'not-included' };
-  return (await verifySignatureAside(key, statementBytes(statement), batch.signature)) ? undefined : { seq, code: 'bad-signature' };
+  return (await verifySignatureAside(key, statementBytes(statement), batch.signature))
+    ? undefined
+    : { seq, code: 'bad-signature' };
 };
 
 const firstFault = async (walk: Walk): Promise<RangeResult['fault']> => {

@@ -16,7 +16,9 @@ export interface RangeTask {
   readonly keys: readonly unknown[];
 }
 
-export type RangeMessage = { readonly kind: 'progress'; readonly facts: number } | { readonly kind: 'result'; readonly result: RangeResult };
+export type RangeMessage =
+  | { readonly kind: 'progress'; readonly facts: number }
+  | { readonly kind: 'result'; readonly result: RangeResult };
 
 const port = parentPort;
 if (!port) throw new Error('streams/postgres/verify/worker.ts runs in a worker thread only');
@@ -26,7 +28,8 @@ port.once('message', () => stop.abort());
 const pool = connect({ url, max: 3, role: RUNTIME_ROLE, name: 'prov-ledger verify' });
 try {
   const keys = new Map(jwks.map(keyFromJwk).map((key) => [key.kid, key]));
-  const onProgress = (facts: number): void => port.postMessage({ kind: 'progress', facts } satisfies RangeMessage);
+  const onProgress = (facts: number): void =>
+    port.postMessage({ kind: 'progress', facts } satisfies RangeMessage);
   const result = await verifyRange({ ...task, pool, keys, onProgress, signal: stop.signal });
   port.postMessage({ kind: 'result', result } satisfies RangeMessage);
 } finally {

@@ -7,7 +7,7 @@ const AT = { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:1' };
 
 // Says whether any module of OpenTelemetry was asked for while tracing was opened.
 const PROGRAM = `
-import { registerHooks } from 'node:module';
+  import { registerHooks } from 'node:module';
 let asked = false;
 registerHooks({ resolve: (name, context, next) => { asked ||= name.startsWith('@opentelemetry/'); return next(name, context); } });
 const { openTracing } = await import('#deploy/telemetry/tracing.ts');

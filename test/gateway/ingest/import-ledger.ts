@@ -35,7 +35,11 @@ export interface ImportLedger extends AsyncDisposable {
 
 export const createTenant = async (store: StreamStore, tenant: TenantId): Promise<void> => {
   const context = { tenant, actor: 'test', at: Date.UTC(2026, 0, 1) as Instant, key: `create ${tenant}` };
-  const outcome = await runCommand({ store, decider: tenants }, { type: 'CreateTenant', displayName: tenant }, context);
+  const outcome = await runCommand(
+    { store, decider: tenants },
+    { type: 'CreateTenant', displayName: tenant },
+    context,
+  );
   if (outcome.kind !== 'recorded') throw new Error(JSON.stringify(outcome));
 };
 
@@ -57,7 +61,9 @@ export const importLedger = async (): Promise<ImportLedger> => {
     keys,
     importLines: async (source, options = {}) => {
       const lineFaults: LineFault[] = [];
-      const bytes = Array.isArray(source) ? Readable.from(linesOf(source)) : (source as AsyncIterable<Uint8Array>);
+      const bytes = Array.isArray(source)
+        ? Readable.from(linesOf(source))
+        : (source as AsyncIterable<Uint8Array>);
       const summary = await importReceipts({
         pool,
         ledgerId: store.ledgerId,
@@ -73,7 +79,13 @@ export const importLedger = async (): Promise<ImportLedger> => {
     },
     catchUp: async () => {
       await using feed = postgresStreamFeed({ pool, pollOnly: true });
-      await runProjectors({ feed, sink: postgresRowSink({ pool }), projectors, signal: new AbortController().signal, untilCaughtUp: true });
+      await runProjectors({
+        feed,
+        sink: postgresRowSink({ pool }),
+        projectors,
+        signal: new AbortController().signal,
+        untilCaughtUp: true,
+      });
     },
     [Symbol.asyncDispose]: async () => {
       await store[Symbol.asyncDispose]();

@@ -2,10 +2,10 @@
 import { expect } from 'chai';
 import { projectors } from '#projectors/index.ts';
 import { factId, type Instant, tenantId } from '#schemas/ids.ts';
-import { dump } from '#test/projectors/chains.ts';
 import { receiptTexts } from '#test/load/receipts.ts';
+import { dump } from '#test/projectors/chains.ts';
 import { expectLedgerSound } from '#test/support/ledger-sound.ts';
-import { importLedger, type ImportLedger, TENANT } from './import-ledger.ts';
+import { type ImportLedger, importLedger, TENANT } from './import-ledger.ts';
 
 const texts = (count: number, seed = 7): string[] => [...receiptTexts({ tenant: TENANT, count, seed })];
 
@@ -24,7 +24,8 @@ const receiptIds = async ({ pool }: ImportLedger): Promise<readonly string[]> =>
   return rows.map((row) => row.id);
 };
 
-const idsOf = (lines: readonly string[]): readonly string[] => lines.map((line) => (JSON.parse(line) as { id: string }).id);
+const idsOf = (lines: readonly string[]): readonly string[] =>
+  lines.map((line) => (JSON.parse(line) as { id: string }).id);
 
 describe('bulk import', () => {
   it('takes everything in, in order, signed, with the read models at the head', async () => {
@@ -36,7 +37,9 @@ describe('bulk import', () => {
     expect(await receiptIds(ledger)).to.deep.equal(idsOf(lines));
     expect(await expectLedgerSound(ledger)).to.include({ tenants: 1, facts: 1_501 });
     const inline = await dump(ledger.pool, projectors);
-    await ledger.owner.query('TRUNCATE projections.receipts_v1, projections.receipts_daily_v1, projections.tenants_v1, projections.checkpoints');
+    await ledger.owner.query(
+      'TRUNCATE projections.receipts_v1, projections.receipts_daily_v1, projections.tenants_v1, projections.checkpoints',
+    );
     await ledger.catchUp();
     expect(await dump(ledger.pool, projectors)).to.deep.equal(inline);
   });
@@ -89,7 +92,11 @@ describe('bulk import', () => {
     await using ledger = await importLedger();
     const lines = texts(100);
     await ledger.importLines(lines);
-    const changed = lines.map((line, index) => (index === 40 ? line.replace('"decision":"', '"decision":"deny","x":"').replace('deny","x":"', '') : line));
+    const changed = lines.map((line, index) =>
+      index === 40
+        ? line.replace('"decision":"', '"decision":"deny","x":"').replace('deny","x":"', '')
+        : line,
+    );
     const other = (changed[50] as string).replace(/"action":"[^"]*"/, '"action":"something.else"');
     const summary = await ledger.importLines([...changed.slice(0, 50), other, ...changed.slice(51)]);
     expect(summary).to.deep.include({ recorded: 0, repeated: 99, faults: 1 });
@@ -106,8 +113,19 @@ describe('bulk import', () => {
       for (let index = 0; !stop; index += 1) {
         const id = factId(`00000000-0000-7000-8000-${index.toString(16).padStart(12, '0')}`);
         const payload = `{"action":"a","actor":"rival","created_at":"2026-01-01T00:00:00Z","decision":"allow","id":"${id}","tenant":"${TENANT}"}`;
-        const draft = { id, type: 'receipts.ReceiptRecorded', schemaVersion: 3, payload, occurredAt: 0 as Instant, actor: 'rival' };
-        const result = await ledger.store.append({ tenant: TENANT, drafts: [draft], expect: { kind: 'any' } });
+        const draft = {
+          id,
+          type: 'receipts.ReceiptRecorded',
+          schemaVersion: 3,
+          payload,
+          occurredAt: 0 as Instant,
+          actor: 'rival',
+        };
+        const result = await ledger.store.append({
+          tenant: TENANT,
+          drafts: [draft],
+          expect: { kind: 'any' },
+        });
         if (result.kind !== 'appended') throw new Error(result.kind);
         acknowledged.push(id);
       }
@@ -120,9 +138,14 @@ describe('bulk import', () => {
     expect(acknowledged.length).to.be.greaterThan(10);
     const stored = await receiptIds(ledger);
     expect([...stored].sort()).to.deep.equal([...idsOf(lines), ...acknowledged].sort());
-    await expectLedgerSound(ledger, { acknowledged: acknowledged.map((id) => ({ tenant: TENANT, id: factId(id) })) });
+    await expectLedgerSound(ledger, {
+      acknowledged: acknowledged.map((id) => ({ tenant: TENANT, id: factId(id) })),
+    });
     await ledger.catchUp();
-    const { rows } = await ledger.pool.query<{ receipts: number }>('SELECT receipts FROM views.tenants WHERE tenant = $1', [TENANT]);
+    const { rows } = await ledger.pool.query<{ receipts: number }>(
+      'SELECT receipts FROM views.tenants WHERE tenant = $1',
+      [TENANT],
+    );
     expect(rows[0]?.receipts).to.equal(stored.length);
   });
 
@@ -131,7 +154,10 @@ describe('bulk import', () => {
     const lines = texts(2_000);
     const text = Buffer.from(`${lines.join('\n')}\n`);
     const stop = new AbortController();
-    const first = await ledger.importLines(slowly(lines), { signal: stop.signal, onProgress: () => stop.abort() });
+    const first = await ledger.importLines(slowly(lines), {
+      signal: stop.signal,
+      onProgress: () => stop.abort(),
+    });
     expect(first.interrupted).to.equal(true);
     expect(first.recorded).to.be.within(1, 1_999);
     const rest = text.subarray(first.offset).toString().trimEnd().split('\n');
@@ -151,7 +177,9 @@ describe('bulk import', () => {
 
   it('refuses a tenant that is not there, and a file that has no lines', async () => {
     await using ledger = await importLedger();
-    const failed = await ledger.importLines(texts(1), { tenant: tenantId('nobody') }).catch((error: Error) => error);
+    const failed = await ledger
+      .importLines(texts(1), { tenant: tenantId('nobody') })
+      .catch((error: Error) => error);
     expect(failed).to.be.an('error').with.property('message').that.includes('tenant create');
     const endless = async function* () {
       for (let part = 0; part < 20; part += 1) yield Buffer.alloc(1 << 20, 'x');

@@ -48,18 +48,24 @@ describe('81,883 real commits', function () {
       await rows(`SELECT inputs ->> 'repository' AS repository, count(*) AS commits FROM views.receipts
         WHERE tenant = 'acme' GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 3`),
     ).to.deep.equal(await expectedTop());
-    expect(await rows(`SELECT receipts, receipts_denied FROM views.tenants WHERE tenant = 'acme'`)).to.deep.equal([{ receipts: COMMITS, receipts_denied: 0 }]);
+    expect(
+      await rows(`SELECT receipts, receipts_denied FROM views.tenants WHERE tenant = 'acme'`),
+    ).to.deep.equal([{ receipts: COMMITS, receipts_denied: 0 }]);
   });
 
   it('say who acted most on one day', async () => {
-    const [top] = await rows(`SELECT day::text, sum(receipts) AS n FROM views.receipts_daily WHERE tenant = 'acme' GROUP BY day ORDER BY n DESC, day LIMIT 1`);
-    const [same] = await rows(`SELECT to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS day, count(*)::text AS n FROM views.receipts
+    const [top] = await rows(
+      `SELECT day::text, sum(receipts) AS n FROM views.receipts_daily WHERE tenant = 'acme' GROUP BY day ORDER BY n DESC, day LIMIT 1`,
+    );
+    const [same] =
+      await rows(`SELECT to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS day, count(*)::text AS n FROM views.receipts
       WHERE tenant = 'acme' GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 1`);
     expect(top).to.deep.equal(same);
   });
 
   it('show their lineage: every parent that is named first is the commit before it', async () => {
-    const [orphans] = await rows(`SELECT count(*) AS n FROM views.receipts c WHERE c.tenant = 'acme' AND c.op_parent_id IS NOT NULL
+    const [orphans] =
+      await rows(`SELECT count(*) AS n FROM views.receipts c WHERE c.tenant = 'acme' AND c.op_parent_id IS NOT NULL
       AND NOT EXISTS (SELECT FROM views.receipts p WHERE p.tenant = c.tenant AND p.op_id = c.op_parent_id)`);
     const [depth] = await rows(`WITH RECURSIVE line AS (
         SELECT op_id, op_parent_id, 1 AS depth FROM views.receipts WHERE tenant = 'acme' AND seq = (SELECT max(seq) FROM views.receipts WHERE tenant = 'acme')
@@ -79,7 +85,15 @@ describe('81,883 real commits', function () {
     if (!proof) throw new Error('the commit has no proof');
     const file = JSON.stringify(receiptBundle(fact, proof));
     expect(verifyReceipt(file, jwks(keys))).to.include({ ok: true });
-    expect(verifyReceipt(file.replace(line.tree, line.tree.replace(/^./, (digit) => (digit === '0' ? '1' : '0'))), jwks(keys))).to.include({ ok: false });
+    expect(
+      verifyReceipt(
+        file.replace(
+          line.tree,
+          line.tree.replace(/^./, (digit) => (digit === '0' ? '1' : '0')),
+        ),
+        jwks(keys),
+      ),
+    ).to.include({ ok: false });
   });
 });
 
@@ -97,7 +111,11 @@ const allCommits = async (): Promise<readonly Commit[]> => {
   if (commits) return commits;
   const parts: Buffer[] = [];
   for await (const part of createReadStream(FILE).pipe(createGunzip())) parts.push(part as Buffer);
-  commits = Buffer.concat(parts).toString().trimEnd().split('\n').map((line) => JSON.parse(line) as Commit);
+  commits = Buffer.concat(parts)
+    .toString()
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Commit);
   return commits;
 };
 
