@@ -3,7 +3,7 @@ import { Worker } from 'node:worker_threads';
 import type { FromWorker, ToWorker, WorkerSettings } from './worker.ts';
 
 // A heap that may grow far keeps its garbage long.
-const MEMORY = { maxOldGenerationSizeMb: 192, maxYoungGenerationSizeMb: 32 } as const;
+const MEMORY = { maxOldGenerationSizeMb: 192, maxYoungGenerationSizeMb: 64 } as const;
 
 export interface Thread {
   tell(message: ToWorker, transfer: readonly ArrayBuffer[]): void;

@@ -22,7 +22,7 @@ import { receiptTexts } from './receipts.ts';
 
 const CALLERS = 64;
 const P99_MS = 25;
-const args = benchArguments({ runs: 3, size: 4 });
+const args = benchArguments({ runs: 3, size: 2 });
 const SECONDS = args.size;
 const YARDSTICK = 'one INSERT per commit of the same rows';
 
