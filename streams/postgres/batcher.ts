@@ -59,8 +59,8 @@ interface Work extends BatcherOptions {
 interface Flight {
   readonly items: readonly QueuedAppend[];
   readonly ready: ReadyBatch;
-  readonly sentAt: number;
-  readonly stored: Promise<boolean>;
+  /** In how many milliseconds it became durable; `undefined` when that is not known. */
+  readonly stored: Promise<number | undefined>;
 }
 
 /** How long the last batch took to make ready, and to store: what splitting a batch can win, and what it costs. */
@@ -78,26 +78,35 @@ const commitWhileWaiting = async (work: Work): Promise<void> => {
   const pace: Pace = { readyMs: 0, storeMs: 0 };
   let flight: Flight | undefined;
   while (queue.facts() > 0 || flight) {
-    if (flight)
-      await Promise.race([flight.stored, queue.filled(Math.max(WORTH_PREPARING, flight.items.length >> 1))]);
+    if (flight) await (isWorthOverlapping(pace) ? enough(queue, flight) : flight.stored);
     const items =
       queue.facts() > 0
         ? queue.take(flight ? maxFacts : Math.min(maxFacts, firstPart(queue.facts(), pace)))
         : [];
     const startedAt = performance.now();
     const ready = items.length > 0 ? await ahead.prepare(items) : undefined;
-    pace.readyMs = performance.now() - startedAt;
+    if (ready) pace.readyMs = performance.now() - startedAt;
     flight = await land(work, flight, { items, ready, pace });
     await nextTurn();
   }
 };
 
 /**
+ * Making a batch ready early hides that work behind the sync, and makes whoever comes after it wait for one batch
+ * more. Where the disk is slow there is nothing to hide: the batch is closed when the connection is free.
+ */
+const isWorthOverlapping = ({ readyMs, storeMs }: Pace): boolean => readyMs > storeMs * WORTH_OVERLAPPING;
+
+/** The batch on its way has landed, or about as many facts wait as are in it. */
+const enough = (queue: AppendQueue, { items, stored }: Flight): Promise<unknown> =>
+  Promise.race([stored, queue.filled(Math.max(WORTH_PREPARING, items.length >> 1))]);
+
+/**
  * With nothing on its way, half of what waits goes first, so that the other half is made ready while it is stored; but
  * not where the disk is so slow that more syncs would cost more than the overlap wins.
  */
-const firstPart = (facts: number, { readyMs, storeMs }: Pace): number =>
-  facts >= WORTH_SPLITTING && readyMs > storeMs * WORTH_OVERLAPPING ? facts >> 1 : facts;
+const firstPart = (facts: number, pace: Pace): number =>
+  facts >= WORTH_SPLITTING && isWorthOverlapping(pace) ? facts >> 1 : facts;
 
 interface Next {
   readonly items: readonly QueuedAppend[];
@@ -113,18 +122,22 @@ const land = async (
   { items, ready, pace }: Next,
 ): Promise<Flight | undefined> => {
   const { queue, commit, ahead } = work;
-  const durable = flight ? await flight.stored : true;
-  const landedAt = performance.now();
-  if (!durable) {
+  const storeMs = await flight?.stored;
+  if (flight && storeMs === undefined) {
     if (ready) ahead.forget(ready);
-    queue.putBack(await commit([...(flight?.items ?? []), ...items]));
+    queue.putBack(await commit([...flight.items, ...items]));
     return undefined;
   }
-  const next = ready && { items, ready, sentAt: performance.now(), stored: ahead.store(ready) };
-  if (flight) {
-    pace.storeMs = landedAt - flight.sentAt;
-    ahead.settle(flight.ready, pace.storeMs / 1_000);
+  const next = ready && { items, ready, stored: storing(ahead, ready) };
+  if (flight && storeMs !== undefined) {
+    pace.storeMs = storeMs;
+    ahead.settle(flight.ready, storeMs / 1_000);
   }
   if (!ready && items.length > 0) queue.putBack(await commit(items));
   return next;
+};
+
+const storing = async (ahead: Ahead, ready: ReadyBatch): Promise<number | undefined> => {
+  const sentAt = performance.now();
+  return (await ahead.store(ready)) ? performance.now() - sentAt : undefined;
 };
