@@ -1,7 +1,7 @@
 // Batches made ready while the one before is still on its way to disk: sealed behind facts that are not yet durable, on
 // the assumption that they will be. Only for what needs no question to the database, pure inserts behind a head this
 // process knows; everything else, and everything after a failure, goes the sure way (commit.ts).
-import type { QueuedAppend } from './batcher.ts';
+import type { QueuedAppend } from './append-queue.ts';
 import { type CommitState, type ReadyBatch, readyBatch, rememberHeads, settleBatch } from './commit.ts';
 import { withClient } from './connect.ts';
 import { planBatch } from './plan.ts';

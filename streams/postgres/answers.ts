@@ -3,7 +3,7 @@ import { payloadHash } from '#proofs/chain.ts';
 import type { BatchProof } from '#proofs/checkpoint.ts';
 import type { FactId, Seq } from '#schemas/ids.ts';
 import type { Appended, AppendRequest, AppendResult } from '#streams/stream.ts';
-import type { QueuedAppend } from './batcher.ts';
+import type { QueuedAppend } from './append-queue.ts';
 import type { Client } from './connect.ts';
 import { proofsOf } from './proof.ts';
 import { findFacts, readHeads, type StoredHead } from './reader.ts';

@@ -7,8 +7,6 @@ import type { Ahead } from './ahead.ts';
 import { type AppendQueue, appendQueue, type QueueBounds, type QueuedAppend } from './append-queue.ts';
 import type { ReadyBatch } from './commit.ts';
 
-export type { QueuedAppend } from './append-queue.ts';
-
 export interface BatcherOptions extends QueueBounds {
   /** Facts in one commit at most. */
   readonly maxFacts: number;
