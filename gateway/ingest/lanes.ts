@@ -22,8 +22,6 @@ export interface SealStart {
 
 export interface Job {
   readonly chunk: LineChunk;
-  /** Only of chunks for which claims were asked. */
-  readonly claims: Promise<ClaimsMessage> | undefined;
   readonly sealed: Promise<SealedMessage>;
 }
 
@@ -119,7 +117,7 @@ const startJob = (lane: Lane, { job, request, previous, news }: Starting): Job =
   // Whoever waits for the job hears of its failure; when nobody does, the import has failed already.
   sealed.catch(() => undefined);
   claims?.catch(() => undefined);
-  return { chunk, claims, sealed };
+  return { chunk, sealed };
 };
 
 /** The rows of the read models, as each lane must learn them: each folds on from where another one stopped. */

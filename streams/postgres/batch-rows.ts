@@ -88,7 +88,7 @@ export interface SignedBatch {
   readonly shares: readonly BatchShare[];
 }
 
-/** The six array parameters of ledger.move_heads. */
+/** The six array parameters of ledger.append_batch that say how the heads move. */
 export const headArrays = (tenants: readonly PlannedTenant[]): readonly Buffer[] => {
   const tips = tenants.map(({ facts }) => facts[facts.length - 1] as PlannedTenant['facts'][number]);
   return [
