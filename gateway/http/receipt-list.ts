@@ -1,58 +1,15 @@
 // GET /receipts: a tenant's receipts from the read model, filtered, a page at a time. A cursor is a place in the
 // tenant's chain, which never moves: what is recorded meanwhile neither shifts nor repeats anything on later pages.
 import { hash } from 'node:crypto';
+import type { ListedReceipt, ListReceipts, ReceiptQuestion } from '#projectors/postgres/receipt-list.ts';
 import { dateTime, text, visible } from '#schemas/faults.ts';
-import { type Instant, instant, instantText, type Seq, type TenantId } from '#schemas/ids.ts';
+import { instant, instantText, type Seq, type TenantId } from '#schemas/ids.ts';
 import type { Caller } from './auth.ts';
 import type { Operation, Parameter, Schema } from './operation.ts';
 import type { Problem } from './problems.ts';
 import { isProblem, malformedQuery, type QueryValues, queryReader } from './query.ts';
 import { receiptHref } from './record.ts';
 import { type Call, jsonReply, problemReply, type Reply } from './route.ts';
-
-/** One receipt as the read model has it. */
-export interface ListedReceipt {
-  readonly id: string;
-  readonly seq: Seq;
-  readonly factId: string;
-  readonly action: string;
-  readonly actor: string;
-  readonly decision: string;
-  readonly createdAt: Instant;
-  readonly recordedAt: Instant;
-  readonly evidenceHash: string | null;
-  readonly policyVersion: string | null;
-  readonly region: string | null;
-  readonly opId: string | null;
-  readonly opParentId: string | null;
-}
-
-export interface ReceiptQuestion {
-  readonly tenant: TenantId;
-  readonly actor?: string;
-  readonly action?: string;
-  readonly decision?: string;
-  readonly opId?: string;
-  readonly evidenceHash?: string;
-  /** Inclusive. */
-  readonly createdFrom?: Instant;
-  /** Exclusive. */
-  readonly createdBefore?: Instant;
-  readonly order: 'newest' | 'oldest';
-  /** Only receipts behind this place in that order. */
-  readonly after?: Seq;
-  readonly limit: number;
-}
-
-export interface ReceiptAnswer {
-  /** In the order of the chain, or against it. */
-  readonly receipts: readonly ListedReceipt[];
-  /** How far the read model has come; 0 before its first fact. */
-  readonly asOfSeq: Seq;
-}
-
-/** Rejects with `StreamError`. */
-export type ListReceipts = (question: ReceiptQuestion) => Promise<ReceiptAnswer>;
 
 const query = (description: string, schema: object): Parameter => ({
   in: 'query',

@@ -1,5 +1,6 @@
 // Every path of the service, each with its guard beside it. A path that is not in this table does not exist; a route
 // without a guard does not start (server.ts), and a test reads this table and plants one to see that.
+import type { ListReceipts } from '#projectors/postgres/receipt-list.ts';
 import type { KeySet } from '#proofs/keys/public-key.ts';
 import type { StreamStore } from '#streams/stream.ts';
 import { getHead, ledgerOperations } from './ledger.ts';
@@ -7,7 +8,7 @@ import { eventsOperation, getEvents } from './ledger-events.ts';
 import type { GatewayMetrics } from './metrics.ts';
 import type { Operation } from './operation.ts';
 import { problem } from './problems.ts';
-import { getReceipts, type ListReceipts, listOperation } from './receipt-list.ts';
+import { getReceipts, listOperation } from './receipt-list.ts';
 import { getProof, getReceipt, postReceipts, receiptOperations } from './receipts.ts';
 import type { Recorder } from './record.ts';
 import { type Call, jsonReply, problemReply, type Route } from './route.ts';

@@ -1,13 +1,13 @@
 // The HTTP gateway: the store, the keys and the clock go in, a server comes out. It keeps nothing that another gateway
 // on the same store would need to know, so any number of them may run.
 import type { AddressInfo } from 'node:net';
+import type { ListReceipts } from '#projectors/postgres/receipt-list.ts';
 import type { KeySet } from '#proofs/keys/public-key.ts';
 import type { Instant } from '#schemas/ids.ts';
 import type { StreamFeed, StreamStore } from '#streams/stream.ts';
 import { type Authorise, authoriser } from './auth.ts';
 import { type Build, documentationRoutes } from './documentation.ts';
 import { gatewayMetrics, type Measure } from './metrics.ts';
-import type { ListReceipts } from './receipt-list.ts';
 import { type Readiness, routes } from './routes.ts';
 import type { TailParts } from './tail.ts';
 import { tailRings } from './tail-ring.ts';

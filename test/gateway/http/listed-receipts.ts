@@ -1,5 +1,5 @@
 // The receipts of a tenant listed without a read model: read from the store and filtered one by one.
-import type { ListReceipts, ReceiptQuestion } from '#gateway/http/receipt-list.ts';
+import type { ListReceipts, ReceiptQuestion } from '#projectors/postgres/receipt-list.ts';
 import type { Seq } from '#schemas/ids.ts';
 import { decodeFact } from '#schemas/index.ts';
 import type { StreamStore } from '#streams/stream.ts';

@@ -1,7 +1,7 @@
 // The list from the read model against the same question asked of the store, receipt by receipt.
 import { expect } from 'chai';
 import { projectors } from '#projectors/index.ts';
-import { type ReceiptFilters, receiptList } from '#projectors/postgres/receipt-list.ts';
+import { type ReceiptQuestion, receiptList } from '#projectors/postgres/receipt-list.ts';
 import { postgresRowSink } from '#projectors/postgres/sink.ts';
 import { runProjectors } from '#projectors/run.ts';
 import { factId, type Instant, type Seq, type TenantId, tenantId } from '#schemas/ids.ts';
@@ -62,7 +62,7 @@ describe('projectors/postgres: the list of receipts', () => {
       signal,
       untilCaughtUp: true,
     });
-    const filters: readonly Partial<ReceiptFilters>[] = [
+    const filters: readonly Partial<ReceiptQuestion>[] = [
       {},
       { actor: 'actor-2' },
       { action: 'action-1', decision: 'deny' },
