@@ -2,6 +2,7 @@
 import { CanonicalError } from '#proofs/canonical.ts';
 import { MalformedId } from '#schemas/ids.ts';
 import { StreamError } from '#streams/errors.ts';
+import { ExportError } from '../export/chain-text.ts';
 import { NoSuchTenant } from '../ingest/appending.ts';
 import { SourceError } from '../ingest/source.ts';
 
@@ -56,6 +57,8 @@ export const cliError = (error: unknown): CliError => {
     return new CliError('refused', 'no-such-tenant', error.message, { cause: error });
   if (error instanceof SourceError)
     return new CliError('unavailable', `source-${error.code}`, error.message, { cause: error });
+  if (error instanceof ExportError)
+    return new CliError('internal', error.code, error.message, { cause: error });
   if (error instanceof CanonicalError)
     return new CliError('usage', error.fault.code, error.message, { cause: error });
   const message = error instanceof Error ? error.message : String(error);

@@ -6,12 +6,8 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
 import type { Command } from 'commander';
-import { CHAIN_START, type ChainPosition } from '#proofs/chain.ts';
-import { batchLine, type ExportedBatch, endLine, factLine, headerLine } from '#proofs/export-lines.ts';
-import type { KeySet } from '#proofs/keys/public-key.ts';
-import type { Recorded } from '#schemas/event.ts';
 import type { Seq, TenantId } from '#schemas/ids.ts';
-import type { StreamStore } from '#streams/stream.ts';
+import { exportLines } from '../export/chain-text.ts';
 import {
   aSeq,
   headOf,
@@ -24,7 +20,6 @@ import {
 import { CliError } from './exit.ts';
 import { count, figure } from './output.ts';
 import { startProgress } from './progress.ts';
-import { hashesOf } from './verify-chain.ts';
 import type { Terminal } from './world.ts';
 
 interface ExportOptions extends Options {
@@ -82,7 +77,10 @@ const exportRange = async (
 ) => {
   const { tenant, from, to } = range;
   const totals = { facts: 0 };
-  const lines = exportLines(ledger.store, { ...range, jwks: ledger.jwks(), signal: world.signal, totals });
+  const lines = untilAborted(
+    exportLines(ledger.store, { ...range, jwks: ledger.jwks(), totals }),
+    world.signal,
+  );
   const progress = startProgress({
     terminal: world.stderr,
     unit: 'facts',
@@ -140,73 +138,12 @@ const writeWhole = async (path: string, lines: AsyncIterable<string>): Promise<v
 
 class Interrupted extends Error {}
 
-export interface ExportRequest {
-  readonly tenant: TenantId;
-  readonly from: Seq;
-  readonly to: Seq;
-  readonly jwks: KeySet;
-  readonly signal?: AbortSignal;
-  /** Counted as they are written. */
-  readonly totals: { facts: number };
-}
-
-type Store = Pick<StreamStore, 'ledgerId' | 'read' | 'proof'>;
-
-/** The export's text, some lines at a time. */
-export const exportLines = async function* (
-  store: Store,
-  { tenant, from, to, jwks, signal, totals }: ExportRequest,
+const untilAborted = async function* (
+  lines: AsyncIterable<string>,
+  signal: AbortSignal,
 ): AsyncGenerator<string> {
-  const before = await placeBefore(store, tenant, from);
-  yield `${headerLine({ ledgerId: store.ledgerId, tenant, from, to, before }, jwks)}\n`;
-  let position = before;
-  let batches = 0;
-  let batch: ExportedBatch | undefined;
-  for await (const page of store.read(tenant, { from, to })) {
-    if (signal?.aborted) throw new Interrupted('interrupted');
-    let text = '';
-    for (const fact of page) {
-      batch ??= await batchOf(store, fact, { from, to });
-      text += `${factLine(fact)}\n`;
-      position = { seq: fact.seq, hash: fact.hash, recordedAt: fact.recordedAt };
-      totals.facts += 1;
-      if (fact.seq < Math.min(to, batch.firstSeq + batch.proof.path.factCount - 1)) continue;
-      text += `${batchLine(batch)}\n`;
-      batches += 1;
-      batch = undefined;
-    }
+  for await (const text of lines) {
+    if (signal.aborted) throw new Interrupted('interrupted');
     yield text;
   }
-  yield `${endLine({ facts: totals.facts, batches, head: position })}\n`;
-};
-
-const placeBefore = async (store: Store, tenant: TenantId, from: Seq): Promise<ChainPosition> => {
-  const before = (from - 1) as Seq;
-  if (before < 1) return CHAIN_START;
-  for await (const [fact] of store.read(tenant, { from: before, to: before })) {
-    if (fact) return { seq: fact.seq, hash: fact.hash, recordedAt: fact.recordedAt };
-  }
-  return CHAIN_START;
-};
-
-/** The batch that signs a fact, with the hashes of those of its facts that the range leaves out. */
-const batchOf = async (
-  store: Store,
-  { tenant, seq }: Recorded,
-  { from, to }: { readonly from: Seq; readonly to: Seq },
-): Promise<ExportedBatch> => {
-  const proof = await store.proof(tenant, seq);
-  if (!proof)
-    throw new CliError(
-      'internal',
-      'unsigned',
-      `no signature covers fact ${seq} of ${tenant}: run \`prov-ledger verify tenant ${tenant}\``,
-    );
-  const firstSeq = (seq - proof.path.factIndex) as Seq;
-  const lastSeq = firstSeq + proof.path.factCount - 1;
-  const hashesBefore =
-    firstSeq < from ? await hashesOf(store, tenant, { firstSeq, count: from - firstSeq }) : [];
-  const hashesAfter =
-    lastSeq > to ? await hashesOf(store, tenant, { firstSeq: to + 1, count: lastSeq - to }) : [];
-  return { proof, firstSeq, hashesBefore, hashesAfter };
 };

@@ -1,12 +1,13 @@
 // Verifies a tenant's chain as it is stored: every fact against the one before it, and every fact under the signature
 // of its commit batch. Each batch's signature is checked once, with its path worked out from all its facts.
-import { CHAIN_START, type ChainFault, type ChainPosition, linkFault } from '#proofs/chain.ts';
+import { type ChainFault, type ChainPosition, linkFault } from '#proofs/chain.ts';
 import { type BatchFault, type BatchProof, proofFault } from '#proofs/checkpoint.ts';
 import type { VerificationKey } from '#proofs/keys/public-key.ts';
 import { leafHash, merkleTree } from '#proofs/merkle.ts';
 import type { Recorded } from '#schemas/event.ts';
-import type { Seq, Sha256, TenantId } from '#schemas/ids.ts';
+import type { Seq, TenantId } from '#schemas/ids.ts';
 import type { StreamStore } from '#streams/stream.ts';
+import { hashesOf, placeBefore } from '../export/places.ts';
 
 export type VerificationFault =
   | ChainFault
@@ -113,16 +114,6 @@ export const EXPLAINED: { readonly [Fault in VerificationFault]: string } = {
   'bad-signature': 'the signature of its batch does not verify',
 };
 
-/** The place before `from`; its own soundness is not in question here, but what follows must link to it. */
-const placeBefore = async (store: Store, tenant: TenantId, from: Seq): Promise<ChainPosition> => {
-  if (from <= 1) return CHAIN_START;
-  const before = (from - 1) as Seq;
-  for await (const [fact] of store.read(tenant, { from: before, to: before })) {
-    if (fact) return { seq: fact.seq, hash: fact.hash, recordedAt: fact.recordedAt };
-  }
-  return { ...CHAIN_START, seq: before };
-};
-
 const shareOf = async (store: Store, { tenant, seq }: Recorded): Promise<SignedShare | undefined> => {
   const proof = await store.proof(tenant, seq);
   return proof && { proof, firstSeq: seq - proof.path.factIndex, count: proof.path.factCount };
@@ -152,17 +143,4 @@ const batchFault = async (
     return 'not-included';
   const path = { ...proof.path, factIndex: index, factPath: merkleTree(hashes.map(leafHash)).proof(index) };
   return proofFault(first.hash, { ...proof, path }, key);
-};
-
-export const hashesOf = async (
-  store: Pick<StreamStore, 'read'>,
-  tenant: TenantId,
-  { firstSeq, count }: Share,
-): Promise<readonly Sha256[]> => {
-  const hashes: Sha256[] = [];
-  if (count === 0) return hashes;
-  for await (const page of store.read(tenant, { from: firstSeq as Seq, to: (firstSeq + count - 1) as Seq })) {
-    for (const fact of page) hashes.push(fact.hash);
-  }
-  return hashes;
 };

@@ -1,6 +1,6 @@
 // What SECURITY.md says the proofs do not prove, shown, together with what does find it out.
 import { expect } from 'chai';
-import { exportLines } from '#gateway/cli/export.ts';
+import { exportLines } from '#gateway/export/chain-text.ts';
 import { type ExportFault, type ExportReport, exportVerifier } from '#proofs/export.ts';
 import { jwks } from '#proofs/keys/public-key.ts';
 import { factId, instant, type Seq, tenantId } from '#schemas/ids.ts';

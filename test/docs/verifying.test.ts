@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
-import { exportLines } from '#gateway/cli/export.ts';
+import { exportLines } from '#gateway/export/chain-text.ts';
 import { receiptBundle } from '#proofs/bundle.ts';
 import { parseBundle } from '#proofs/bundle-reader.ts';
 import { statementBytes } from '#proofs/checkpoint.ts';
