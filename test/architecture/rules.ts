@@ -28,7 +28,18 @@ export const rooms: Readonly<Record<string, Room>> = {
   projectors: {
     imports: FOLDS,
     law: 'projector.ts',
-    machinery: ['projector', 'run', 'rebuild', 'errors', 'index', 'fold', 'batch', 'advance', 'sink'],
+    machinery: [
+      'projector',
+      'run',
+      'rebuild',
+      'errors',
+      'index',
+      'fold',
+      'batch',
+      'advance',
+      'sink',
+      'digest',
+    ],
   },
   sagas: {
     imports: FOLDS,

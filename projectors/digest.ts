@@ -1,0 +1,159 @@
+// The digest of a read model: the same rows give the same digest, wherever they are and in whatever order they come.
+//
+//   line     the row as a JSON array, the tenant and then the columns in the projector's order, in the text that
+//            PostgreSQL gives a jsonb: `["acme", "r-1", 5, null, {"a": 1}]`. Times are milliseconds since 1970, dates
+//            `YYYY-MM-DD`, bytea lower-case hexadecimal.
+//   row hash SHA-256 of the line's UTF-8 bytes, as 64 lower-case hexadecimal digits
+//   digest   SHA-256 of all row hashes, each followed by a line feed, in ascending order
+//
+// A row's hash covers its key, so the order of the hashes is as fixed as that of the keys; but it knows no collation,
+// needs 32 bytes a row instead of the whole line, and lets any number of threads hash rows. Anyone with psql, sort and
+// sha256sum can compute it (projectors/postgres/digest.ts has the SQL).
+import { createHash, hash } from 'node:crypto';
+import type { AnyProjector } from './batch.ts';
+import type { Row } from './projector.ts';
+
+/** The line of one row. */
+export const rowLine = (projector: AnyProjector): ((tenant: string, row: Row) => string) => {
+  const names = Object.keys(projector.columns);
+  return (tenant, row) => {
+    let line = `[${JSON.stringify(tenant)}`;
+    for (const name of names) {
+      const value = row[name];
+      line += typeof value === 'number' ? `, ${numberText(value)}` : `, ${jsonbText(value)}`;
+    }
+    return `${line}]`;
+  };
+};
+
+/** SHA-256 of a line, 32 bytes, as one character a byte: for arenas, see `ROW_HASH_BYTES`. */
+export const rowHash = (line: string): string => hash('sha256', line, 'binary');
+
+export const ROW_HASH_BYTES = 32;
+
+/** The digest over row hashes, 32 bytes each, in whatever order. Changes the order of `hashes`. */
+export const modelDigest = (hashes: Buffer): string => {
+  const digest = digestOfSorted();
+  digest.add(sortRowHashes(hashes));
+  return digest.end();
+};
+
+/** The digest over row hashes that come in ascending order, some at a time. */
+export const digestOfSorted = () => {
+  const sha = createHash('sha256');
+  return {
+    add: (hashes: Buffer): void => {
+      const digits = hashes.toString('hex');
+      let text = '';
+      for (let at = 0; at < digits.length; at += 64) text += `${digits.slice(at, at + 64)}\n`;
+      sha.update(text, 'latin1');
+    },
+    end: (): string => sha.digest('hex'),
+  };
+};
+
+// 32 bits of hash and 21 of place: as much as a double holds exactly.
+const PREFIX = 2 ** 21;
+
+/**
+ * Row hashes, 32 bytes each, in ascending order. Sorted natively by their first four bytes beside their place: up to
+ * 2^21 at a time, which is 64 MiB.
+ */
+export const sortRowHashes = (hashes: Buffer): Buffer => {
+  const count = hashes.length / ROW_HASH_BYTES;
+  if (count > PREFIX) throw new RangeError(`${count} row hashes at once: sort them in parts`);
+  const keys = new Float64Array(count);
+  for (let index = 0; index < count; index += 1)
+    keys[index] = hashes.readUInt32BE(index * ROW_HASH_BYTES) * PREFIX + index;
+  keys.sort();
+  const places = Array.from(keys, (key) => key % PREFIX);
+  settleTies(hashes, keys, places);
+  const sorted = Buffer.allocUnsafe(hashes.length);
+  places.forEach((place, index) => {
+    hashes.copy(sorted, index * ROW_HASH_BYTES, place * ROW_HASH_BYTES, (place + 1) * ROW_HASH_BYTES);
+  });
+  return sorted;
+};
+
+/** Hashes that share their first four bytes stand in the order of their places: puts them in that of their bytes. */
+const settleTies = (hashes: Buffer, keys: Float64Array, places: number[]): void => {
+  const prefixAt = (index: number): number => Math.floor((keys[index] as number) / PREFIX);
+  const at = (place: number): Buffer => hashes.subarray(place * ROW_HASH_BYTES, (place + 1) * ROW_HASH_BYTES);
+  for (let from = 0; from < places.length; ) {
+    let to = from + 1;
+    while (to < places.length && prefixAt(to) === prefixAt(from)) to += 1;
+    if (to - from > 1) {
+      const tied = places.slice(from, to).sort((a, b) => Buffer.compare(at(a), at(b)));
+      for (const [offset, place] of tied.entries()) places[from + offset] = place;
+    }
+    from = to;
+  }
+};
+
+// --- the text of a jsonb (PostgreSQL: src/backend/utils/adt/jsonb.c, JsonbToCString; jsonb_util.c, lengthCompareJsonbStringValue)
+
+/** What `value::jsonb::text` is, for any value that JSON can say. */
+export const jsonbText = (value: unknown): string => {
+  switch (typeof value) {
+    case 'string':
+      // PostgreSQL escapes the same characters, in the same spelling.
+      return JSON.stringify(value);
+    case 'number':
+      return numberText(value);
+    case 'boolean':
+      return value ? 'true' : 'false';
+    case 'object':
+      if (value === null) return 'null';
+      return Array.isArray(value) ? `[${value.map(jsonbText).join(', ')}]` : objectText(value as Members);
+    case 'undefined':
+      return 'null';
+    default:
+      throw new TypeError(`${typeof value} is no JSON`);
+  }
+};
+
+type Members = { readonly [name: string]: unknown };
+
+const objectText = (members: Members): string => {
+  let text = '';
+  for (const name of inJsonbOrder(Object.keys(members))) {
+    const value = members[name];
+    if (value === undefined) continue;
+    text += `${text === '' ? '' : ', '}${JSON.stringify(name)}: ${jsonbText(value)}`;
+  }
+  return `{${text}}`;
+};
+
+// Objects come in few shapes: their order is looked up, not worked out again.
+const ORDERS_MAX = 1_000;
+const orders = new Map<string, readonly string[]>();
+
+/** Shorter names first, and of equal length by their bytes. */
+const inJsonbOrder = (names: readonly string[]): readonly string[] => {
+  if (names.length < 2) return names;
+  const shape = names.join('\0');
+  const known = orders.get(shape);
+  if (known) return known;
+  const sorted = names
+    .map((name) => ({ name, bytes: Buffer.from(name) }))
+    .sort((a, b) => a.bytes.length - b.bytes.length || Buffer.compare(a.bytes, b.bytes))
+    .map(({ name }) => name);
+  if (orders.size < ORDERS_MAX && shape.length < 1_000) orders.set(shape, sorted);
+  return sorted;
+};
+
+/** As numeric_out writes the number that `JSON.stringify` wrote: never with an exponent. */
+const numberText = (value: number): string => {
+  if (Object.is(value, -0)) return '0';
+  const text = String(value);
+  if (Number.isSafeInteger(value)) return text;
+  if (!Number.isFinite(value)) throw new TypeError(`${text} is no JSON`);
+  const [mantissa = '', exponent] = text.split('e');
+  if (exponent === undefined) return text;
+  const negative = mantissa.startsWith('-');
+  const [whole = '', fraction = ''] = mantissa.replace('-', '').split('.');
+  const digits = whole + fraction;
+  const point = whole.length + Number(exponent);
+  const plain = point <= 0 ? `0.${'0'.repeat(-point)}${digits}` : digits.padEnd(point, '0');
+  return `${negative ? '-' : ''}${plain}`;
+};
