@@ -1,0 +1,102 @@
+// The developer's Kafka: one process that is broker and controller (KRaft), on the loopback address.
+import { execFile } from 'node:child_process';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { freePort, type JavaProcess, startJava } from './java-process.ts';
+import { type Parts, PartsFault } from './parts.ts';
+
+const run = promisify(execFile);
+
+export interface DevKafka extends AsyncDisposable {
+  /** `host:port`. */
+  readonly broker: string;
+  readonly pid: () => number;
+  readonly stop: () => Promise<void>;
+  readonly kill: () => Promise<void>;
+  /** Again on the same port and data, after `stop` or `kill`. */
+  readonly restart: () => Promise<void>;
+}
+
+export interface DevKafkaOptions {
+  readonly parts: Parts;
+  /** Topics are kept in here; an empty or missing folder is formatted. */
+  readonly dataDir: string;
+  /** A free one unless told. */
+  readonly port?: number | undefined;
+}
+
+// Any UUID in the base64 form that Kafka takes.
+const CLUSTER_ID = 'cHJvdi1sZWRnZXItZGV2Xw';
+
+/** One broker; short timeouts, so that one which was killed is back within seconds. */
+const properties = (port: number, controller: number, dataDir: string): string =>
+  Object.entries({
+    'process.roles': 'broker,controller',
+    'node.id': 1,
+    'controller.quorum.voters': `1@127.0.0.1:${controller}`,
+    listeners: `PLAINTEXT://127.0.0.1:${port},CONTROLLER://127.0.0.1:${controller}`,
+    'advertised.listeners': `PLAINTEXT://127.0.0.1:${port}`,
+    'controller.listener.names': 'CONTROLLER',
+    'log.dirs': join(dataDir, 'logs'),
+    'auto.create.topics.enable': false,
+    'offsets.topic.replication.factor': 1,
+    'offsets.topic.num.partitions': 4,
+    'transaction.state.log.replication.factor': 1,
+    'transaction.state.log.min.isr': 1,
+    'transaction.state.log.num.partitions': 4,
+    'share.coordinator.state.topic.replication.factor': 1,
+    'share.coordinator.state.topic.min.isr': 1,
+    'group.initial.rebalance.delay.ms': 0,
+    'group.min.session.timeout.ms': 1_000,
+    'broker.session.timeout.ms': 1_500,
+    'broker.heartbeat.interval.ms': 300,
+  })
+    .map(([name, value]) => `${name}=${value}\n`)
+    .join('');
+
+const QUIET = '-Dorg.slf4j.simpleLogger.defaultLogLevel=warn';
+
+/** Throws `PartsFault`. */
+export const startDevKafka = async ({ parts, dataDir, port }: DevKafkaOptions): Promise<DevKafka> => {
+  const its = port ?? (await freePort());
+  const settings = join(dataDir, 'server.properties');
+  mkdirSync(dataDir, { recursive: true });
+  writeFileSync(settings, properties(its, await freePort(), dataDir));
+  if (!existsSync(join(dataDir, 'logs', 'meta.properties'))) {
+    const format = ['-cp', parts.kafka, QUIET, 'kafka.tools.StorageTool', 'format'];
+    await run('java', [...format, '-t', CLUSTER_ID, '-c', settings]).catch((cause: Error) => {
+      throw new PartsFault('not-started', `Kafka's folder could not be formatted: ${cause.message}`, {
+        cause,
+      });
+    });
+  }
+  const start = (): Promise<JavaProcess> =>
+    startJava({
+      name: 'Kafka',
+      args: ['-cp', parts.kafka, QUIET, 'kafka.Kafka', settings],
+      isReady: () => accepts(its),
+    });
+  let running = await start();
+  return {
+    broker: `127.0.0.1:${its}`,
+    pid: () => running.pid,
+    stop: () => running.stop(),
+    kill: () => running.kill(),
+    restart: async () => {
+      running = await start();
+    },
+    [Symbol.asyncDispose]: () => running.stop(),
+  };
+};
+
+const accepts = (port: number): Promise<boolean> =>
+  new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1');
+    const settle = (answer: boolean) => () => {
+      socket.destroy();
+      resolve(answer);
+    };
+    socket.once('connect', settle(true)).once('error', settle(false));
+  });
