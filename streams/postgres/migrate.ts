@@ -63,15 +63,24 @@ interface AppliedRow {
 const applied = async (client: Client): Promise<readonly AppliedRow[]> =>
   (await client.query<AppliedRow>('SELECT set_name, number, sha256 FROM public.prov_ledger_migrations')).rows;
 
-/** Brings the database to this program's schema. Returns what was applied now. Throws `StreamError`. */
-export const migrate = async (pool: Pool, sets: readonly MigrationSet[]): Promise<readonly Migration[]> => {
+/**
+ * Brings the database to this program's schema, or with `upTo` (last number of each set) to an earlier one, as a restore
+ * needs it. Returns what was applied now. Throws `StreamError`.
+ */
+export const migrate = async (
+  pool: Pool,
+  sets: readonly MigrationSet[],
+  upTo?: ReadonlyMap<string, number>,
+): Promise<readonly Migration[]> => {
   const wanted = (await Promise.all(sets.map(readMigrations))).flat();
+  const isWanted = ({ set, number }: Migration): boolean =>
+    upTo === undefined || number <= (upTo.get(set) ?? 0);
   try {
     return await withClient(pool, async (client) => {
       await client.query('SELECT pg_advisory_lock($1)', [LOCK_KEY]);
       try {
         await client.query(CREATE_REGISTER);
-        const pending = pendingOf(wanted, await applied(client));
+        const pending = pendingOf(wanted, await applied(client)).filter(isWanted);
         for (const migration of pending) await apply(client, migration);
         return pending;
       } finally {
