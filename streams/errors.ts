@@ -1,8 +1,10 @@
 // Infrastructure failures of the ledger's stores. Each code says what the caller does about it.
 
 export type StreamErrorCode =
-  /** The store cannot be reached or closed the connection. Nothing is known about an append in flight: repeat it with the same ids. */
+  /** The store cannot be reached, or closed the connection. An append was not stored: repeat it later. */
   | 'unavailable'
+  /** An append was sent and not answered: it may be stored. Repeat it with the same ids: what was stored is answered as `repeated`. */
+  | 'in-doubt'
   /** The store has no room left. Refuse new work, repeat later with the same ids. */
   | 'out-of-space'
   /** Stored facts do not follow from one another. Stop: no retry can help; restore from an export or a replica. */
@@ -15,7 +17,7 @@ export type StreamErrorCode =
   | 'closed'
   /** More appends are waiting than the queue's bounds allow. Nothing was stored: repeat after a pause. */
   | 'overloaded'
-  /** The store answered in a way this adapter does not know. Nothing is known about an append in flight. */
+  /** The store answered in a way this adapter does not know. Repeat an append with the same ids, if at all. */
   | 'unexpected';
 
 export class StreamError extends Error {

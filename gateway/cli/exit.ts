@@ -2,6 +2,7 @@
 import { CanonicalError } from '#proofs/canonical.ts';
 import { MalformedId } from '#schemas/ids.ts';
 import { StreamError } from '#streams/errors.ts';
+import { BackupError } from '#streams/postgres/backup/errors.ts';
 import { ExportError } from '../export/chain-text.ts';
 import { NoSuchTenant } from '../ingest/appending.ts';
 import { SourceError } from '../ingest/source.ts';
@@ -37,6 +38,7 @@ export class CliError extends Error {
 
 const STREAM_EXITS: { readonly [Code in StreamError['code']]: Exit } = {
   unavailable: 'unavailable',
+  'in-doubt': 'unavailable',
   'out-of-space': 'unavailable',
   overloaded: 'unavailable',
   forbidden: 'unavailable',
@@ -46,11 +48,23 @@ const STREAM_EXITS: { readonly [Code in StreamError['code']]: Exit } = {
   unexpected: 'internal',
 };
 
+const BACKUP_EXITS: { readonly [Code in BackupError['code']]: Exit } = {
+  exists: 'usage',
+  'no-backup': 'usage',
+  malformed: 'refused',
+  damaged: 'refused',
+  'not-empty': 'refused',
+  'rows-hidden': 'unavailable',
+  incomplete: 'internal',
+};
+
 /** Any failure as the line and the code a command ends with. */
 export const cliError = (error: unknown): CliError => {
   if (error instanceof CliError) return error;
   if (error instanceof StreamError)
     return new CliError(STREAM_EXITS[error.code], error.code, error.message, { cause: error });
+  if (error instanceof BackupError)
+    return new CliError(BACKUP_EXITS[error.code], `backup-${error.code}`, error.message, { cause: error });
   if (error instanceof MalformedId)
     return new CliError('usage', 'malformed-id', error.message, { cause: error });
   if (error instanceof NoSuchTenant)

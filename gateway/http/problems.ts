@@ -153,7 +153,13 @@ export const catalogue = {
   'store-unavailable': {
     status: 503,
     title: 'The store cannot be reached',
-    todo: 'Send the request again with the same receipt id: if it was stored, it is answered as a repetition.',
+    todo: 'Nothing was stored. Send the request again after the pause.',
+    retryAfter: 2,
+  },
+  'outcome-unknown': {
+    status: 503,
+    title: 'It is not known whether the receipt was stored',
+    todo: 'Send the same body again with "key" as Idempotency-Key, or with its own id: it gets the first answer if it was stored, and is stored if not.',
     retryAfter: 2,
   },
   overloaded: {
@@ -254,6 +260,7 @@ export const bodyProblem = ({ code, message, path, offset }: CanonicalFault): Pr
 
 const STREAM_CODES: { readonly [code in StreamErrorCode]: ProblemCode } = {
   unavailable: 'store-unavailable',
+  'in-doubt': 'outcome-unknown',
   'out-of-space': 'out-of-space',
   corrupt: 'store-corrupt',
   'schema-mismatch': 'store-mismatch',

@@ -48,9 +48,11 @@ export const recordReceipt = async (
   bytes: Uint8Array,
   sender: Sender,
 ): Promise<Recording> => {
+  let claimed: string | undefined;
   try {
     const prepared = prepare(bytes, sender, recorder.clock());
     if (prepared.kind !== 'prepared') return prepared;
+    claimed = prepared.id;
     const result = await recorder.store.append(prepared.request);
     switch (result.kind) {
       case 'appended':
@@ -70,7 +72,10 @@ export const recordReceipt = async (
     }
   } catch (error) {
     recorder.fault(error, sender.requestId);
-    return { kind: 'refused', problem: problemOf(error) };
+    const of = problemOf(error);
+    // A receipt without an id got one here, which alone finds it again.
+    const found = of.code === 'outcome-unknown' ? { ...of, members: { key: claimed } } : of;
+    return { kind: 'refused', problem: found };
   }
 };
 

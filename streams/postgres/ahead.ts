@@ -2,8 +2,15 @@
 // the assumption that they will be. Only for what needs no question to the database, pure inserts behind a head this
 // process knows; everything else, and everything after a failure, goes the sure way (commit.ts).
 import type { QueuedAppend } from './append-queue.ts';
-import { type CommitState, type ReadyBatch, readyBatch, rememberHeads, settleBatch } from './commit.ts';
-import { withClient } from './connect.ts';
+import {
+  type CommitState,
+  doubt,
+  type ReadyBatch,
+  readyBatch,
+  rememberHeads,
+  settleBatch,
+} from './commit.ts';
+import { isConnectionFailure, withClient } from './connect.ts';
 import { planBatch } from './plan.ts';
 
 export interface Ahead {
@@ -44,10 +51,15 @@ export const committingAhead = (state: CommitState): Ahead => {
       return ready;
     },
     store: async (ready) => {
+      let sent = false;
       try {
-        await withClient(state.pool, ready.send);
+        await withClient(state.pool, (client) => {
+          sent = true;
+          return ready.send(client);
+        });
         return true;
-      } catch {
+      } catch (error) {
+        if (sent && isConnectionFailure(error)) doubt(ready.plan);
         // Whatever it was, the sure way meets it again and knows what to do about it.
         forget(ready);
         return false;

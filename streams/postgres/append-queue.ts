@@ -6,8 +6,11 @@ export interface QueuedAppend {
   readonly request: AppendRequest;
   readonly bytes: number;
   readonly settle: (result: AppendResult) => void;
+  /** As `in-doubt`, whatever the error, once it was doubted. */
   readonly fail: (error: StreamError) => void;
   readonly settled: () => boolean;
+  /** It was sent, and the connection failed: from now on only finding it, or storing it, says what became of it. */
+  readonly doubt: () => void;
 }
 
 export interface QueueBounds {
@@ -29,6 +32,7 @@ export interface AppendQueue {
 }
 
 const ENVELOPE_BYTES = 512;
+const IN_DOUBT = 'the connection was lost after the append was sent: repeat it with the same ids';
 
 export const appendQueue = ({ maxQueuedFacts, maxQueuedBytes }: QueueBounds): AppendQueue => {
   let queue: QueuedAppend[] = [];
@@ -88,6 +92,7 @@ const queued = (
   { settle, fail }: Pick<QueuedAppend, 'settle' | 'fail'>,
 ): QueuedAppend => {
   let done = false;
+  let doubted = false;
   let bytes = 0;
   for (const draft of request.drafts) bytes += draft.payload.length + ENVELOPE_BYTES;
   return {
@@ -100,7 +105,10 @@ const queued = (
     },
     fail: (error) => {
       done = true;
-      fail(error);
+      fail(doubted ? new StreamError('in-doubt', IN_DOUBT, { cause: error }) : error);
+    },
+    doubt: () => {
+      doubted = true;
     },
   };
 };

@@ -6,7 +6,9 @@
 //   23505 on facts_claim             some ids are stored already: those requests get their first answer, the rest go again
 //   40001, 40P01                     the server asks for a repetition
 //   lost connection                  the commit may or may not have happened: planned again with the same ids, so
-//                                    that what was stored is found and answered as `repeated`
+//                                    that what was stored is found and answered as `repeated`; `in-doubt` when that
+//                                    cannot be said in time
+//   53100, the disk is full          no request is at fault, and none is tried alone: all fail as `out-of-space`
 //   anything else                    with several requests, each goes alone, so that only the culprit fails
 import { setTimeout as pause } from 'node:timers/promises';
 import { buildBatch, type CommitBatch, type SignedStatement, signBatch } from '#proofs/checkpoint.ts';
@@ -71,9 +73,11 @@ export const commitSurely = async (state: CommitState, items: Items): Promise<It
       return await commitAll(state, waiting);
     } catch (error) {
       state.known.clear();
-      if (!isConnectionFailure(error)) return await commitAlone(state, waiting, error);
-      if (Date.now() + delayMs > deadline) {
-        for (const item of waiting) item.fail(streamError(error));
+      const away = isConnectionFailure(error);
+      if (!away && streamError(error).code !== 'out-of-space')
+        return await commitAlone(state, waiting, error);
+      if (!away || Date.now() + delayMs > deadline) {
+        for (const item of waiting) if (!item.settled()) item.fail(streamError(error));
         return [];
       }
       await pause(delayMs);
@@ -124,6 +128,7 @@ const attempt = async (state: CommitState, client: Client, tried: Attempt): Prom
   const locking = tried.losses >= LOSSES_BEFORE_LOCKING;
   const from = performance.now();
   if (locking) await client.query('BEGIN');
+  let sent: Plan<QueuedAppend> | undefined;
   try {
     const revisions = await refreshHeads(state, client, tried.items, locking);
     const plan = planBatch({
@@ -133,8 +138,10 @@ const attempt = async (state: CommitState, client: Client, tried: Attempt): Prom
       revisions,
       now: state.clock(),
     });
-    const stored = plan.rows.length > 0 ? await store(state, client, plan) : undefined;
+    if (plan.rows.length > 0) sent = plan;
+    const stored = sent && (await store(state, client, plan));
     if (locking) await client.query('COMMIT');
+    sent = undefined;
     if (stored) {
       rememberHeads(state, plan);
       settleBatch(state, stored, (performance.now() - from) / 1_000);
@@ -142,9 +149,15 @@ const attempt = async (state: CommitState, client: Client, tried: Attempt): Prom
     await answerRefused(state, client, plan);
     return { kind: 'done', deferred: plan.deferred };
   } catch (error) {
+    if (sent && isConnectionFailure(error)) doubt(sent);
     if (locking) await client.query('ROLLBACK').catch(() => undefined);
     return await afterFailure(state, client, tried, error);
   }
+};
+
+/** The batch was on its way when the connection failed. */
+export const doubt = ({ planned }: Plan<QueuedAppend>): void => {
+  for (const { item } of planned) item.doubt();
 };
 
 /** Makes `known` hold every head the items need; returns the revisions of the streams they expect something of. */

@@ -2,6 +2,7 @@
 // number (positions and counts stay far below 2^53) and runs as the role that may append but never change facts.
 import pg from 'pg';
 import { StreamError } from '#streams/errors.ts';
+import { cutWhenSilent } from './silence.ts';
 
 export type Pool = pg.Pool;
 export type Client = pg.PoolClient;
@@ -19,6 +20,11 @@ export interface ConnectOptions {
   readonly role?: string;
   /** Name shown in pg_stat_activity. */
   readonly name?: string;
+  /**
+   * For those who must answer somebody: how long a connection, a statement or a silent server is waited for, in
+   * milliseconds. Unless told, a statement may take as long as it takes, and a connection ten seconds.
+   */
+  readonly patienceMs?: number;
 }
 
 const INT8 = 20;
@@ -34,21 +40,41 @@ const parsers: pg.CustomTypesConfig = {
   }) as pg.CustomTypesConfig['getTypeParser'],
 };
 
-export const connect = ({ url, max = 10, role, name = 'prov-ledger' }: ConnectOptions): Pool => {
-  const settings = ['-c TimeZone=UTC', '-c statement_timeout=0', ...(role ? [`-c role=${role}`] : [])];
+/** Sessions of a process that was paused, or cut off, within a transaction hold its locks no longer than this. */
+const ABANDONED_AFTER_MS = 60_000;
+
+const sessionSettings = ({ role, patienceMs = 0 }: ConnectOptions): string =>
+  [
+    'TimeZone=UTC',
+    // A statement that nobody waits for any more shall not go on working, or waiting for a lock.
+    `statement_timeout=${patienceMs}`,
+    ...(patienceMs > 0 ? [`idle_in_transaction_session_timeout=${ABANDONED_AFTER_MS}`] : []),
+    ...(role ? [`role=${role}`] : []),
+  ]
+    .map((setting) => `-c ${setting}`)
+    .join(' ');
+
+export const connect = (connection: ConnectOptions): Pool => {
+  const { url, max = 10, name = 'prov-ledger', patienceMs } = connection;
   const pool = new pg.Pool({
     connectionString: url,
     max,
     application_name: name,
     types: parsers,
-    options: settings.join(' '),
-    connectionTimeoutMillis: 10_000,
+    options: sessionSettings(connection),
+    connectionTimeoutMillis: patienceMs ?? 10_000,
     idleTimeoutMillis: 30_000,
+    // The kernel notices a peer that is gone while nobody asks it anything.
+    keepAlive: true,
+    keepAliveInitialDelayMillis: 10_000,
   });
   // An idle connection that dies (server restart) must not end the process; the next query gets a new one.
   pool.on('error', () => undefined);
   // One that dies between two queries of its user neither: the next query fails, and says so to whoever asked.
-  pool.on('connect', (client) => client.on('error', () => undefined));
+  pool.on('connect', (client) => {
+    client.on('error', () => undefined);
+    if (patienceMs !== undefined) cutWhenSilent(client, patienceMs);
+  });
   return pool;
 };
 
@@ -86,7 +112,10 @@ const CONNECTION_CODES = new Set([
   'EPIPE',
   'ENOENT',
   'ETIMEDOUT',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
   'ENOTFOUND',
+  'EAI_AGAIN',
   'ENOTCONN',
 ]);
 
@@ -96,11 +125,15 @@ export const sqlState = (error: unknown): string | undefined =>
     ? error.code
     : undefined;
 
+// Class 08: connection exception. 57P01-57P05: the server is going down, crashed, or is not yet up. 53000, 53200, 53300:
+// it lacks memory or connections. 57014: it gave a statement up, since it took too long. 25P03, 25P04: it ended the
+// session or its transaction for the same reason. 25006: it is a standby now, and another server the primary.
+const AWAY = /^(?:08...|57P0[1-5]|53[023]00|57014|25P0[34]|25006)$/;
+
+/** The server cannot be used, now or over this connection, whoever asks it for what: another try may find it well. */
 export const isConnectionFailure = (error: unknown): boolean => {
   const code = sqlState(error);
-  // Class 08: connection exception; 57P01-57P03: the server is going down, crashed, or is not yet up.
-  if (code !== undefined)
-    return CONNECTION_CODES.has(code) || code.startsWith('08') || /^57P0[1-5]$/.test(code);
+  if (code !== undefined) return CONNECTION_CODES.has(code) || AWAY.test(code);
   return error instanceof Error && /connection|timeout expired|client has encountered/i.test(error.message);
 };
 
@@ -112,7 +145,7 @@ export const streamError = (error: unknown): StreamError => {
   if (isConnectionFailure(error)) {
     return new StreamError('unavailable', `PostgreSQL cannot be reached: ${cause.message}`, { cause });
   }
-  if (code?.startsWith('53'))
+  if (code === '53100' || code === '53400')
     return new StreamError('out-of-space', `PostgreSQL has no room: ${cause.message}`, { cause });
   if (code === '42501')
     return new StreamError('forbidden', `PostgreSQL refused: ${cause.message}`, { cause });

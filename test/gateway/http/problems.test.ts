@@ -19,6 +19,7 @@ const STORE_FAILURES: readonly (readonly [
   retryAfter: string | undefined,
 ])[] = [
   ['unavailable', 'store-unavailable', 503, '2'],
+  ['in-doubt', 'outcome-unknown', 503, '2'],
   ['overloaded', 'overloaded', 503, '1'],
   ['out-of-space', 'out-of-space', 507, '60'],
   ['corrupt', 'store-corrupt', 500, undefined],

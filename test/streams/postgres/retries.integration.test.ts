@@ -3,6 +3,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { expect } from 'chai';
 import { streamName, tenantId } from '#schemas/ids.ts';
+import type { Client } from '#streams/postgres/connect.ts';
 import type { StreamStore } from '#streams/stream.ts';
 import {
   acme,
@@ -146,13 +147,42 @@ describe('commits that PostgreSQL refuses or interrupts', () => {
   it('a server that stays away fails appends as unavailable, within the time given', async () => {
     await using ledger = await openPostgres();
     const pool = ledger.pool();
-    interceptOnce(pool, answer('57P03'), Number.POSITIVE_INFINITY);
     const { store } = await ledger.on(pool, 600);
     await openTenants(ledger.store, acme);
+    Object.assign(pool, { connect: () => Promise.reject(answer('ECONNREFUSED')) });
     const start = performance.now();
     const error = await append(store, acme, draft()).catch((failure: unknown) => failure);
     expect(error).to.have.property('code', 'unavailable');
     expect(performance.now() - start).to.be.within(200, 5_000);
+    expect(await readAll(ledger.store)).to.have.length(1);
+  });
+
+  it('an append whose connection is lost under way, and no other to be had, is in doubt; repeated, it is stored once', async () => {
+    await using ledger = await openPostgres();
+    await openTenants(ledger.store, acme);
+    const pool = ledger.pool();
+    interceptOnce(pool, 'cut-after-commit');
+    const { store } = await ledger.on(pool, 600);
+    const connect = pool.connect.bind(pool) as () => Promise<Client>;
+    let left = 1;
+    const connectOnce = () => (left-- > 0 ? connect() : Promise.reject(answer('ECONNREFUSED')));
+    Object.assign(pool, { connect: connectOnce });
+    const one = draft();
+    const error = await append(store, acme, one).catch((failure: unknown) => failure);
+    expect(error).to.have.property('code', 'in-doubt');
+    Object.assign(pool, { connect });
+    expect((await append(store, acme, one)).kind).to.equal('repeated');
+    expect(await readAll(ledger.store)).to.have.length(2);
+  });
+
+  it('a full disk is the fault of no request: none is tried alone, all fail as out-of-space', async () => {
+    await using ledger = await openPostgres();
+    await openTenants(ledger.store, acme);
+    const pool = ledger.pool();
+    interceptOnce(pool, 'refused');
+    const { store } = await ledger.on(pool);
+    const results = await Promise.allSettled(drafts(20).map((one) => append(store, acme, one)));
+    for (const result of results) expect(result).to.have.nested.property('reason.code', 'out-of-space');
     expect(await readAll(ledger.store)).to.have.length(1);
   });
 
