@@ -30,7 +30,7 @@ const serve = async (options: ServeOptions): Promise<RunningService> => {
   const { startService } = await import('./service.ts');
   const { openTelemetry } = await import('../telemetry/telemetry.ts');
   const telemetry = await openTelemetry({ configuration, env: process.env, version, stream: process.stderr });
-  const ledger = await openLedger(configuration, telemetry.onCommit);
+  const ledger = await openLedger(configuration, { onCommit: telemetry.onCommit, serving: true });
   try {
     const service = await startService({ configuration, ledger, telemetry }, options);
     return {
@@ -78,6 +78,14 @@ process.exitCode = await runCli({
   migrate: migrateConfigured,
   keys,
   serve,
+  backup: async (request) => {
+    const { backUp } = await import('./backup.ts');
+    return await backUp(configured().configuration, request);
+  },
+  restore: async (request) => {
+    const { restore } = await import('./backup.ts');
+    return await restore(configured().configuration, request);
+  },
   examine: async function* () {
     const { examine } = await import('./examine.ts');
     yield* examine(readConfiguration(process.env, defaultDataDir));

@@ -1,10 +1,12 @@
 // prov-ledger: the command line. Everything it touches comes in through `World`; deploy/processes/cli.ts wires it.
 import { Command, CommanderError } from 'commander';
 import { analystCommands } from './analysts.ts';
+import { backupCommand, restoreCommand } from './backup.ts';
 import { headCommand, receiptCommands, tailCommand } from './chain.ts';
 import type { Run } from './command.ts';
 import { cliError, EXIT } from './exit.ts';
 import { exportCommand } from './export.ts';
+import { headsCommands } from './heads.ts';
 import { ingestCommand } from './ingest.ts';
 import {
   configCommand,
@@ -64,6 +66,9 @@ export const program = (run: Run): Command => {
     sqlCommand(run),
     analystCommands(run),
     doctorCommand(run),
+    backupCommand(run),
+    restoreCommand(run),
+    headsCommands(run),
     keyCommands(run),
     configCommand(run),
   ];

@@ -35,7 +35,7 @@ const withKeys = (command: Command): Command =>
     .option('--key <file>', 'one public key instead, as a JWK or PEM');
 
 /** The keys the caller trusts. None of them comes from what is being verified. */
-const trustedKeys = async ({ jwks: set, key }: KeyOptions): Promise<KeySet> => {
+export const trustedKeys = async ({ jwks: set, key }: Pick<KeyOptions, 'jwks' | 'key'>): Promise<KeySet> => {
   if ((set === undefined) === (key === undefined))
     throw new CliError(
       'usage',

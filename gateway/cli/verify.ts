@@ -1,6 +1,6 @@
 // prov-ledger verify: proofs of all kinds; here a tenant or the whole ledger where it is stored.
 import type { Command } from 'commander';
-import { keysFromJwks } from '#proofs/keys/public-key.ts';
+import { keysFromJwks, type VerificationKey } from '#proofs/keys/public-key.ts';
 import { instantText, type Seq, type TenantId } from '#schemas/ids.ts';
 import {
   aSeq,
@@ -90,14 +90,15 @@ const all = (run: Run): Command =>
 interface Verifying {
   readonly tenants: readonly { readonly tenant: TenantId; readonly from: Seq; readonly to: Seq }[];
   readonly quiet: boolean;
+  /** Those of the ledger's own keys folder unless told. */
+  readonly keys?: readonly VerificationKey[];
 }
 
 /** The tenants one after the other; fewer results than tenants after ctrl-C. */
-const verifyAll = async (
+export const verifyAll = async (
   { ledger, world }: LedgerContext,
-  { tenants, quiet }: Verifying,
+  { tenants, quiet, keys = keysFromJwks(ledger.jwks()) }: Verifying,
 ): Promise<readonly ChainVerification[]> => {
-  const keys = keysFromJwks(ledger.jwks());
   const total = tenants.reduce((sum, { from, to }) => sum + to - from + 1, 0);
   const results: ChainVerification[] = [];
   let done = 0;

@@ -4,6 +4,7 @@ import type { Readable } from 'node:stream';
 import type { LocalKeys } from '#proofs/keys/local.ts';
 import type { KeySet } from '#proofs/keys/public-key.ts';
 import type { Instant } from '#schemas/ids.ts';
+import type { BackupManifest } from '#streams/postgres/backup/archive.ts';
 import type { Pool } from '#streams/postgres/connect.ts';
 import type { Migration } from '#streams/postgres/migrate.ts';
 import type { StoredChainRequest, StoredChainResult } from '#streams/postgres/verify/chain.ts';
@@ -66,6 +67,11 @@ export interface Finding {
   readonly remedy?: string;
 }
 
+export interface BackupRequest {
+  readonly folder: string;
+  readonly onBytes: (bytes: number) => void;
+}
+
 export interface World {
   readonly argv: readonly string[];
   readonly stdin: Readable & { readonly isTTY?: boolean };
@@ -84,4 +90,8 @@ export interface World {
   readonly keys: () => Promise<LocalKeys>;
   readonly serve: (options: ServeOptions) => Promise<RunningService>;
   readonly examine: () => AsyncIterable<Finding>;
+  /** Throws `BackupError`, as does `restore`. */
+  readonly backup: (request: BackupRequest) => Promise<BackupManifest>;
+  /** Into a database without a ledger; what is in it then has not been proved yet. */
+  readonly restore: (request: Pick<BackupRequest, 'folder'>) => Promise<BackupManifest>;
 }

@@ -46,6 +46,8 @@ export const runIn = async (
     migrate: refuse('migrate'),
     keys: refuse('keys'),
     serve: refuse('serve'),
+    backup: refuse('backup'),
+    restore: refuse('restore'),
     examine: async function* () {
       yield { check: 'node', state: 'ok', detail: 'new enough' } as const;
     },

@@ -1,0 +1,96 @@
+// Disaster and recovery as an operator meets them: a backup of a ledger in use, everything lost, and what comes back;
+// and an older backup, which verifies and is found out all the same.
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { expect } from 'chai';
+import { type FreshDatabase, freshDatabase } from '#test/support/postgres.ts';
+import { dataFolder, type Ended, endAll, run } from './program.ts';
+
+const receipts = (from: number, to: number): string =>
+  Array.from({ length: to - from }, (_, index) =>
+    JSON.stringify({
+      id: `r${from + index}`,
+      action: 'db.export',
+      actor: 'alice',
+      decision: 'allow',
+      created_at: '2026-11-21T09:00:00Z',
+    }),
+  ).join('\n');
+
+describe('prov-ledger backup and restore', function () {
+  this.timeout(120_000);
+  const dataDir = dataFolder();
+  const folder = mkdtempSync(join(tmpdir(), 'prov-ledger-backups-'));
+  const path = (name: string): string => join(folder, name);
+  let database: FreshDatabase;
+  let restored: FreshDatabase;
+  before(async () => {
+    [database, restored] = await Promise.all([freshDatabase(), freshDatabase()]);
+  });
+  after(async () => {
+    await endAll();
+    rmSync(folder, { recursive: true });
+    rmSync(dirname(dataDir), { recursive: true });
+    await database[Symbol.asyncDispose]();
+    await restored[Symbol.asyncDispose]();
+  });
+  const cli = (url: string, over: object, ...args: readonly string[]): Promise<Ended> =>
+    run('cli.ts', args, { env: { DATABASE_URL: url, PROV_LEDGER_DATA_DIR: dataDir, ...over } });
+  const ok = async (url: string, ...args: readonly string[]) => {
+    const ended = await cli(url, {}, ...args, '--json');
+    expect(ended.code, `${args.join(' ')}: ${ended.stdout} ${ended.stderr}`).to.equal(0);
+    return JSON.parse(ended.stdout);
+  };
+  const ingest = async (from: number, to: number): Promise<void> => {
+    writeFileSync(path('r.ndjson'), receipts(from, to));
+    await ok(database.url, 'ingest', path('r.ndjson'), '--tenant', 'acme');
+  };
+
+  it('comes back whole: chains proved, read models folded, heads that were kept outside held', async () => {
+    await ok(database.url, 'migrate');
+    await ok(database.url, 'tenant', 'create', 'acme');
+    await ingest(0, 300);
+    expect(await ok(database.url, 'backup', path('first'))).to.include({ facts: 301 });
+    await ok(database.url, 'heads', 'export', '--out', path('heads.json'));
+    const again = await cli(database.url, {}, 'backup', path('first'));
+    expect([again.code, again.stderr]).to.deep.equal([
+      2,
+      `prov-ledger: ${path('first')} exists: name a folder that does not, a backup replaces none\n`,
+    ]);
+
+    const done = await ok(restored.url, 'restore', path('first'), '--heads', path('heads.json'));
+    expect(done).to.include({ ok: true, facts: 301, tenants: 1 });
+    const { projections } = await ok(restored.url, 'status');
+    expect(projections.length).to.be.greaterThan(1);
+    for (const { state } of projections) expect(state).to.equal('current');
+    const asked = await ok(restored.url, 'sql', 'SELECT count(*)::int AS n FROM views.receipts');
+    expect(asked.rows).to.deep.equal([{ n: 300 }]);
+    expect(await ok(restored.url, 'heads', 'check', path('heads.json'))).to.include({ ok: true, heads: 1 });
+  });
+
+  it('an older backup verifies, and the heads kept outside name what is missing', async () => {
+    await ingest(300, 340);
+    await ok(database.url, 'heads', 'export', '--out', path('heads.json'));
+    expect(await ok(restored.url, 'verify', 'all')).to.include({ ok: true });
+    const found = await cli(restored.url, {}, 'heads', 'check', path('heads.json'));
+    expect(found.code).to.equal(1);
+    expect(found.stdout).to.contain('acme: rolled back to fact 301; it had 341 facts');
+  });
+
+  it('without the keys folder it says so before it touches the database', async () => {
+    await using empty = await freshDatabase();
+    const elsewhere = { PROV_LEDGER_KEYS_DIR: path('other-keys') };
+    const refused = await cli(empty.url, elsewhere, 'restore', path('first'));
+    expect(refused.code).to.equal(1);
+    expect(refused.stderr).to.contain('put that folder back (PROV_LEDGER_KEYS_DIR)');
+    const status = await cli(empty.url, {}, 'status');
+    expect(status.stderr).to.match(/lacks \d+ migrations/);
+  });
+
+  it('is not laid over a ledger', async () => {
+    const refused = await cli(restored.url, {}, 'restore', path('first'));
+    expect(refused.code).to.equal(1);
+    expect(refused.stderr).to.contain('has a ledger already, with 1 tenants: restore into an empty database');
+  });
+});
