@@ -1,6 +1,7 @@
-// Appends waiting for their commit, within bounds.
+// Appends waiting for their commit, within bounds, and with room kept for whoever does not wait yet.
 import { StreamError } from '#streams/errors.ts';
 import type { AppendRequest, AppendResult } from '#streams/stream.ts';
+import { turns } from './turns.ts';
 
 export interface QueuedAppend {
   readonly request: AppendRequest;
@@ -21,9 +22,11 @@ export interface QueueBounds {
 
 export interface AppendQueue {
   readonly facts: () => number;
+  /** How full it is, from 0 to 1. */
+  readonly load: () => number;
   /** Answers when the append is settled. */
   add(request: AppendRequest): Promise<AppendResult>;
-  /** The oldest appends: whole ones, of so many facts at most, and one at least. */
+  /** The oldest appends of each tenant, in turn: whole ones, of so many facts at most, and one at least. */
   take(maxFacts: number): readonly QueuedAppend[];
   /** To the front, whatever the bounds. */
   putBack(items: readonly QueuedAppend[]): void;
@@ -32,10 +35,29 @@ export interface AppendQueue {
 }
 
 const ENVELOPE_BYTES = 512;
+
+/**
+ * Of the room that is free, how many times as much one tenant may hold (Choudhury and Hahne's dynamic thresholds): alone
+ * it fills three quarters, two fill three sevenths each, and there is always room for one that comes new.
+ */
+const SHARE_OF_FREE = 3;
+
+interface Room {
+  readonly of: number;
+  readonly taken: number;
+  /** What of `taken` is the tenant's own. */
+  readonly own: number;
+}
+
+const fits = (more: number, { of, taken, own }: Room): boolean => {
+  if (taken + more > of) return false;
+  // What is half empty need not be divided.
+  return (taken + more) * 2 <= of || own + more <= SHARE_OF_FREE * (of - taken);
+};
 const IN_DOUBT = 'the connection was lost after the append was sent: repeat it with the same ids';
 
 export const appendQueue = ({ maxQueuedFacts, maxQueuedBytes }: QueueBounds): AppendQueue => {
-  let queue: QueuedAppend[] = [];
+  const queue = turns<QueuedAppend>();
   let facts = 0;
   let bytes = 0;
   let watch: { readonly facts: number; readonly ring: () => void } | undefined;
@@ -48,34 +70,36 @@ export const appendQueue = ({ maxQueuedFacts, maxQueuedBytes }: QueueBounds): Ap
     watch.ring();
     watch = undefined;
   };
+  const hasRoom = ({ request: { tenant, drafts }, bytes: more }: QueuedAppend): boolean => {
+    const held = queue.held(tenant);
+    return (
+      fits(drafts.length, { of: maxQueuedFacts, taken: facts, own: held.facts }) &&
+      fits(more, { of: maxQueuedBytes, taken: bytes, own: held.bytes })
+    );
+  };
   return {
     facts: () => facts,
+    load: () => Math.max(facts / maxQueuedFacts, bytes / maxQueuedBytes),
     add: (request) =>
       new Promise((settle, fail) => {
         const item = queued(request, { settle, fail });
-        if (facts + request.drafts.length > maxQueuedFacts || bytes + item.bytes > maxQueuedBytes) {
+        if (!hasRoom(item)) {
           fail(
             new StreamError('overloaded', `${facts} facts are waiting to be stored: repeat after a pause`),
           );
           return;
         }
-        queue.push(item);
+        queue.add(item);
         count(item, 1);
         ring();
       }),
     take: (maxFacts) => {
-      let end = 0;
-      for (let taken = 0; end < queue.length; end += 1) {
-        taken += (queue[end] as QueuedAppend).request.drafts.length;
-        if (end > 0 && taken > maxFacts) break;
-      }
-      const items = queue.slice(0, end);
-      queue = queue.slice(end);
+      const items = queue.take(maxFacts);
       for (const item of items) count(item, -1);
       return items;
     },
     putBack: (items) => {
-      queue = [...items, ...queue];
+      queue.putBack(items);
       for (const item of items) count(item, 1);
     },
     filled: (wanted) => {

@@ -18,6 +18,8 @@ export interface BatcherOptions extends QueueBounds {
 export interface Batcher {
   append(request: AppendRequest): Promise<AppendResult>;
   readonly queuedFacts: () => number;
+  /** How full the queue is, from 0 to 1. */
+  readonly load: () => number;
   /** Refuses new appends and waits for those under way. */
   close(): Promise<void>;
 }
@@ -40,6 +42,7 @@ export const batcher = (options: BatcherOptions): Batcher => {
       return await answer;
     },
     queuedFacts: queue.facts,
+    load: queue.load,
     close: async () => {
       closed = true;
       await running;

@@ -26,7 +26,7 @@ export interface PostgresStoreOptions {
   readonly clock?: () => number;
   /** Facts in one commit at most; 1,000 unless told. */
   readonly maxBatchFacts?: number;
-  /** Facts waiting at most before appends are refused as `overloaded`; 50,000 unless told. */
+  /** Facts waiting at most before appends are refused as `overloaded`, one tenant's a little before; 50,000 unless told. */
   readonly maxQueuedFacts?: number;
   /** Payload bytes waiting at most; 256 MiB unless told. */
   readonly maxQueuedBytes?: number;
@@ -39,6 +39,8 @@ export interface PostgresStoreOptions {
 export interface PostgresStore extends StreamStore {
   /** Facts waiting for a commit, for back-pressure and metrics. */
   readonly queuedFacts: () => number;
+  /** How full the queue of appends is, from 0 to 1; beyond it they are refused as `overloaded`. */
+  readonly queueLoad: () => number;
 }
 
 export const postgresStreamStore = async (options: PostgresStoreOptions): Promise<PostgresStore> => {
@@ -67,6 +69,7 @@ export const postgresStreamStore = async (options: PostgresStoreOptions): Promis
   return {
     ledgerId,
     queuedFacts: appends.queuedFacts,
+    queueLoad: appends.load,
     append: async (request) => {
       refuseMalformed(request);
       return await appends.append(request);

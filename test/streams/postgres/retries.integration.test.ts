@@ -196,7 +196,20 @@ describe('commits that PostgreSQL refuses or interrupts', () => {
       result.status === 'rejected' ? [(result.reason as { code: string }).code] : [],
     );
     expect(new Set(codes)).to.deep.equal(new Set(['overloaded']));
-    expect(stored).to.be.at.least(10);
+    expect(stored).to.be.at.least(7);
     expect((await readAll(ledger.store)).length).to.equal(1 + stored);
+  });
+
+  it('a tenant that has filled its share of the queue leaves room for another', async () => {
+    await using ledger = await openPostgres();
+    const quiet = tenantId('quiet');
+    await openTenants(ledger.store, acme, quiet);
+    const store = await ledger.storeWith({ maxQueuedFacts: 20, maxBatchFacts: 4 });
+    const noisy = Promise.allSettled(Array.from({ length: 60 }, () => append(store, acme, draft())));
+    expect(store.queueLoad()).to.be.within(0.5, 0.95);
+    expect(await append(store, quiet, draft())).to.have.property('kind', 'appended');
+    const refused = (await noisy).filter(({ status }) => status === 'rejected').length;
+    expect(refused).to.be.at.least(40);
+    expect(store.queueLoad()).to.equal(0);
   });
 });
