@@ -1,4 +1,5 @@
 // What the service says of itself: its interface, its problems, its build. None of it changes while the process runs.
+import { programDocument } from './conditional.ts';
 import { escapeHtml, htmlReply, wantsHtml } from './html.ts';
 import { openApi } from './openapi.ts';
 import type { Operation } from './operation.ts';
@@ -83,7 +84,7 @@ export const documentationRoutes = (others: readonly Route[], build: Build): rea
       unversioned: true,
       guard: OPEN,
       about: about.openapi,
-      handle: () => ({ ...openApiReply }),
+      handle: (call: Call) => programDocument(call, openApiReply),
     },
     {
       method: 'GET',
@@ -91,7 +92,7 @@ export const documentationRoutes = (others: readonly Route[], build: Build): rea
       unversioned: true,
       guard: OPEN,
       about: about.docs,
-      handle: () => reference,
+      handle: (call: Call) => programDocument(call, reference),
     },
     {
       method: 'GET',
@@ -118,12 +119,10 @@ export const documentationRoutes = (others: readonly Route[], build: Build): rea
       handle: () => jsonReply({ ...build, api_versions: [VERSION_PREFIX.slice(1)] }),
     },
   ];
-  const openApiReply = jsonReply(openApi(documented, build.version), 200, CACHED);
+  const openApiReply = jsonReply(openApi(documented, build.version));
   const reference = htmlReply('Prov-Ledger: HTTP reference', referencePage(documented));
   return documented.slice(others.length);
 };
-
-const CACHED = { 'cache-control': 'public, max-age=300', vary: 'accept' };
 
 const codes = Object.keys(catalogue) as readonly ProblemCode[];
 
@@ -139,8 +138,10 @@ const kindOf = (code: ProblemCode) => {
   };
 };
 
-const listProblems = ({ headers }: Call): Reply => {
-  if (!wantsHtml(headers['accept'])) return jsonReply({ problems: codes.map(kindOf) }, 200, CACHED);
+const listProblems = (call: Call): Reply => programDocument(call, problemList(call));
+
+const problemList = ({ headers }: Call): Reply => {
+  if (!wantsHtml(headers['accept'])) return jsonReply({ problems: codes.map(kindOf) });
   const rows = codes.map((code) => {
     const { status, title } = problemEntry(code);
     return `<tr><td>${status}</td><td><a href="/problems/${code}"><code>${code}</code></a></td><td>${escapeHtml(title)}</td></tr>`;
@@ -148,15 +149,17 @@ const listProblems = ({ headers }: Call): Reply => {
   return htmlReply('Problems', `<h1>Problems</h1><table>${rows.join('\n')}</table>`);
 };
 
-const getProblem = ({ params, headers, requestId }: Call): Reply => {
+const getProblem = (call: Call): Reply => {
+  const { params, headers, requestId } = call;
   const code = codes.find((each) => each === params['code']);
   if (!code)
     return problemReply(problem('no-such-problem', 'the catalogue has no problem with this code'), requestId);
-  if (!wantsHtml(headers['accept'])) return jsonReply(kindOf(code), 200, CACHED);
+  if (!wantsHtml(headers['accept'])) return programDocument(call, jsonReply(kindOf(code)));
   const { status, title, todo, retryAfter } = problemEntry(code);
   const pause = retryAfter === undefined ? '' : `<p>The same request may succeed after ${retryAfter} s.</p>`;
-  return htmlReply(
+  const shown = htmlReply(
     code,
     `<h1><code>${code}</code></h1><p>${status}: ${escapeHtml(title)}</p><h2>What to do</h2><p>${escapeHtml(todo)}</p>${pause}<p><a href="/problems">All problems</a></p>`,
   );
+  return programDocument(call, shown);
 };

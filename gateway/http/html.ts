@@ -23,11 +23,9 @@ export const htmlReply = (title: string, body: string): Reply => ({
   status: 200,
   type: 'text/html; charset=utf-8',
   headers: {
-    'cache-control': 'public, max-age=300',
     'content-security-policy':
       "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'",
     'x-content-type-options': 'nosniff',
-    vary: 'accept',
   },
   body: `<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>${escapeHtml(title)}</title><style>${STYLE}</style></head><body>\n${body}\n</body></html>\n`,
 });

@@ -1,69 +1,51 @@
 // GET /ledger/{tenant}/events: the facts of a range, one a line, read while they are sent.
-import { Readable } from 'node:stream';
 import { factDocument } from '#proofs/bundle.ts';
-import type { Seq, TenantId } from '#schemas/ids.ts';
 import type { StreamStore } from '#streams/stream.ts';
 import type { Caller } from './auth.ts';
-import { tenantParameter } from './ledger.ts';
+import { isKnown, notModified, tagged } from './conditional.ts';
+import { type LedgerRange, rangeOf, rangeParameters, rangeTag } from './ledger-range.ts';
 import { NDJSON, type Operation } from './operation.ts';
-import { problem } from './problems.ts';
-import { isProblem, malformedQuery, queryReader } from './query.ts';
+import { isProblem } from './query.ts';
 import { type Call, NDJSON_TYPE, problemReply, type Reply } from './route.ts';
-
-const place = (description: string) =>
-  ({
-    in: 'query',
-    description,
-    schema: { type: 'string', pattern: '^[1-9][0-9]{0,14}$', description: 'a seq, from 1' },
-    example: '1',
-  }) as const;
+import { type StreamedParts, streamed } from './streamed.ts';
 
 export const eventsOperation = {
   id: 'listEvents',
   subject: 'ledger',
   summary: "The tenant's facts of a range, in the order of the chain.",
   description: 'Without signatures. A response that ends before the last line it was asked for was cut off.',
-  parameters: {
-    tenant: tenantParameter,
-    from: place('the first fact; 1 unless told'),
-    to: place('the last fact; the head unless told'),
+  parameters: rangeParameters,
+  answers: {
+    200: {
+      description: 'The facts.',
+      headers: { ETag: 'for If-None-Match' },
+      media: [{ type: NDJSON, schema: 'Fact' }],
+    },
+    304: { description: 'The caller has them already.' },
   },
-  answers: { 200: { description: 'The facts.', media: [{ type: NDJSON, schema: 'Fact' }] } },
   problems: ['other-tenant', 'query-malformed', 'store-corrupt'],
 } as const satisfies Operation;
 
-const readQuery = queryReader(eventsOperation);
+interface Parts extends StreamedParts {
+  readonly store: Pick<StreamStore, 'head' | 'read'>;
+}
 
-export const getEvents =
-  (store: Pick<StreamStore, 'head' | 'read'>) =>
-  async ({ params, query, requestId }: Call, { tenant }: Caller): Promise<Reply> => {
-    if (params['tenant'] !== tenant)
-      return problemReply(problem('other-tenant', `the token belongs to ${tenant}`), requestId);
-    const values = readQuery(query);
-    if (isProblem(values)) return problemReply(values, requestId);
-    const head = (await store.head(tenant))?.seq ?? (0 as Seq);
-    const from = Number(values['from'] ?? 1) as Seq;
-    const to = Number(values['to'] ?? head) as Seq;
-    if (from > to || to > head) {
-      const fault = {
-        pointer: '/to',
-        message: `there is no range ${from} to ${to}: ${tenant} has 1 to ${head}`,
-      };
-      return problemReply(malformedQuery([fault]), requestId);
-    }
-    return {
-      status: 200,
-      type: NDJSON_TYPE,
-      headers: { 'cache-control': 'no-store' },
-      body: Readable.from(lines(store, tenant, { from, to }), { objectMode: false }),
-    };
+export const getEvents = (parts: Parts) => {
+  const range = rangeOf(parts.store, eventsOperation);
+  return async (call: Call, caller: Caller): Promise<Reply> => {
+    const asked = await range(call, caller);
+    if (isProblem(asked)) return problemReply(asked, call.requestId);
+    const tag = rangeTag(asked, 'events');
+    if (isKnown(call, tag)) return notModified(tag, { type: NDJSON_TYPE }, asked.kept);
+    const body = streamed(parts, call, lines(parts.store, asked));
+    return tagged(tag, { status: 200, type: NDJSON_TYPE, body }, asked.kept);
   };
+};
 
 const lines = async function* (
   store: Pick<StreamStore, 'read'>,
-  tenant: TenantId,
-  range: { readonly from: Seq; readonly to: Seq },
+  { tenant, from, to }: LedgerRange,
 ): AsyncGenerator<string> {
-  for await (const page of store.read(tenant, { ...range, pageSize: 200 }))
+  for await (const page of store.read(tenant, { from, to, pageSize: 200 }))
     yield page.map((fact) => `${JSON.stringify(factDocument(fact))}\n`).join('');
 };

@@ -4,9 +4,10 @@ import { tenantName } from '#schemas/faults.ts';
 import { instantText } from '#schemas/ids.ts';
 import type { StreamStore } from '#streams/stream.ts';
 import type { Caller } from './auth.ts';
+import { hashTag, isKnown, notModified, tagged } from './conditional.ts';
 import type { Operation } from './operation.ts';
 import { problem } from './problems.ts';
-import { type Call, jsonReply, problemReply, type Reply } from './route.ts';
+import { type Call, JSON_TYPE, jsonReply, problemReply, type Reply } from './route.ts';
 
 export const tenantParameter = {
   in: 'path',
@@ -21,7 +22,14 @@ export const ledgerOperations = {
     subject: 'ledger',
     summary: "Where the tenant's chain ends, signed.",
     parameters: { tenant: tenantParameter },
-    answers: { 200: { description: 'The head.', media: [{ type: 'application/json', schema: 'Head' }] } },
+    answers: {
+      200: {
+        description: 'The head.',
+        headers: { ETag: 'for If-None-Match: nothing has been recorded since' },
+        media: [{ type: 'application/json', schema: 'Head' }],
+      },
+      304: { description: 'The chain ends where it did.' },
+    },
     problems: ['other-tenant', 'store-corrupt'],
   },
 } as const satisfies { readonly [name: string]: Operation };
@@ -32,17 +40,16 @@ export const ledgerOperations = {
  */
 export const getHead =
   (store: Pick<StreamStore, 'head' | 'proof'>) =>
-  async ({ params, requestId }: Call, { tenant }: Caller): Promise<Reply> => {
+  async (call: Call, { tenant }: Caller): Promise<Reply> => {
     // The same answer whether or not there is such a tenant.
-    if (params['tenant'] !== tenant)
-      return problemReply(problem('other-tenant', `the token belongs to ${tenant}`), requestId);
+    if (call.params['tenant'] !== tenant)
+      return problemReply(problem('other-tenant', `the token belongs to ${tenant}`), call.requestId);
     const head = await store.head(tenant);
+    const tag = hashTag(head?.hash ?? '');
+    if (head && isKnown(call, tag)) return notModified(tag, { type: JSON_TYPE }, 'until-asked');
     const proof = head && (await store.proof(tenant, head.seq));
     if (!proof) throw new Error(`${tenant} let a caller in, but has no head`);
     const { seq, hash, recordedAt } = head;
-    return jsonReply(
-      { tenant, seq, hash, recorded_at: instantText(recordedAt), proof: proofDocument(proof) },
-      200,
-      { 'cache-control': 'no-store' },
-    );
+    const document = { tenant, seq, hash, recorded_at: instantText(recordedAt), proof: proofDocument(proof) };
+    return tagged(tag, jsonReply(document), 'until-asked');
   };

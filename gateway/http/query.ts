@@ -34,5 +34,6 @@ export const malformedQuery = (faults: readonly Fault[]): Problem =>
     })),
   });
 
-export const isProblem = (read: QueryValues | Problem): read is Problem =>
+/** Tells a problem from whatever else a reader of requests comes back with. */
+export const isProblem = (read: object): read is Problem =>
   typeof (read as Problem).code === 'string' && typeof (read as Problem).detail === 'string';

@@ -6,7 +6,7 @@ import type { BatchProof } from '#proofs/checkpoint.ts';
 import type { Recorded } from '#schemas/event.ts';
 import type { Appended, StreamStore } from '#streams/stream.ts';
 import type { Caller } from './auth.ts';
-import { hashTag, immutable, isKnown, notModified } from './conditional.ts';
+import { hashTag, isKnown, notModified, tagged } from './conditional.ts';
 import { idempotencyKey } from './idempotency.ts';
 import { inOrder, type Window } from './in-order.ts';
 import { type Line, type LineLimits, readLines } from './lines.ts';
@@ -261,7 +261,7 @@ const proven =
         problem('no-such-receipt', `${tenant} has no receipt with this id`),
         call.requestId,
       );
-    return immutable(tag, jsonReply(documentOf(fact, proof)));
+    return tagged(tag, jsonReply(documentOf(fact, proof)));
   };
 
 const RECEIPT_ID = /^[!-~]{1,128}$/;

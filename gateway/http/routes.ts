@@ -1,19 +1,11 @@
 // Every path of the service, each with its guard beside it. A path that is not in this table does not exist; a route
 // without a guard does not start (server.ts), and a test reads this table and plants one to see that.
-import type { ListReceipts } from '#projectors/postgres/receipt-list.ts';
-import type { KeySet } from '#proofs/keys/public-key.ts';
-import type { StreamStore } from '#streams/stream.ts';
-import { getHead, ledgerOperations } from './ledger.ts';
-import { eventsOperation, getEvents } from './ledger-events.ts';
+import { programDocument } from './conditional.ts';
+import { chainRoutes, type LedgerParts, receiptRoutes } from './ledger-routes.ts';
 import type { GatewayMetrics } from './metrics.ts';
 import type { Operation } from './operation.ts';
 import { problem } from './problems.ts';
-import { getReceipts, listOperation } from './receipt-list.ts';
-import { getProof, getReceipt, postReceipts, receiptOperations } from './receipts.ts';
-import type { Recorder } from './record.ts';
 import { type Call, jsonReply, problemReply, type Route } from './route.ts';
-import { getTail, type TailParts, tailOperation } from './tail.ts';
-import { BUNDLE_BYTES_MAX, postVerify, verifyOperation } from './verify.ts';
 
 const operations = {
   keys: {
@@ -58,78 +50,15 @@ export interface Readiness {
   readonly missing: readonly string[];
 }
 
-export interface Service extends Recorder, Omit<TailParts, 'store' | 'fault'> {
-  readonly store: Pick<StreamStore, 'append' | 'find' | 'head' | 'proof' | 'read'>;
-  /** From the read model. */
-  readonly listReceipts: ListReceipts;
-  readonly jwks: () => KeySet | Promise<KeySet>;
+export interface Service extends LedgerParts {
   readonly readiness: () => Promise<Readiness>;
   readonly metrics: GatewayMetrics;
 }
 
 export const routes = (service: Service): readonly Route[] => [
-  ...ledgerRoutes(service),
+  ...receiptRoutes(service),
+  ...chainRoutes(service),
   ...serviceRoutes(service),
-];
-
-const ledgerRoutes = (service: Service): readonly Route[] => [
-  {
-    method: 'POST',
-    path: '/receipts',
-    guard: { scope: 'receipts:write' },
-    about: receiptOperations.post,
-    handle: postReceipts(service),
-  },
-  {
-    method: 'GET',
-    path: '/receipts',
-    guard: { scope: 'receipts:read' },
-    about: listOperation,
-    handle: getReceipts(service.listReceipts),
-  },
-  {
-    method: 'GET',
-    path: '/provenance/receipts/{id}',
-    guard: { scope: 'receipts:read' },
-    about: receiptOperations.get,
-    handle: getReceipt(service.store),
-  },
-  {
-    method: 'GET',
-    path: '/provenance/receipts/{id}/proof',
-    guard: { scope: 'receipts:read' },
-    about: receiptOperations.proof,
-    handle: getProof(service.store),
-  },
-  {
-    method: 'GET',
-    path: '/ledger/{tenant}/head',
-    guard: { scope: 'ledger:read' },
-    about: ledgerOperations.head,
-    handle: getHead(service.store),
-  },
-  {
-    method: 'GET',
-    path: '/ledger/{tenant}/events',
-    guard: { scope: 'ledger:read' },
-    about: eventsOperation,
-    handle: getEvents(service.store),
-  },
-  {
-    method: 'GET',
-    path: '/ledger/{tenant}/tail',
-    guard: { scope: 'ledger:read' },
-    about: tailOperation,
-    handle: getTail(service),
-  },
-  {
-    method: 'POST',
-    path: '/verify',
-    guard: { scope: 'receipts:read' },
-    about: verifyOperation,
-    bodyBytesMax: BUNDLE_BYTES_MAX,
-    handle: postVerify(service.jwks),
-  },
 ];
 
 const serviceRoutes = (service: Service): readonly Route[] => [
@@ -139,10 +68,11 @@ const serviceRoutes = (service: Service): readonly Route[] => [
     unversioned: true,
     about: operations.keys,
     guard: { open: 'public keys, which whoever verifies a receipt needs' },
-    handle: async () => ({
-      ...jsonReply(await service.jwks(), 200, { 'cache-control': 'public, max-age=300' }),
-      type: 'application/jwk-set+json; charset=utf-8',
-    }),
+    handle: async (call: Call) =>
+      programDocument(call, {
+        ...jsonReply(await service.jwks()),
+        type: 'application/jwk-set+json; charset=utf-8',
+      }),
   },
   {
     method: 'GET',

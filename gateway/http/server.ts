@@ -13,7 +13,10 @@ import type { TailParts } from './tail.ts';
 import { tailRings } from './tail-ring.ts';
 import { type MountedRoute, web } from './web.ts';
 
-export type GatewayStore = Pick<StreamStore, 'append' | 'find' | 'head' | 'proof' | 'read' | 'readStream'>;
+export type GatewayStore = Pick<
+  StreamStore,
+  'append' | 'find' | 'head' | 'ledgerId' | 'proof' | 'read' | 'readStream'
+>;
 
 export interface GatewayOptions {
   readonly store: GatewayStore;
@@ -85,6 +88,7 @@ export const createGateway = (options: GatewayOptions): Gateway => {
     append: metrics.timed((request) => store.append(request)),
     find: store.find,
     head: store.head,
+    ledgerId: store.ledgerId,
     proof: store.proof,
     read: store.read,
   };

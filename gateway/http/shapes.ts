@@ -128,6 +128,12 @@ export const shapes = {
       outcome(['malformed', 'refused', 'conflict'], { problem: ref('Problem') }),
     ],
   },
+  ExportLine: {
+    type: 'object',
+    description:
+      'a line of an export: its header, a fact, a signed batch after the last fact it signs, or the end',
+    oneOf: ['format', 'fact', 'batch', 'end'].map((name) => ({ required: [name] })),
+  },
   Head: object("the end of a tenant's chain, signed", {
     tenant: tenantName,
     seq: count('the last fact'),

@@ -172,6 +172,8 @@ describe('gateway/http: /openapi.json', () => {
     const get = '/v1/provenance/receipts/{id}';
     for (const query of ['', '?from=2', '?from=3&to=2', '?to=x'])
       hold(await under.get(token, `/v1/ledger/acme/events${query}`), 'get', '/v1/ledger/{tenant}/events');
+    for (const query of ['', '?from=2', '?to=0'])
+      hold(await under.get(token, `/v1/ledger/acme/export${query}`), 'get', '/v1/ledger/{tenant}/export');
     const bundle = (await under.get(token, '/provenance/receipts/r-1')).body;
     for (const body of [bundle, '{}', '[']) {
       const path = '/v1/verify';

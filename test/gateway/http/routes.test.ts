@@ -56,6 +56,8 @@ describe('gateway/http: routes', () => {
         'HEAD /ledger/:tenant/head',
         'GET /ledger/:tenant/events',
         'HEAD /ledger/:tenant/events',
+        'GET /ledger/:tenant/export',
+        'HEAD /ledger/:tenant/export',
         'GET /ledger/:tenant/tail',
         'HEAD /ledger/:tenant/tail',
         'POST /verify',
