@@ -6,8 +6,8 @@ import { NodeSDK } from '@opentelemetry/sdk-node';
 import type { CommitDone } from '#streams/postgres/commit.ts';
 import type { AppendRequest, FeedBatch, StreamFeed, StreamStore } from '#streams/stream.ts';
 import type { WatchedRequest } from './requests.ts';
+import type { Tracing } from './traced.ts';
 import { parseTraceparent, traceparentText } from './traceparent.ts';
-import type { Tracing } from './tracing.ts';
 
 /** Links of one span; what an SDK keeps at most unless OTEL_SPAN_LINK_COUNT_LIMIT says otherwise. */
 const LINKS_MAX = 128;

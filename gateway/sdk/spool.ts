@@ -5,31 +5,17 @@
 // outlives a power cut too; with 'never' it means handed to the operating system, which outlives the process only.
 // A delivery that was cut short is made again: the receipt's id, made before it was kept, lets the ledger count it once.
 import { mkdirSync } from 'node:fs';
-import type { ClientError } from './errors.ts';
-import type { RetryOptions } from './retry.ts';
 import { deliveryOf, readCursor } from './spool-delivery.ts';
 import { SpoolError } from './spool-error.ts';
 import { tryLock } from './spool-lock.ts';
+import type { SpoolOptions, SpoolStatus } from './spool-options.ts';
 import { recoverSegments } from './spool-segments.ts';
 import { writerOf } from './spool-writer.ts';
-import type { TransportOptions } from './transport.ts';
-import type { ProblemDocument, ReceiptBody, RecordedReceipt } from './types.ts';
+import type { ReceiptBody } from './types.ts';
 import { uuidMaker } from './uuid.ts';
 
 export { SpoolError, type SpoolErrorCode } from './spool-error.ts';
-
-export interface SpoolOptions extends TransportOptions {
-  /** A folder for this spool alone; made when it is not there. */
-  readonly folder: string;
-  readonly fsync?: 'always' | 'never';
-  /** Of all files together: 256 MiB unless given, 4 MiB at least. */
-  readonly bytesMax?: number;
-  readonly retry?: Omit<RetryOptions, 'deadlineMs'>;
-  /** Told of each receipt that the ledger has. */
-  readonly onDelivered?: (receipt: RecordedReceipt) => void;
-  /** Told of each receipt that the service will never take; it is kept in `refused.ndjson` with the reason. */
-  readonly onRefused?: (receipt: ReceiptBody, error: ClientError) => void;
-}
+export type { SpoolOptions, SpoolStatus } from './spool-options.ts';
 
 export interface Spool extends AsyncDisposable {
   /** Resolves to the receipt's id when it is kept. Rejects with SpoolError: then it was not kept. */
@@ -39,14 +25,6 @@ export interface Spool extends AsyncDisposable {
   readonly status: () => SpoolStatus;
   /** Stops delivering and lets the folder go. What is not delivered stays for the next one that opens it. */
   close(): Promise<void>;
-}
-
-export interface SpoolStatus {
-  /** Of all files together, delivered parts of a file that is not yet deleted among them. */
-  readonly bytes: number;
-  readonly drained: boolean;
-  /** What stands in the way of the delivery: what the service said last, or why it did not answer. */
-  readonly trouble: { readonly message: string; readonly problem: ProblemDocument | undefined } | undefined;
 }
 
 const RECEIPT_BYTES_MAX = 1 << 20;
