@@ -15,6 +15,8 @@ export interface Configuration {
   /** True when the port was asked for: another one is then not taken in its place. */
   readonly httpPortGiven: boolean;
   readonly poolSize: number;
+  /** How long the database may take to answer before whoever asked is told so. */
+  readonly storeSeconds: number;
   readonly logLevel: LogLevel;
   /** Tenants that metrics name; the rest are counted as one. */
   readonly metricsTenants: number;
@@ -93,6 +95,12 @@ const hostName = (raw: string) =>
     : { fault: 'give an address or a host name, for example 127.0.0.1 or ::' };
 
 const operatingSettings = {
+  storeSeconds: {
+    name: 'PROV_LEDGER_STORE_SECONDS',
+    description: 'how long a request waits for the database before it is answered with 503',
+    parse: whole(1, 600),
+    fallback: 10,
+  } as Setting<number>,
   metricsTenants: {
     name: 'PROV_LEDGER_METRICS_TENANTS',
     description: 'tenants that /metrics names, the busiest; 0 names none',
@@ -189,6 +197,7 @@ export const readConfiguration = (env: Environment, defaultDataDir: () => string
     httpPortGiven: Boolean(env['PROV_LEDGER_HTTP_PORT']),
     poolSize: take(settings.poolSize),
     logLevel: take(settings.logLevel),
+    storeSeconds: take(settings.storeSeconds),
     metricsTenants: take(settings.metricsTenants),
     lameDuckSeconds: take(settings.lameDuckSeconds),
     drainSeconds: take(settings.drainSeconds),

@@ -58,7 +58,9 @@ const run = async (signal: AbortSignal, demo: boolean): Promise<void> => {
   });
   const database = closing.use(opened);
   await migrateDatabase(database.url);
-  const ledger = closing.use(await wireLedger(configuration, database, { onCommit: telemetry.onCommit }));
+  const ledger = closing.use(
+    await wireLedger(configuration, database, { onCommit: telemetry.onCommit, serving: true }),
+  );
   const facts = await ensureFirstFacts(ledger, dataDir, signal);
   await ledger.catchUp(signal);
   if (signal.aborted) return;
@@ -72,6 +74,7 @@ const run = async (signal: AbortSignal, demo: boolean): Promise<void> => {
     database,
     facts,
     url: service.url,
+    operatorsUrl: service.operatorsUrl,
     dataDir,
     seconds: (performance.now() - startedAt) / 1000,
   };

@@ -16,6 +16,7 @@ import { verifyStoredChain } from '#streams/postgres/verify/chain.ts';
 import type { StreamFeed } from '#streams/stream.ts';
 import type { Configuration } from '../configuration.ts';
 import { EmbeddedPostgresError } from '../embedded/errors.ts';
+import { TlsFileFault } from '../tls-files.ts';
 import { type Database, openDatabase, prepareDatabase } from './database.ts';
 
 export interface WiredLedger extends OpenLedger {
@@ -36,6 +37,8 @@ export interface WireOptions {
   /** Closed together with the ledger. */
   readonly adopted?: AsyncDisposable;
   readonly onCommit?: ((commit: CommitDone) => void) | undefined;
+  /** For a service: the database is waited for as long as the configuration says, and not until it answers. */
+  readonly serving?: boolean;
 }
 
 export const openKeys = async ({ dataDir, keysDir }: Configuration): Promise<LocalKeys> => {
@@ -50,14 +53,27 @@ const asItIs = (feed: StreamFeed): StreamFeed => feed;
 export const wireLedger = async (
   configuration: Configuration,
   database: Database,
-  { adopted, onCommit }: WireOptions = {},
+  { adopted, onCommit, serving = false }: WireOptions = {},
 ): Promise<WiredLedger> => {
   await using opening = new AsyncDisposableStack();
   opening.use(adopted);
   const keys = await openKeys(configuration);
-  const pool = connect({ url: database.url, max: configuration.poolSize, role: RUNTIME_ROLE });
+  const patience = serving && configuration.storeSeconds * 1_000;
+  const pool = connect({
+    url: database.url,
+    max: configuration.poolSize,
+    role: RUNTIME_ROLE,
+    ...(patience && { patienceMs: patience }),
+  });
   opening.defer(() => pool.end());
-  const store = opening.use(await postgresStreamStore({ pool, signer: keys.signer, onCommit }));
+  const store = opening.use(
+    await postgresStreamStore({
+      pool,
+      signer: keys.signer,
+      onCommit,
+      ...(patience && { retryForMs: patience }),
+    }),
+  );
   const open = opening.move();
   // A feed holds a connection from its first moment; most commands never ask for it.
   let feed: StreamFeed | undefined;
@@ -86,13 +102,13 @@ export const wireLedger = async (
 /** As a command opens it: prepared, closed together with its database, and with errors a command line can end with. */
 export const openLedger = async (
   configuration: Configuration,
-  onCommit?: WireOptions['onCommit'],
+  options: Omit<WireOptions, 'adopted'> = {},
 ): Promise<WiredLedger> => {
   try {
     await using opening = new AsyncDisposableStack();
     const database = opening.use(await openDatabase(configuration));
     await prepareDatabase(database);
-    return await wireLedger(configuration, database, { adopted: opening.move(), onCommit });
+    return await wireLedger(configuration, database, { ...options, adopted: opening.move() });
   } catch (error) {
     throw commandError(error);
   }
@@ -104,6 +120,8 @@ export const commandError = (error: unknown): unknown => {
     return new CliError('unavailable', `embedded-${error.code.replaceAll('_', '-')}`, error.message, {
       cause: error,
     });
+  if (error instanceof TlsFileFault)
+    return new CliError('unavailable', 'tls-files', error.message, { cause: error });
   if (error instanceof KeyFolderFault)
     return new CliError('unavailable', `keys-${error.code}`, error.message, { cause: error });
   return error;

@@ -20,10 +20,21 @@ describe('deploy/configuration', () => {
       httpPort: DEFAULT_PORT,
       httpPortGiven: false,
       poolSize: 10,
+      storeSeconds: 10,
       logLevel: 'info',
       metricsTenants: 20,
       lameDuckSeconds: 0,
       drainSeconds: 10,
+      operatorsHost: '127.0.0.1',
+      operatorsPort: 7177,
+      operatorsPortGiven: false,
+      httpConnections: 5_000,
+      headersSeconds: 10,
+      requestSeconds: 120,
+      idleSeconds: 65,
+      tlsCertFile: undefined,
+      tlsKeyFile: undefined,
+      tlsClientCaFile: undefined,
     });
   });
 
