@@ -1,21 +1,18 @@
 // The service: HTTP and, unless told otherwise, the read models, in one process on one wired ledger.
 
 import { setTimeout as pause } from 'node:timers/promises';
+import { CliError } from '#gateway/cli/exit.ts';
 import type { RunningService, ServeOptions } from '#gateway/cli/world.ts';
 import { readWithin, storeWithin } from '#gateway/http/deadline.ts';
-import { createGateway, type Gateway } from '#gateway/http/server.ts';
-import type { TlsMaterial } from '#gateway/http/tls.ts';
+import { createGateway } from '#gateway/http/server.ts';
 import { projectors } from '#projectors/index.ts';
 import { projectionLag } from '#projectors/postgres/lag.ts';
 import { receiptList } from '#projectors/postgres/receipt-list.ts';
 import type { Configuration } from '../configuration.ts';
 import type { ServerEvent } from '../embedded/server.ts';
-import { limitsOf } from '../http-settings.ts';
 import { errorFields, type Log } from '../telemetry/logs.ts';
 import { sampled } from '../telemetry/sampled.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
-import { readTls, type TlsFiles, tlsFilesOf, watchTls } from '../tls-files.ts';
-import { listenTwice } from './listening.ts';
 import { version } from './version.ts';
 import type { WiredLedger } from './wire.ts';
 
@@ -62,10 +59,7 @@ export const startService = async (
   const ending = new AbortController();
   await using opening = new AsyncDisposableStack();
   const lag = opening.use(sampled(() => projectionLag(ledger.pool, projectors), LAG_EVERY_MS));
-  const tlsFiles = tlsFilesOf(configuration);
   const gateway = createGateway({
-    limits: limitsOf(configuration),
-    tls: tlsFiles && readTls(tlsFiles, Date.now()),
     store: storeWithin(patienceMs, telemetry.store(ledger.store)),
     // Opened when somebody watches: a feed holds a connection.
     feed: { subscribe: (options) => ledger.feed.subscribe(options) },
@@ -82,11 +76,10 @@ export const startService = async (
     ],
     onFault: (error, requestId) => log('error', 'a request failed', { requestId, ...errorFields(error) }),
   });
-  const { url, operatorsUrl } = await listenTwice(gateway, { configuration, options, log });
+  const url = await listen(gateway, { configuration, options, log });
   opening.use(telemetry.watch(gateway));
-  if (tlsFiles) opening.use(renewing(gateway, tlsFiles, log));
   const watching = opening.move();
-  log('info', 'listening', { url, operatorsUrl, kid: ledger.keys.signer.kid });
+  log('info', 'listening', { url, kid: ledger.keys.signer.kid });
   const projecting = new AbortController();
   const projected = options.withoutProjectors
     ? Promise.resolve()
@@ -105,7 +98,6 @@ export const startService = async (
   projected.catch((error: unknown) => failed.resolve(error));
   return {
     url,
-    operatorsUrl,
     failed: failed.promise,
     drain: async () => {
       ending.abort();
@@ -119,26 +111,43 @@ export const startService = async (
   };
 };
 
-/** SIGHUP looks at once, as operators are used to; systemd's `reload` sends it. */
-const renewing = (gateway: Gateway, files: TlsFiles, log: Log): Disposable => {
-  const watch = watchTls({
-    files,
-    renew: (material: TlsMaterial) => gateway.renewTls(material),
-    onRenewed: () => log('info', 'the certificate was read again, for connections from now on'),
-    onFault: (error) => log('error', 'the certificate is not renewed: the old one stays', errorFields(error)),
-  });
-  const now = (): void => watch.look(true);
-  process.on('SIGHUP', now);
-  return {
-    [Symbol.dispose]: () => {
-      process.off('SIGHUP', now);
-      watch[Symbol.dispose]();
-    },
-  };
-};
-
 /** A lame duck: load balancers look elsewhere while it still serves. */
 const STOPPING = { ready: false, missing: ['the service is stopping'] };
+
+const PORTS_TRIED = 20;
+
+interface Listening {
+  readonly configuration: Configuration;
+  readonly options: ServeOptions;
+  readonly log: Log;
+}
+
+const listen = async (
+  gateway: ReturnType<typeof createGateway>,
+  { configuration, options, log }: Listening,
+): Promise<string> => {
+  const host = options.host ?? configuration.httpHost;
+  const first = options.port ?? configuration.httpPort;
+  const asked = options.port !== undefined || configuration.httpPortGiven;
+  for (let port = first; ; port += 1) {
+    try {
+      return await gateway.listen({ host, port });
+    } catch (error) {
+      const { code, message } = error as NodeJS.ErrnoException;
+      if (code === 'EADDRINUSE' && !asked && port < first + PORTS_TRIED) {
+        log('warn', `port ${port} is taken; trying ${port + 1}`);
+        continue;
+      }
+      const what =
+        code === 'EADDRINUSE'
+          ? 'the port is taken: choose another, or 0 for a free one (PROV_LEDGER_HTTP_PORT or --port)'
+          : message;
+      throw new CliError('unavailable', 'cannot-listen', `cannot listen on ${host}:${port}: ${what}`, {
+        cause: error,
+      });
+    }
+  }
+};
 
 const READY_WITHIN_MS = 2_000;
 

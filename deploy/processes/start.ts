@@ -74,7 +74,6 @@ const run = async (signal: AbortSignal, demo: boolean): Promise<void> => {
     database,
     facts,
     url: service.url,
-    operatorsUrl: service.operatorsUrl,
     dataDir,
     seconds: (performance.now() - startedAt) / 1000,
   };
