@@ -2,6 +2,7 @@
 // nothing that came in a request's body, and no secret, is ever put in one: known names are struck out, texts are
 // searched for tokens and passwords, and what an error quotes is cut out of its message.
 import pino from 'pino';
+import { visible } from '#gateway/cli/output.ts';
 import type { LogLevel } from '../configuration.ts';
 
 export interface LogFields {
@@ -26,8 +27,19 @@ const SECRET_NAMES = [
   'databaseUrl',
 ];
 
+export interface LogStream {
+  readonly write: (text: string) => unknown;
+  /** A terminal. */
+  readonly isTTY?: boolean | undefined;
+}
+
+/** `auto`: text at a terminal, JSON elsewhere. */
+export const LOG_FORMATS = ['auto', 'json', 'text'] as const;
+export type LogFormat = (typeof LOG_FORMATS)[number];
+
 /** One line an event; `most` is the least urgent level that is written. */
-export const logTo = (stream: { readonly write: (text: string) => unknown }, most: LogLevel): Log => {
+export const logTo = (stream: LogStream, most: LogLevel, format: LogFormat = 'json'): Log => {
+  const asText = format === 'text' || (format === 'auto' && stream.isTTY === true);
   const logger = pino(
     {
       level: most,
@@ -36,7 +48,7 @@ export const logTo = (stream: { readonly write: (text: string) => unknown }, mos
       formatters: { level: (label) => ({ level: label }) },
       redact: { paths: SECRET_NAMES.flatMap((name) => [name, `*.${name}`]), censor: '***' },
     },
-    { write: (line) => void stream.write(line) },
+    { write: (line) => void stream.write(asText ? textLine(line) : line) },
   );
   return (level, message, fields = {}) => {
     if (!logger.isLevelEnabled(level)) return;
@@ -46,6 +58,17 @@ export const logTo = (stream: { readonly write: (text: string) => unknown }, mos
     ]);
     logger[level](Object.fromEntries(safe), withoutSecrets(message));
   };
+};
+
+// For whoever sits before it: the time of day, the message, then the fields. One line too, and what a terminal would
+// obey is shown as an escape.
+const textLine = (line: string): string => {
+  const { level, time, msg, ...fields } = JSON.parse(line) as { readonly [name: string]: unknown };
+  const shown = Object.entries(fields).map(
+    ([name, value]) => `${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
+  );
+  const parts = [String(time).slice(11, 19), String(level).padEnd(5), String(msg), ...shown];
+  return `${visible(parts.join('  '))}\n`;
 };
 
 /** What may be said of an error: what it is and where, without the values that its message quotes. */

@@ -26,6 +26,21 @@ describe('deploy/telemetry/logs', () => {
     expect(lines.map(({ msg }) => msg)).to.deep.equal(['error', 'warn']);
   });
 
+  it('writes text at a terminal, a line an event, and nothing that a terminal would obey', () => {
+    const lines: string[] = [];
+    const terminal = { write: (line: string) => lines.push(line), isTTY: true };
+    const use = (format: 'auto' | 'json' | 'text') =>
+      logTo(terminal, 'info', format)('warn', 'the \u001b[31mport\nis taken', { port: 7077, token: MARK });
+    use('auto');
+    use('text');
+    use('json');
+    expect(lines[0]).to.match(
+      /^\d\d:\d\d:\d\d {2}warn {3}the \\u001b\[31mport\\u000ais taken {2}port=7077 {2}token=\*\*\*\n$/,
+    );
+    expect(lines[1]).to.match(/^\d\d:\d\d:\d\d {2}warn/);
+    expect(JSON.parse(lines[2] ?? '')).to.include({ level: 'warn', port: 7077 });
+  });
+
   it('holds no secret, wherever it was put', () => {
     const lines = logged('debug', (log) => {
       log(
