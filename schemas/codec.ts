@@ -31,10 +31,25 @@ export const avroSchema = (domain: string): readonly RecordSchema[] =>
   // Read once per process, as an import would: Node imports JSON only from files called .json.
   JSON.parse(readFileSync(new URL(`${domain}.avsc`, import.meta.url), 'utf8')) as readonly RecordSchema[];
 
+/**
+ * The record of a fact whose event this program does not know, or no longer: its canonical text as it is. With it
+ * every fact has a form on the wire.
+ */
+export const opaqueSchema: RecordSchema = {
+  type: 'record',
+  name: 'OpaqueFact',
+  namespace: 'ledger',
+  fields: [{ name: 'payload', type: 'string' }],
+};
+
+export const OPAQUE = 'ledger.OpaqueFact';
+
 let loaded: ReadonlyMap<string, Codec> | undefined;
 
 const codecs = (): ReadonlyMap<string, Codec> => {
-  loaded ??= new Map(domains.flatMap(({ name }) => avroSchema(name).map(codecOf)));
+  loaded ??= new Map(
+    [opaqueSchema, ...domains.flatMap(({ name }) => avroSchema(name))].map((schema) => codecOf(schema)),
+  );
   return loaded;
 };
 
@@ -68,7 +83,36 @@ export const toAvro = (type: string, payload: object, canonicalize: (value: neve
 /** Throws when the bytes are not exactly one record of this event type. */
 export const fromAvro = (type: string, bytes: Buffer): object => {
   const { record, fields } = codecFor(type);
-  const flat = record.fromBuffer(bytes) as Members;
+  return membersOf(fields, record.fromBuffer(bytes) as Members);
+};
+
+/** Reads records that were written with some version of an event's schema. */
+export interface AvroReader {
+  readonly type: string;
+  /** The payload, of the newest version; throws when the bytes are not exactly one such record. */
+  readonly read: (bytes: Buffer) => object;
+}
+
+/** A reader for what was written with this schema; throws when it is of no event, or cannot be read as that event. */
+export const avroReader = (writer: unknown): AvroReader => {
+  const written = avro.Type.forSchema(writer as never);
+  const type = written.name ?? '';
+  const { record, fields } = codecFor(type);
+  const resolver = record.createResolver(written);
+  return { type, read: (bytes) => membersOf(fields, record.fromBuffer(bytes, resolver) as Members) };
+};
+
+/** Why what was written with the one schema cannot be read with the other; `undefined` when it can. */
+export const unreadable = (reader: unknown, writer: unknown): string | undefined => {
+  try {
+    avro.Type.forSchema(reader as never).createResolver(avro.Type.forSchema(writer as never));
+    return undefined;
+  } catch (error) {
+    return (error as Error).message;
+  }
+};
+
+const membersOf = (fields: readonly Field[], flat: Members): object => {
   const members: Members = {};
   for (const { name, json } of fields) {
     const value = flat[name];

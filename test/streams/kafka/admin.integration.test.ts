@@ -1,0 +1,56 @@
+import { expect } from 'chai';
+import kafkajs from 'kafkajs';
+import { topicsAdmin } from '#streams/kafka/admin.ts';
+import { kafkaConnection } from '#streams/kafka/connect.ts';
+import { topics } from '#streams/kafka/topics.ts';
+import { type KafkaPair, kafkaPair } from '#test/support/kafka.ts';
+
+describe('streams/kafka/admin', () => {
+  let pair: KafkaPair;
+  before(async function () {
+    pair = await kafkaPair(this);
+  });
+
+  it('makes what is missing, once, and sets what differs', async () => {
+    const connection = kafkaConnection({ brokers: [pair.broker], topicPrefix: 'admin-test.' });
+    await using admin = await topicsAdmin(connection);
+    expect((await admin.diff()).map(({ kind }) => kind)).to.deep.equal(topics.map(() => 'missing'));
+    expect(await admin.apply()).to.have.length(topics.length);
+    expect(await admin.diff()).to.deep.equal([]);
+    expect(await admin.apply()).to.deep.equal([]);
+    const raw = connection.kafka.admin();
+    await raw.connect();
+    const configEntries = [{ name: 'retention.ms', value: '60000' }];
+    const name = connection.topic('ledger.events.v1');
+    await raw.alterConfigs({
+      validateOnly: false,
+      resources: [{ type: kafkajs.ConfigResourceTypes.TOPIC, name, configEntries }],
+    });
+    const difference = { kind: 'setting', topic: name, name: 'retention.ms', is: '60000', wanted: '-1' };
+    expect(await admin.diff()).to.deep.equal([difference]);
+    await admin.apply();
+    expect(await admin.diff()).to.deep.equal([]);
+    await raw.disconnect();
+  });
+
+  it('shows another number of partitions, and leaves it: keys would move', async () => {
+    const connection = kafkaConnection({ brokers: [pair.broker], topicPrefix: 'fewer.' });
+    const fewer = topics.slice(0, 1).map((topic) => ({ ...topic, partitions: 2 }));
+    await using made = await topicsAdmin(connection, { topics: fewer });
+    await made.apply();
+    await using admin = await topicsAdmin(connection, { topics: topics.slice(0, 1) });
+    const topic = connection.topic('provenance.receipts.v1');
+    const difference = { kind: 'partitions', topic, is: 2, wanted: 6 };
+    expect(await admin.diff()).to.deep.equal([difference]);
+    expect(await admin.apply()).to.deep.equal([]);
+    expect(await admin.diff()).to.deep.equal([difference]);
+  });
+
+  it('says that no broker answers', async function () {
+    this.timeout(60_000);
+    const error = await topicsAdmin(kafkaConnection({ brokers: ['127.0.0.1:9'] })).catch(
+      (failure: unknown) => failure,
+    );
+    expect(error).to.have.property('code', 'unavailable');
+  });
+});
