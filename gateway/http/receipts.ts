@@ -11,7 +11,7 @@ import { idempotencyKey } from './idempotency.ts';
 import { inOrder, type Window } from './in-order.ts';
 import { type Line, type LineLimits, readLines } from './lines.ts';
 import { NDJSON, type Operation } from './operation.ts';
-import { type Problem, problem, problemDocument } from './problems.ts';
+import { type Problem, type ProblemCode, problem, problemDocument } from './problems.ts';
 import { type Recorder, type Recording, receiptHref, recordReceipt, type Sender } from './record.ts';
 import { type Call, JSON_TYPE, jsonReply, NDJSON_TYPE, problemReply, type Reply } from './route.ts';
 
@@ -31,6 +31,9 @@ const ID = {
 } as const;
 
 const TAGGED = { ETag: 'for If-None-Match: a receipt never changes' };
+
+/** The one thing that tells a repetition from the first answer, for who counts. */
+const REPLAYED = 'Idempotent-Replayed';
 
 export const receiptOperations = {
   post: {
@@ -53,17 +56,17 @@ export const receiptOperations = {
     ],
     answers: {
       201: {
-        description: 'A new receipt.',
-        headers: { Location: 'where it is' },
+        description: 'The receipt is recorded: now, or by an earlier request, whose answer this is then.',
+        headers: {
+          Location: 'where it is',
+          [REPLAYED]: 'true when it was recorded by an earlier request',
+          ...TAGGED,
+        },
         media: [{ type: 'application/json', schema: 'ReceiptBundle' }],
       },
       200: {
-        description: 'The same receipt sent again, with the first answer; or the results of a batch.',
-        headers: { 'Content-Location': 'where the receipt is' },
-        media: [
-          { type: 'application/json', schema: 'ReceiptBundle' },
-          { type: NDJSON, schema: 'LineResult' },
-        ],
+        description: 'The results of a batch.',
+        media: [{ type: NDJSON, schema: 'LineResult' }],
       },
     },
     problems: [
@@ -73,6 +76,7 @@ export const receiptOperations = {
       'idempotency-key-malformed',
       'idempotency-key-differs',
       'too-many-lines',
+      'outcome-unknown',
       'overloaded',
       'out-of-space',
       'store-mismatch',
@@ -128,7 +132,7 @@ const TRACEPARENT = /^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}
 const traceparentOf = ({ headers: { traceparent } }: Call): string | undefined =>
   typeof traceparent === 'string' && TRACEPARENT.test(traceparent) ? traceparent : undefined;
 
-/** POST /receipts. The same answer, byte for byte, for the first sending (201) and for every repetition (200). */
+/** POST /receipts. The same answer (status, body, tag, place) to the first sending and to every repetition. */
 export const postReceipts =
   (recorder: Recorder) =>
   async (call: Call, caller: Caller): Promise<Reply> => {
@@ -146,13 +150,14 @@ export const postReceipts =
     const recording = await recordReceipt(recorder, body, sender);
     switch (recording.kind) {
       case 'recorded':
-        return jsonReply(receiptBundle(recording.appended.fact, recording.appended.proof), 201, {
+      case 'repeated': {
+        const { fact, proof } = recording.appended;
+        return jsonReply(receiptBundle(fact, proof), 201, {
           location: receiptHref(idOf(recording.appended)),
+          etag: hashTag(fact.hash),
+          ...(recording.kind === 'repeated' && { [REPLAYED.toLowerCase()]: 'true' }),
         });
-      case 'repeated':
-        return jsonReply(receiptBundle(recording.appended.fact, recording.appended.proof), 200, {
-          'content-location': receiptHref(idOf(recording.appended)),
-        });
+      }
       case 'malformed':
       case 'refused':
       case 'conflict':
@@ -183,13 +188,24 @@ const batchReply = (recorder: Recorder, { body, headers, requestId }: Call, send
   };
 };
 
+// A store that has let one line wait in vain would let each window of those behind it wait as long.
+const AWAY: ReadonlySet<ProblemCode> = new Set(['store-unavailable', 'outcome-unknown', 'out-of-space']);
+const NOT_TRIED = problem(
+  'store-unavailable',
+  'the store failed an earlier line of the batch; this one was not tried',
+);
+
 /** One line of JSON per line of the batch, in the same order. */
 const batchResults = (recorder: Recorder, body: Readable, sender: Sender): AsyncGenerator<string> => {
+  let away = false;
   const work = async (line: Line): Promise<string> => {
     const { number } = line;
+    if (away) return resultLine(number, { kind: 'refused', problem: NOT_TRIED }, sender.requestId);
     if (line.kind !== 'line')
       return resultLine(number, { kind: 'refused', problem: limitProblem(line.kind) }, sender.requestId);
-    return resultLine(number, await recordReceipt(recorder, line.bytes, sender), sender.requestId);
+    const recording = await recordReceipt(recorder, line.bytes, sender);
+    away ||= recording.kind === 'refused' && AWAY.has(recording.problem.code);
+    return resultLine(number, recording, sender.requestId);
   };
   // The stream stays whole when reading stops at a limit: destroying it would cut off the answer.
   const chunks = {

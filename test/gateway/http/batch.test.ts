@@ -133,6 +133,25 @@ describe('gateway/http: a batch', () => {
     expect(answer.body).to.not.contain('secret figures');
   });
 
+  it('does not let each line wait for a store that is away: those not begun are refused at once', async () => {
+    let tried = 0;
+    await using failing = await openGateway((store) => ({
+      ...store,
+      append: async () => {
+        tried += 1;
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        throw new StreamError('in-doubt', 'no answer');
+      },
+    }));
+    const body = Array.from({ length: 2_500 }, () => JSON.stringify(receipt())).join('\n');
+    const got = results((await failing.post(await failing.token(), body, ndjson)).body);
+    expect(got).to.have.length(2_500);
+    const codes = got.map(({ problem }) => problem?.code);
+    expect(codes.filter((code) => code === 'outcome-unknown')).to.have.length(tried);
+    expect(tried).to.be.within(1, 1_000);
+    expect(codes.slice(tried)).to.deep.equal(Array(2_500 - tried).fill('store-unavailable'));
+  });
+
   it('has a line over 1 MiB passed over and named', async () => {
     const long = JSON.stringify(receipt({ inputs: { blob: 'x'.repeat(1 << 20) } }));
     const body = [receipt(), receipt()].map((line) => JSON.stringify(line)).join(`\n${long}\n`);

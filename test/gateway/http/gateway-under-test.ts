@@ -147,6 +147,17 @@ export const receipt = (over: Record<string, unknown> = {}): Record<string, unkn
   ...over,
 });
 
+/** What a repetition must share with the first answer. */
+export const answerOf = ({ status, headers: { etag, location }, body }: InjectedAnswer) => ({
+  status,
+  etag,
+  location,
+  body,
+});
+
+/** Whether it is the answer to an earlier request. */
+export const isReplayed = ({ headers }: InjectedAnswer): boolean => headers['idempotent-replayed'] === 'true';
+
 /** The code of a problem, or what came instead of one. */
 export const codeOf = ({ headers, body, status }: InjectedAnswer): unknown =>
   String(headers['content-type']).startsWith('application/problem+json')

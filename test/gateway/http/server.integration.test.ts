@@ -6,7 +6,16 @@ import { verifyReceipt } from '#proofs/verifier.ts';
 import type { StreamStore } from '#streams/stream.ts';
 import { openPostgres, type PostgresUnderTest } from '#test/streams/postgres/postgres-adapter.ts';
 import { expectLedgerSound } from '#test/support/ledger-sound.ts';
-import { acme, codeOf, type GatewayUnderTest, gatewayOn, NO_FEED, receipt } from './gateway-under-test.ts';
+import {
+  acme,
+  answerOf,
+  codeOf,
+  type GatewayUnderTest,
+  gatewayOn,
+  isReplayed,
+  NO_FEED,
+  receipt,
+} from './gateway-under-test.ts';
 import { listedFrom } from './listed-receipts.ts';
 
 describe('gateway/http on PostgreSQL', function () {
@@ -60,11 +69,10 @@ describe('gateway/http on PostgreSQL', function () {
       'content-type': 'application/x-ndjson',
     });
     const repeated = await under.post(token, sent);
-    expect(repeated.status).to.equal(200);
-    expect(repeated.body).to.equal(first.body);
+    expect(answerOf(repeated)).to.deep.equal(answerOf(first));
     const { store } = await postgres.another();
     await using other = elsewhere(store);
-    expect((await postTo(other, sent)).body, 'from another process').to.equal(first.body);
+    expect(answerOf(await postTo(other, sent)), 'from another process').to.deep.equal(answerOf(first));
     const got = await other.inject({
       method: 'GET',
       path: String(first.headers['location']),
@@ -92,10 +100,8 @@ describe('gateway/http on PostgreSQL', function () {
       const answers = await Promise.all(
         [under.gateway, other, under.gateway, other].map((gateway) => postTo(gateway, sent)),
       );
-      expect(answers.map((answer) => answer.status).toSorted((a, b) => a - b)).to.deep.equal([
-        200, 200, 200, 201,
-      ]);
-      expect(new Set(answers.map((answer) => answer.body)).size).to.equal(1);
+      expect(answers.filter((answer) => !isReplayed(answer))).to.have.length(1);
+      expect(new Set(answers.map((answer) => JSON.stringify(answerOf(answer)))).size).to.equal(1);
     }
   });
 
