@@ -3,7 +3,7 @@ import { connect } from 'node:net';
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { catalogue } from '#gateway/http/problems.ts';
-import { acme, codeOf, type GatewayUnderTest, openGateway, receipt } from './gateway-under-test.ts';
+import { acme, codeOf, type GatewayUnderTest, isReplayed, openGateway, receipt } from './gateway-under-test.ts';
 
 const text = JSON.stringify(receipt({ id: 'r-1' }));
 const withInputs = (inputs: string): string => text.replace('{"rows":12,"table":"invoices"}', inputs);
@@ -100,8 +100,8 @@ describe('gateway/http: hostile bodies', () => {
           bytes,
         );
         const answer = await under.post(token, body);
-        if (answer.status === 201) acknowledged += 1;
-        else if (answer.status !== 200) {
+        if (answer.status === 201) acknowledged += isReplayed(answer) ? 0 : 1;
+        else {
           expect(answer.status).to.be.within(400, 499);
           const { code, status } = JSON.parse(answer.body) as {
             code: keyof typeof catalogue;
