@@ -19,7 +19,8 @@ import { putAscii, putHex, putI64, putU32, putUuid } from './bytes.ts';
 /** The prevHash of a tenant's first fact. */
 export const GENESIS_HASH = '0'.repeat(64) as Sha256;
 
-const TAG = 'prov-ledger/fact/v1\n';
+/** What the hashed bytes of a fact begin with. */
+export const CHAIN_TAG = 'prov-ledger/fact/v1\n';
 const ABSENT = 0xffff_ffff;
 
 // One arena for the whole thread: a preimage is written, hashed and forgotten before the next one starts.
@@ -57,7 +58,7 @@ export const factHash = (
   link: ChainLink,
   payloadDigest = payloadHash(draft.payload),
 ): Sha256 => {
-  let at = putAscii(arena, 0, TAG);
+  let at = putAscii(arena, 0, CHAIN_TAG);
   at = putText(at, link.tenant);
   at = putHex(room(at, 64), putI64(arena, at, link.seq), link.prevHash);
   at = putUuid(arena, at, draft.id);

@@ -5,7 +5,8 @@
 import { putAscii, putHex, putI64, putU32, putUuid } from '#proofs/bytes.ts';
 
 /** Microseconds from 2000-01-01, PostgreSQL's epoch, to 1970-01-01. */
-const PG_EPOCH_MS = 946_684_800_000;
+/** PostgreSQL counts from 2000-01-01; in milliseconds since 1970. */
+export const PG_EPOCH_MS = 946_684_800_000;
 const TWO_32 = 0x1_0000_0000;
 // Texts up to this length are put by a loop.
 const SHORT = 64;

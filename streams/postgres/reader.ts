@@ -110,7 +110,7 @@ export const readPage = async (
 ): Promise<readonly StoredFact[]> => {
   const known = from === 1 ? GENESIS_HASH : prevHash;
   const first = known === undefined ? from - 1 : from;
-  const query = `SELECT ${READ_COLUMNS} FROM ledger.facts f WHERE f.tenant_no = ${head.tenantNo} AND f.seq BETWEEN ${first} AND ${to} ORDER BY f.seq`;
+  const query = pageQuery(head, first, to);
   const page: StoredFact[] = [];
   let before = known ?? GENESIS_HASH;
   for await (const { bytes, rows } of copyOut(client, query)) {
@@ -123,7 +123,26 @@ export const readPage = async (
   return page;
 };
 
-/** The same, and all of them: below a head no place is empty. Throws `corrupt`. */
+/** Rows as they came out of COPY: where in `bytes` the first column of each begins. */
+export interface RawRows {
+  readonly bytes: Buffer;
+  readonly rows: readonly number[];
+}
+
+/** The rows of the facts from `from` to `to`, READ_COLUMNS each, in seq order and undecoded. */
+export const readRawPage = async (
+  client: Client,
+  { head, from, to }: Omit<PageRequest, 'prevHash'>,
+): Promise<readonly RawRows[]> => {
+  const chunks: RawRows[] = [];
+  for await (const chunk of copyOut(client, pageQuery(head, from, to))) chunks.push(chunk);
+  return chunks;
+};
+
+const pageQuery = ({ tenantNo }: PageRequest['head'], from: number, to: number): string =>
+  `SELECT ${READ_COLUMNS} FROM ledger.facts f WHERE f.tenant_no = ${tenantNo} AND f.seq BETWEEN ${from} AND ${to} ORDER BY f.seq`;
+
+/** `readPage`, and all of them: below a head no place is empty. Throws `corrupt`. */
 export const readWholePage = async (client: Client, request: PageRequest): Promise<readonly StoredFact[]> => {
   const page = await readPage(client, request);
   const { head, from, to } = request;

@@ -1,14 +1,14 @@
 // Verification of a range of one tenant's stored chain: every fact's hash from its own bytes, every link, and for every
 // commit batch that begins in the range its Merkle root and its signature. Reads pages ahead while it hashes.
-import { type ChainFault, type ChainPosition, linkFault } from '#proofs/chain.ts';
+import type { ChainFault, ChainPosition } from '#proofs/chain.ts';
 import { type BatchStatement, statementBytes, statementOf } from '#proofs/checkpoint.ts';
 import { type VerificationKey, verifySignatureAside } from '#proofs/keys/public-key.ts';
 import { rootOfDigests } from '#proofs/merkle.ts';
 import type { Instant, Seq, Sha256, TenantId } from '#schemas/ids.ts';
 import { type BatchShare, decodeLayout } from '../batch-rows.ts';
 import { type Pool, withClient } from '../connect.ts';
-import { readPage } from '../reader.ts';
-import type { StoredFact } from '../rows.ts';
+import { type RawRows, readPage, readRawPage } from '../reader.ts';
+import { batchNoOf, type RowCheck, rowCheck, seqOf } from './row-check.ts';
 
 export type StoredFault =
   | ChainFault
@@ -51,36 +51,28 @@ const PAGE = 5_000;
 interface OpenShare {
   readonly batchNo: number;
   readonly firstSeq: Seq;
-  readonly digests: Buffer[];
+  count: number;
+  /** The facts' hashes, 32 bytes each. */
+  digests: Uint8Array;
 }
 
 interface Walk extends RangeRequest {
-  position: ChainPosition | undefined;
-  before: ChainPosition;
-  facts: number;
+  readonly before: ChainPosition;
+  readonly rows: RowCheck;
   batches: number;
+  known: ReadonlyMap<number, BatchRow>;
   open: OpenShare | undefined;
   /** Signatures under way on the thread pool. */
   readonly checks: Promise<RangeResult['fault']>[];
 }
 
 export const verifyRange = async (request: RangeRequest): Promise<RangeResult> => {
-  const walk: Walk = {
-    ...request,
-    position: undefined,
-    before: await placeBefore(request),
-    facts: 0,
-    batches: 0,
-    open: undefined,
-    checks: [],
-  };
-  const fault = (await walkPages(walk)) ?? (await closeShare(walk)) ?? (await firstFault(walk));
-  const result = {
-    facts: walk.facts,
-    batches: walk.batches,
-    before: walk.before,
-    after: walk.position ?? walk.before,
-  };
+  const before = await placeBefore(request);
+  const rows = rowCheck(request.tenant, before);
+  const walk: Walk = { ...request, before, rows, batches: 0, known: new Map(), open: undefined, checks: [] };
+  const fault = (await walkPages(walk)) ?? closeShare(walk) ?? (await firstFault(walk));
+  const after = rows.position();
+  const result = { facts: after.seq - before.seq, batches: walk.batches, before, after };
   return fault ? { ...result, fault } : result;
 };
 
@@ -99,34 +91,39 @@ const placeBefore = async ({ pool, tenant, tenantNo, from }: RangeRequest): Prom
 };
 
 const walkPages = async (walk: Walk): Promise<RangeResult['fault']> => {
-  const { pool, tenant, tenantNo, to } = walk;
-  const read = (from: number, prevHash: Sha256) =>
+  const { pool, tenant, tenantNo, to, rows } = walk;
+  const read = (from: number): Promise<readonly RawRows[]> =>
     withClient(pool, (client) =>
-      readPage(client, {
+      readRawPage(client, {
         head: { tenant, tenantNo },
         from: from as Seq,
         to: Math.min(to, from + PAGE - 1) as Seq,
-        prevHash,
       }),
     );
-  let place = walk.before;
-  let next: Promise<readonly StoredFact[]> | undefined = read(place.seq + 1, place.hash);
-  while (next && !walk.signal.aborted) {
-    const page: readonly StoredFact[] = await next;
-    const last = page.at(-1)?.fact;
-    if (!last) return { seq: (place.seq + 1) as Seq, code: 'no-such-fact' };
-    next = last.seq < to ? read(last.seq + 1, last.hash) : undefined;
+  let next: Promise<readonly RawRows[]> | undefined = read(walk.from);
+  for (let from: number = walk.from; next && !walk.signal.aborted; from += PAGE) {
+    const page: readonly RawRows[] = await next;
+    next = from + PAGE <= to ? read(from + PAGE) : undefined;
     // Awaited in the next round, or never when a fault ends the walk.
     next?.catch(() => undefined);
-    const batches = await batchRows(walk, page);
-    for (const stored of page) {
-      const fault = linkFault(stored.fact, tenant, place) ?? (await joinShare(walk, stored, batches));
-      if (fault) return { seq: stored.fact.seq, code: fault };
-      place = stored.fact;
+    walk.known = await batchRows(walk, page);
+    const fault = walkPage(walk, page) ?? (await firstFault(walk));
+    if (fault) return fault;
+    const { seq } = rows.position();
+    if (seq < Math.min(to, from + PAGE - 1)) return { seq: (seq + 1) as Seq, code: 'no-such-fact' };
+    walk.onProgress(seq - from + 1);
+  }
+  return undefined;
+};
+
+const walkPage = (walk: Walk, page: readonly RawRows[]): RangeResult['fault'] => {
+  for (const { bytes, rows } of page) {
+    for (const at of rows) {
+      const code = walk.rows.check(bytes, at);
+      if (code) return { seq: seqOf(bytes, at), code };
+      const fault = joinShare(walk, batchNoOf(bytes, at), seqOf(bytes, at));
+      if (fault) return fault;
     }
-    walk.position = { seq: place.seq, hash: place.hash, recordedAt: place.recordedAt };
-    walk.facts += page.length;
-    walk.onProgress(page.length);
   }
   return undefined;
 };
@@ -140,63 +137,66 @@ interface BatchRow {
   readonly layout: Buffer;
 }
 
-const known = new WeakMap<Walk, Map<number, BatchRow>>();
-
 /** The batches of a page's facts, together with the one that the page before left open. */
-const batchRows = async (walk: Walk, page: readonly StoredFact[]): Promise<ReadonlyMap<number, BatchRow>> => {
-  const before = known.get(walk) ?? new Map<number, BatchRow>();
-  const wanted = new Set(page.map((stored) => stored.batchNo));
-  const missing = [...wanted].filter((batchNo) => !before.has(batchNo));
-  const { rows } = await walk.pool.query<BatchRow>({
+const batchRows = async (
+  { pool, known, open }: Walk,
+  page: readonly RawRows[],
+): Promise<ReadonlyMap<number, BatchRow>> => {
+  const wanted = new Set<number>();
+  for (const { bytes, rows } of page) for (const at of rows) wanted.add(batchNoOf(bytes, at));
+  if (open) wanted.add(open.batchNo);
+  const { rows } = await pool.query<BatchRow>({
     name: 'batches_of',
     text: `SELECT batch_no, kid, (extract(epoch FROM signed_at) * 1000)::bigint AS signed_ms, root, signature, layout
       FROM ledger.batches WHERE batch_no = ANY ($1::bigint[])`,
-    values: [missing],
+    values: [[...wanted].filter((batchNo) => !known.has(batchNo))],
   });
   const now = new Map(rows.map((row) => [row.batch_no, row]));
-  for (const [batchNo, row] of before)
-    if (wanted.has(batchNo) || batchNo === walk.open?.batchNo) now.set(batchNo, row);
-  known.set(walk, now);
+  for (const [batchNo, row] of known) if (wanted.has(batchNo)) now.set(batchNo, row);
   return now;
 };
 
-const joinShare = async (
-  walk: Walk,
-  { batchNo, fact }: StoredFact,
-  batches: ReadonlyMap<number, BatchRow>,
-): Promise<StoredFault | undefined> => {
-  if (!batches.has(batchNo)) return 'unsigned';
+const joinShare = (walk: Walk, batchNo: number, seq: Seq): RangeResult['fault'] => {
+  if (!walk.known.has(batchNo)) return { seq, code: 'unsigned' };
   if (walk.open?.batchNo !== batchNo) {
-    const fault = await closeShare(walk);
-    if (fault) return fault.code;
-    walk.open = { batchNo, firstSeq: fact.seq, digests: [] };
+    const fault = closeShare(walk);
+    if (fault) return fault;
+    walk.open = { batchNo, firstSeq: seq, count: 0, digests: new Uint8Array(FIRST_DIGESTS * 32) };
   }
-  walk.open.digests.push(Buffer.from(fact.hash, 'hex'));
+  const { open } = walk;
+  const at = open.count * 32;
+  if (at === open.digests.length) {
+    const longer = new Uint8Array(at * 4);
+    longer.set(open.digests);
+    open.digests = longer;
+  }
+  for (let index = 0; index < 32; index += 1) open.digests[at + index] = walk.rows.hash[index] as number;
+  open.count += 1;
   return undefined;
 };
 
+const FIRST_DIGESTS = 16;
+
 /** All facts of the open share have been read: their root must be the one in the batch, and the batch's be signed. */
-const closeShare = async (walk: Walk): Promise<RangeResult['fault']> => {
+const closeShare = (walk: Walk): RangeResult['fault'] => {
   const { open } = walk;
   if (!open) return undefined;
   walk.open = undefined;
   walk.batches += 1;
-  const batch = known.get(walk)?.get(open.batchNo);
+  const batch = walk.known.get(open.batchNo);
   if (!batch) return { seq: open.firstSeq, code: 'unsigned' };
   const shares = decodeLayout(batch.layout);
   const mine = shares.find((share) => share.tenantNo === walk.tenantNo && share.firstSeq === open.firstSeq);
   if (!isShare(mine, open)) return { seq: open.firstSeq, code: 'not-included' };
   const statement = statementOf({ ledgerId: walk.ledgerId, signedAt: batch.signed_ms }, shares);
   walk.checks.push(signatureFault(walk, { statement, batch, seq: open.firstSeq }));
-  return walk.checks.length < MAX_CHECKS ? undefined : await firstFault(walk);
+  return undefined;
 };
 
-const MAX_CHECKS = 64;
-
-const isShare = (share: BatchShare | undefined, { digests }: OpenShare): boolean =>
+const isShare = (share: BatchShare | undefined, { count, digests }: OpenShare): boolean =>
   share !== undefined &&
-  share.count === digests.length &&
-  share.root === rootOfDigests(Buffer.concat(digests));
+  share.count === count &&
+  share.root === rootOfDigests(digests.subarray(0, count * 32));
 
 interface Signed {
   readonly statement: BatchStatement;
