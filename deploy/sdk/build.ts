@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build, type Plugin } from 'esbuild';
+import { buildPage } from './page.ts';
 
 const PROJECT = fileURLToPath(new URL('../..', import.meta.url)).replace(/[\\/]$/, '');
 const SOURCE = join(PROJECT, 'gateway/sdk');
@@ -57,6 +58,8 @@ export const buildSdk = async (folder: string): Promise<void> => {
   cpSync(join(SOURCE, 'manifest.json'), join(folder, 'package.json'));
   cpSync(join(PROJECT, 'LICENSE'), join(folder, 'LICENSE'));
   cpSync(join(PROJECT, 'docs/sdk.md'), join(folder, 'README.md'));
+  const page = await buildPage(join(SOURCE, 'examples/verify.html'), folder);
+  writeFileSync(join(folder, 'verify.html'), page);
 };
 
 const declarations = (folder: string): void => {
@@ -84,5 +87,7 @@ const declarations = (folder: string): void => {
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const folder = resolve(process.argv[2] ?? join(PROJECT, '.data/sdk'));
   await buildSdk(folder);
-  console.log(`@prov-ledger/sdk is in ${folder}`);
+  console.log(
+    `@prov-ledger/sdk is in ${folder}; ${join(folder, 'verify.html')} verifies a receipt in a browser`,
+  );
 }
