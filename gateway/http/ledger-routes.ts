@@ -7,7 +7,8 @@ import { getHead, ledgerOperations } from './ledger.ts';
 import { eventsOperation, getEvents } from './ledger-events.ts';
 import { exportOperation, getExport } from './ledger-export.ts';
 import { getReceipts, listOperation } from './receipt-list.ts';
-import { getProof, getReceipt, postReceipts, receiptOperations } from './receipts.ts';
+import { postOperation, postReceipts } from './receipt-posting.ts';
+import { getProof, getReceipt, receiptOperations } from './receipts.ts';
 import type { Recorder } from './record.ts';
 import type { Route } from './route.ts';
 import { getTail, type TailParts, tailOperation } from './tail.ts';
@@ -25,7 +26,7 @@ export const receiptRoutes = (parts: LedgerParts): readonly Route[] => [
     method: 'POST',
     path: '/receipts',
     guard: { scope: 'receipts:write' },
-    about: receiptOperations.post,
+    about: postOperation,
     handle: postReceipts(parts),
   },
   {

@@ -42,3 +42,7 @@ export interface Operation {
 }
 
 export const NDJSON = 'application/x-ndjson';
+
+/** The media type of a Content-Type header, in lower case and without parameters. */
+export const mediaType = (contentType: string | readonly string[] | undefined): string =>
+  typeof contentType === 'string' ? (contentType.split(';', 1)[0] ?? '').trim().toLowerCase() : '';

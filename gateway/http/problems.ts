@@ -51,7 +51,7 @@ export const catalogue = {
   'media-type-unsupported': {
     status: 415,
     title: 'The body is of a media type that is not taken here',
-    todo: 'Send Content-Type: application/json, or application/x-ndjson for many receipts, and the body uncompressed.',
+    todo: 'Send one of the media types that /docs names for this path, for example application/json, and the body uncompressed.',
   },
   'headers-too-large': {
     status: 431,
@@ -92,6 +92,11 @@ export const catalogue = {
     title: 'The batch has too many lines',
     todo: 'Send at most 10,000 receipts in one batch; those of this line and after it were not read.',
   },
+  'too-many-events': {
+    status: 413,
+    title: 'The batch has too many events',
+    todo: 'Nothing was stored. Send at most 1,000 events, or 16 MiB, in one batch.',
+  },
   'body-not-json': { ...BODY, todo: 'Send one JSON value (RFC 8259).' },
   'body-invalid-utf8': { ...BODY, todo: 'Encode the body as UTF-8.' },
   'body-duplicate-key': { ...BODY, todo: 'Give every member of an object once.' },
@@ -106,6 +111,11 @@ export const catalogue = {
     status: 422,
     title: 'The body is JSON, but not a receipt',
     todo: 'Correct the members listed in "errors".',
+  },
+  'event-malformed': {
+    status: 422,
+    title: 'This is no CloudEvent that carries a receipt',
+    todo: 'Correct what is listed in "errors": a pointer leads into the body, a header is one of the request.',
   },
   'tenant-mismatch': {
     status: 403,

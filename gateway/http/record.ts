@@ -3,7 +3,7 @@
 import { randomUUID } from 'node:crypto';
 import { completeReceipt, receipts } from '#commands/receipts.ts';
 import { draftsOf } from '#commands/run.ts';
-import { parseStrictBytes } from '#proofs/canonical.ts';
+import { type JsonValue, parseStrictBytes } from '#proofs/canonical.ts';
 import { payloadHash } from '#proofs/chain.ts';
 import type { Fault, Recorded } from '#schemas/event.ts';
 import { type Instant, instantText } from '#schemas/ids.ts';
@@ -42,15 +42,35 @@ interface Prepared {
   readonly request: AppendRequest;
 }
 
-/** Never rejects: a store that fails is a refusal. */
+/** A receipt as it was read. */
+export interface SentReceipt {
+  readonly value: JsonValue;
+  /** The canonical text of `value`: what makes two sendings the same request. */
+  readonly canonical: string;
+  /** What is wrong with it as its sender sees it; by its places in the body unless told. */
+  readonly faulty?: (faults: readonly Fault[]) => Problem;
+}
+
+/** From the bytes of a body or a line. Never rejects: a store that fails is a refusal. */
 export const recordReceipt = async (
   recorder: Recorder,
   bytes: Uint8Array,
   sender: Sender,
 ): Promise<Recording> => {
+  const read = parseStrictBytes(bytes);
+  if (!read.ok) return { kind: 'malformed', problem: bodyProblem(read.error) };
+  return await recordSent(recorder, read, sender);
+};
+
+/** Never rejects either. */
+export const recordSent = async (
+  recorder: Recorder,
+  sent: SentReceipt,
+  sender: Sender,
+): Promise<Recording> => {
   let claimed: string | undefined;
   try {
-    const prepared = prepare(bytes, sender, recorder.clock());
+    const prepared = prepare(sent, sender, recorder.clock());
     if (prepared.kind !== 'prepared') return prepared;
     claimed = prepared.id;
     const result = await recorder.store.append(prepared.request);
@@ -80,14 +100,15 @@ export const recordReceipt = async (
 };
 
 const prepare = (
-  bytes: Uint8Array,
+  { value: sent, canonical, faulty = receiptMalformed }: SentReceipt,
   { caller, traceparent, key }: Sender,
   at: Instant,
 ): Prepared | Recording => {
   const { tenant } = caller;
-  const read = parseStrictBytes(bytes);
-  if (!read.ok) return { kind: 'malformed', problem: bodyProblem(read.error) };
-  const { value: sent, canonical } = read;
+  const malformed = (...faults: readonly Fault[]): Recording => ({
+    kind: 'malformed',
+    problem: faulty(faults),
+  });
   if (!isObject(sent)) return malformed({ pointer: '', message: 'is no JSON object; give a receipt' });
   const schemaVersion = receiptVersion(sent);
   if (typeof schemaVersion !== 'number') return malformed(schemaVersion);
@@ -112,11 +133,6 @@ const prepare = (
   const requestHash = complete ? undefined : payloadHash(canonical);
   return { kind: 'prepared', id: claim, request: { tenant, drafts, expect: { kind: 'any' }, requestHash } };
 };
-
-const malformed = (...faults: readonly Fault[]): Recording => ({
-  kind: 'malformed',
-  problem: receiptMalformed(faults),
-});
 
 const isObject = (value: unknown): value is JsonObject =>
   typeof value === 'object' && value !== null && !Array.isArray(value);

@@ -2,6 +2,7 @@
 // those of our own documents, to which a test holds the answers.
 import { dateTime, sha256Hex, tenantName } from '#schemas/faults.ts';
 import { receiptBodySchema, receiptV01Schema, receiptV02Schema } from '#schemas/receipts.ts';
+import { cloudEventSchema } from '../cloudevents/event.ts';
 import { catalogue } from './problems.ts';
 
 const ref = (name: string) => ({ $ref: `#/components/schemas/${name}` });
@@ -47,12 +48,22 @@ const factMembers = {
   hash: sha256Hex('this fact'),
 };
 
-const outcome = (status: readonly string[], members: { readonly [name: string]: object }) =>
-  object('what became of one line', {
-    line: count('number of the line, from 1'),
-    status: { type: 'string', enum: status },
-    ...members,
-  });
+type Members = { readonly [name: string]: object };
+
+/** What became of one of many; `place` says which. */
+const outcomes = (place: Members) => {
+  const outcome = (status: readonly string[], members: Members) =>
+    object('what became of it', { ...place, status: { type: 'string', enum: status }, ...members });
+  const recorded = {
+    id: text("the receipt's id"),
+    seq: count('its place in the chain'),
+    hash: sha256Hex('the fact'),
+  };
+  return [
+    outcome(['recorded', 'repeated'], recorded),
+    outcome(['malformed', 'refused', 'conflict'], { problem: ref('Problem') }),
+  ];
+};
 
 export const shapes = {
   Receipt: {
@@ -62,6 +73,8 @@ export const shapes = {
   ReceiptV02: receiptV02Schema,
   ReceiptV01: receiptV01Schema,
   AnyReceipt: { anyOf: [ref('Receipt'), ref('ReceiptV02'), ref('ReceiptV01')] },
+  CloudEvent: cloudEventSchema,
+  CloudEvents: { type: 'array', items: ref('CloudEvent'), maxItems: 1_000, description: 'a batch of events' },
   Fact: object('a recorded event in its place', factMembers),
   Proof: object('the signature over the commit that holds a fact, and the way from the fact to it', {
     ledger_id: { type: 'string', format: 'uuid', description: 'which ledger signed' },
@@ -118,16 +131,10 @@ export const shapes = {
       }),
     },
   }),
-  LineResult: {
-    oneOf: [
-      outcome(['recorded', 'repeated'], {
-        id: text("the receipt's id"),
-        seq: count('its place in the chain'),
-        hash: sha256Hex('the fact'),
-      }),
-      outcome(['malformed', 'refused', 'conflict'], { problem: ref('Problem') }),
-    ],
-  },
+  LineResult: { oneOf: outcomes({ line: count('number of the line, from 1') }) },
+  EventResults: object('what became of the events of a batch, in their order', {
+    results: { type: 'array', items: { oneOf: outcomes({ index: count('place in the batch, from 0', 0) }) } },
+  }),
   ExportLine: {
     type: 'object',
     description:

@@ -9,6 +9,8 @@ import fastify, {
   type HTTPMethods,
 } from 'fastify';
 import type { Authorise, Caller, Verdict } from './auth.ts';
+import { EVENT, EVENT_BATCH, EVENT_BATCH_BYTES_MAX } from './cloud-events.ts';
+import { mediaType, type Operation } from './operation.ts';
 import {
   type Problem,
   type ProblemCode,
@@ -24,6 +26,8 @@ import { withoutVersion } from './version.ts';
 declare module 'fastify' {
   interface FastifyContextConfig {
     guard?: Guard;
+    /** Media types of the bodies that the route declares. */
+    takes?: readonly string[];
     /** On the stand-ins for methods that a path does not take: the ones it does. */
     allow?: string;
   }
@@ -64,6 +68,12 @@ export interface Web {
 
 const RECEIPT_BYTES_MAX = 1 << 20;
 const HEADER_BYTES_MAX = 16_384;
+/** Media types of bodies that are read whole, with their bytes at most unless a route has its own limit. */
+const WHOLE_BODIES: readonly (readonly [type: string, bytesMax: number])[] = [
+  ['application/json', RECEIPT_BYTES_MAX],
+  [EVENT, RECEIPT_BYTES_MAX],
+  [EVENT_BATCH, EVENT_BATCH_BYTES_MAX],
+];
 const METHODS: readonly HTTPMethods[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
 
 export const web = (options: WebOptions): Web => {
@@ -75,11 +85,8 @@ export const web = (options: WebOptions): Web => {
   });
   app.decorateRequest('caller', undefined);
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser(
-    'application/json',
-    { parseAs: 'buffer', bodyLimit: RECEIPT_BYTES_MAX },
-    (_, body, done) => done(null, body),
-  );
+  for (const [type, bodyLimit] of WHOLE_BODIES)
+    app.addContentTypeParser(type, { parseAs: 'buffer', bodyLimit }, (_, body, done) => done(null, body));
   app.addContentTypeParser('application/x-ndjson', (_, stream, done) => done(null, stream));
   app.addHook('onRequest', admission(options));
   app.addHook('onResponse', (request, reply, done) => {
@@ -139,7 +146,7 @@ const admission =
       reply.header('connection', 'close');
       return void refuse(request, reply, problem('shutting-down', 'this process takes no new requests'));
     }
-    const { guard, allow } = request.routeOptions.config;
+    const { guard, allow, takes } = request.routeOptions.config;
     if (allow !== undefined) {
       reply.header('allow', allow);
       return void refuse(request, reply, problem('method-not-allowed', `this path takes ${allow}`));
@@ -150,7 +157,13 @@ const admission =
       admitBody();
     };
     const admitBody = (): void => {
-      const encoding = request.headers['content-encoding'];
+      const { 'content-encoding': encoding, 'content-type': type } = request.headers;
+      if (takes && type !== undefined && !takes.includes(mediaType(type)))
+        return void refuse(
+          request,
+          reply,
+          problem('media-type-unsupported', `this path takes ${takes.join(', ')}`),
+        );
       if (encoding === undefined || encoding === 'identity') return done();
       void refuse(request, reply, problem('media-type-unsupported', 'the body has a Content-Encoding'));
     };
@@ -177,7 +190,13 @@ const mount = (app: FastifyInstance, routes: readonly Route[]): void => {
   for (const route of routes) {
     const { method, path, guard, bodyBytesMax } = route;
     const limit = bodyBytesMax === undefined ? {} : { bodyLimit: bodyBytesMax };
-    app.route({ method, url: pattern(path), config: { guard }, handler: handler(route), ...limit });
+    app.route({
+      method,
+      url: pattern(path),
+      config: { guard, ...takenBy(route) },
+      handler: handler(route),
+      ...limit,
+    });
   }
   for (const [path, siblings] of methods) {
     const taken = new Set<string>(siblings.map((route) => route.method));
@@ -193,6 +212,9 @@ const mount = (app: FastifyInstance, routes: readonly Route[]): void => {
     });
   }
 };
+
+const takenBy = ({ about }: { readonly about?: Operation }): { readonly takes?: readonly string[] } =>
+  about?.body ? { takes: about.body.map(({ type }) => type) } : {};
 
 const pattern = (path: string): string => path.replaceAll(/\{(\w+)\}/g, ':$1');
 

@@ -3,7 +3,14 @@ import { connect } from 'node:net';
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { catalogue } from '#gateway/http/problems.ts';
-import { acme, codeOf, type GatewayUnderTest, isReplayed, openGateway, receipt } from './gateway-under-test.ts';
+import {
+  acme,
+  codeOf,
+  type GatewayUnderTest,
+  isReplayed,
+  openGateway,
+  receipt,
+} from './gateway-under-test.ts';
 
 const text = JSON.stringify(receipt({ id: 'r-1' }));
 const withInputs = (inputs: string): string => text.replace('{"rows":12,"table":"invoices"}', inputs);
@@ -56,7 +63,7 @@ describe('gateway/http: hostile bodies', () => {
     for (const type of [
       'text/plain',
       'application/jsonx',
-      'application/cloudevents+json',
+      'application/cloudevents+avro',
       'nonsense',
       'multipart/form-data; boundary=x',
     ]) {
