@@ -3,8 +3,6 @@
 // ahead of a client: what it does not take waits in the ledger, and one that takes nothing for a while is let go.
 import { once } from 'node:events';
 import { PassThrough } from 'node:stream';
-import { factDocument } from '#proofs/bundle.ts';
-import type { Recorded } from '#schemas/event.ts';
 import type { Seq, TenantId } from '#schemas/ids.ts';
 import type { StreamStore } from '#streams/stream.ts';
 import type { Caller, Verdict } from './auth.ts';
@@ -13,6 +11,7 @@ import type { Operation } from './operation.ts';
 import { type Problem, problem, problemDocument, problemOf } from './problems.ts';
 import { isProblem, malformedQuery, queryReader } from './query.ts';
 import { type Call, problemReply, type Reply } from './route.ts';
+import { PAGE_FACTS, type Page, pageOf } from './tail-page.ts';
 import type { WatchTenant } from './tail-ring.ts';
 
 export const tailOperation = {
@@ -58,7 +57,6 @@ const PATIENCE_MS = 10_000;
 const HEARTBEAT_MS = 15_000;
 /** How soon an idle client learns that it is to go. */
 const LOOK_MS = 1_000;
-const PAGE = 200;
 
 export const getTail =
   (parts: TailParts) =>
@@ -121,8 +119,9 @@ const deliver = async (parts: TailParts, client: Client): Promise<Problem | unde
     const verdict = await stillMay(String(call.headers['authorization']));
     if ('problem' in verdict) return verdict.problem;
     if (watching.failure()) throw watching.failure();
-    const facts = watching.after(client.seen) ?? (await page(store, client));
-    if (facts.length === 0) {
+    const held = watching.after(client.seen);
+    const page = held === 'lost' ? await stored(store, client) : held;
+    if (page === undefined || page === 'nothing') {
       await watching.more(LOOK_MS);
       quietMs += LOOK_MS;
       if (quietMs >= HEARTBEAT_MS) body.write(': still here\n\n');
@@ -130,18 +129,17 @@ const deliver = async (parts: TailParts, client: Client): Promise<Problem | unde
       continue;
     }
     quietMs = 0;
-    const sent = facts.slice(0, PAGE);
-    client.seen = sent.at(-1)?.seq ?? client.seen;
-    if (!body.write(sent.map(eventText).join('')) && !(await happened(body, 'drain', patienceMs)))
+    client.seen = page.last;
+    if (!body.write(page.text) && !(await happened(body, 'drain', patienceMs)))
       return body.destroyed ? undefined : problem('too-slow', `nothing was taken for ${patienceMs} ms`);
   }
   return undefined;
 };
 
-const page = async (store: TailParts['store'], { tenant, seen }: Client): Promise<readonly Recorded[]> => {
-  const range = { from: (seen + 1) as Seq, to: (seen + PAGE) as Seq, pageSize: PAGE };
-  for await (const facts of store.read(tenant, range)) return facts;
-  return [];
+const stored = async (store: TailParts['store'], { tenant, seen }: Client): Promise<Page | undefined> => {
+  const range = { from: (seen + 1) as Seq, to: (seen + PAGE_FACTS) as Seq, pageSize: PAGE_FACTS };
+  for await (const facts of store.read(tenant, range)) return pageOf(facts);
+  return undefined;
 };
 
 const happened = async (body: PassThrough, what: 'drain' | 'close', ms = PATIENCE_MS): Promise<boolean> => {
@@ -152,7 +150,3 @@ const happened = async (body: PassThrough, what: 'drain' | 'close', ms = PATIENC
     return false;
   }
 };
-
-// JSON has no line feed outside its strings, and none inside them.
-const eventText = (fact: Recorded): string =>
-  `id: ${fact.seq}\nevent: fact\ndata: ${JSON.stringify(factDocument(fact))}\n\n`;

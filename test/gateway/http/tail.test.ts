@@ -4,11 +4,20 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { expect } from 'chai';
 import { tailRings } from '#gateway/http/tail-ring.ts';
 import { parseToken } from '#gateway/http/tokens.ts';
+import { jwks } from '#proofs/keys/public-key.ts';
 import { verifyReceipt } from '#proofs/verifier.ts';
 import type { Seq } from '#schemas/ids.ts';
 import { memoryLedger } from '#streams/memory/ledger.ts';
 import { testSigner } from '#test/support/test-signer.ts';
-import { acme, codeOf, type GatewayUnderTest, globex, openGateway, receipt } from './gateway-under-test.ts';
+import {
+  acme,
+  codeOf,
+  type GatewayUnderTest,
+  gatewayOn,
+  globex,
+  openGateway,
+  receipt,
+} from './gateway-under-test.ts';
 
 interface Event {
   readonly id?: string;
@@ -169,10 +178,82 @@ describe('gateway/http: what is held of a watched tenant', () => {
     {
       using one = watch(acme, 0 as Seq);
       using two = watch(acme, 0 as Seq);
-      expect([one.after(0 as Seq), two.after(0 as Seq), subscriptions]).to.deep.equal([[], [], 1]);
+      expect([one.after(0 as Seq), two.after(0 as Seq), subscriptions]).to.deep.equal([
+        'nothing',
+        'nothing',
+        1,
+      ]);
     }
     using later = watch(acme, 0 as Seq);
     expect([later.failure(), subscriptions]).to.deep.equal([undefined, 2]);
+  });
+});
+
+describe('gateway/http: many clients of one tenant', () => {
+  const factsOf = async (ledger: ReturnType<typeof memoryLedger>) => {
+    const under = await gatewayOn({
+      ...ledger,
+      keySet: jwks(testSigner().keys),
+      clock: { now: Date.now() },
+      close: async () => undefined,
+    });
+    const token = await under.token();
+    return { under, record: async () => await under.post(token, receipt()) };
+  };
+
+  it('are sent the very same bytes, made once', async () => {
+    await using ledger = memoryLedger({ signer: testSigner().signer });
+    const { under, record } = await factsOf(ledger);
+    await using _ = under;
+    await record();
+    const watch = tailRings(ledger.feed);
+    using one = watch(acme, 0 as Seq);
+    using two = watch(acme, 0 as Seq);
+    while (one.after(0 as Seq) === 'nothing') await one.more(1_000);
+    const page = one.after(0 as Seq);
+    if (typeof page === 'string') throw new Error(page);
+    expect(page.text.toString()).to.match(/^id: 1\nevent: fact\ndata: \{.*\}\n\n/);
+    expect(two.after(0 as Seq)).to.equal(page);
+    await record();
+    while (one.after(page.last) === 'nothing') await one.more(1_000);
+    expect(two.after(page.last)).to.equal(one.after(page.last)).and.not.equal(page);
+  });
+
+  it('hear of many facts at once, and of every one', async () => {
+    await using ledger = memoryLedger({ signer: testSigner().signer });
+    const { under, record } = await factsOf(ledger);
+    await using _ = under;
+    const watch = tailRings(ledger.feed);
+    const clients = Array.from({ length: 200 }, () => watch(acme, 0 as Seq));
+    const [first] = clients;
+    if (!first) throw new Error('nobody watches');
+    let told = 0;
+    let seen = 0 as Seq;
+    const listening = (async (): Promise<void> => {
+      while (seen < 40) {
+        const page = first.after(seen);
+        if (page === 'lost') throw new Error(page);
+        if (page === 'nothing') {
+          await first.more(5_000);
+          told += 1;
+        } else seen = page.last;
+      }
+    })();
+    for (let count = 0; count < 40; count += 1) await record();
+    await listening;
+    expect(told).to.be.within(1, 39);
+    for (const client of clients) client[Symbol.dispose]();
+  });
+
+  it('are told when what they stand at is not held any more', async () => {
+    await using ledger = memoryLedger({ signer: testSigner().signer });
+    const { under, record } = await factsOf(ledger);
+    await using _ = under;
+    for (let count = 0; count < 5; count += 1) await record();
+    const watch = tailRings(ledger.feed);
+    using one = watch(acme, 3 as Seq);
+    while (one.after(3 as Seq) === 'nothing') await one.more(1_000);
+    expect(one.after(1 as Seq)).to.equal('lost');
   });
 });
 
