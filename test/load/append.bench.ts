@@ -8,14 +8,12 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { receipts } from '#commands/receipts.ts';
-import { draftsOf } from '#commands/run.ts';
 import { GENESIS_HASH, seal } from '#proofs/chain.ts';
 import type { Draft } from '#schemas/event.ts';
 import type { Instant, Seq, TenantId } from '#schemas/ids.ts';
-import type { JsonObject } from '#schemas/receipts.ts';
 import { connect, type Pool, RUNTIME_ROLE } from '#streams/postgres/connect.ts';
 import { stopTestServers } from '#test/support/postgres.ts';
+import { draftOf } from './drafts.ts';
 import { type BenchResult, benchArguments, median, quantile, report } from './harness.ts';
 import { type BenchLedger, benchLedger, createTenant } from './ledger.ts';
 import { receiptTexts } from './receipts.ts';
@@ -27,19 +25,6 @@ const SECONDS = args.size;
 const YARDSTICK = 'one INSERT per commit of the same rows';
 
 type Append = (draft: Draft, index: number) => Promise<unknown>;
-
-const draftOf = (text: string): Draft => {
-  const receipt = JSON.parse(text) as JsonObject & { id: string; actor: string; tenant: TenantId };
-  const context = {
-    tenant: receipt.tenant,
-    actor: receipt.actor,
-    at: Date.now() as Instant,
-    key: receipt.id,
-  };
-  const decision = receipts.decide({ type: 'RecordReceipt', receipt, schemaVersion: 3 }, undefined, context);
-  if (decision.kind === 'refused') throw new Error(decision.refusal.message);
-  return draftsOf(decision.events, context, { payload: text })[0] as Draft;
-};
 
 /** Drafts that never run out and never repeat: one generator for the whole benchmark. */
 const drafts = (function* (): Generator<Draft> {

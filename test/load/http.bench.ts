@@ -13,6 +13,7 @@
 import { stopTestServers } from '#test/support/postgres.ts';
 import { type BenchResult, benchArguments, median, report } from './harness.ts';
 import type { LoadJob, LoadResult } from './http-generator.ts';
+import { type LiveBench, lag, sse } from './http-live.ts';
 import { generate, type ServiceWish, startServiceUnderLoad, tenantWithToken } from './http-run.ts';
 import { type BenchLedger, benchLedger } from './ledger.ts';
 
@@ -139,7 +140,14 @@ const emmett = async (bench: Bench): Promise<BenchResult> => {
   };
 };
 
+const live =
+  (part: (bench: LiveBench) => Promise<BenchResult>) =>
+  async (bench: Bench): Promise<BenchResult> =>
+    await part({ ...bench, tenant: TENANT, seconds: args.size, runs: args.runs });
+
 const PARTS: { readonly [name: string]: (bench: Bench) => Promise<BenchResult> } = {
+  sse: live(sse),
+  lag: live(lag),
   emmett,
   'open-1k': open('http.open-1k', { rate: 1_000, ms: { p50: 3, p95: 12 } }),
   'open-5k': open('http.open-5k', { rate: 5_000, ms: { p99: 25 } }),

@@ -61,3 +61,16 @@ export const receiptTexts = function* ({ tenant, count, seed = 7 }: ReceiptTextO
     parent = opId;
   }
 };
+
+/** The same as NDJSON, in chunks of about a mebibyte. */
+export const receiptLines = function* (options: ReceiptTextOptions): Generator<Buffer> {
+  let part = '';
+  for (const text of receiptTexts(options)) {
+    part += `${text}\n`;
+    if (part.length > 1 << 20) {
+      yield Buffer.from(part);
+      part = '';
+    }
+  }
+  yield Buffer.from(part);
+};

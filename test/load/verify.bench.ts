@@ -8,30 +8,19 @@ import { verifyStoredChain } from '#streams/postgres/verify/chain.ts';
 import { stopTestServers } from '#test/support/postgres.ts';
 import { benchArguments, median, report, seconds } from './harness.ts';
 import { type BenchLedger, benchLedger, createTenant } from './ledger.ts';
-import { receiptTexts } from './receipts.ts';
+import { receiptLines } from './receipts.ts';
 
 const TENANT = tenantId('bench');
 const args = benchArguments({ runs: 3, size: 1_000_000 });
 
 const load = async (ledger: BenchLedger): Promise<void> => {
-  const lines = function* () {
-    let part = '';
-    for (const text of receiptTexts({ tenant: TENANT, count: args.size })) {
-      part += `${text}\n`;
-      if (part.length > 1 << 20) {
-        yield Buffer.from(part);
-        part = '';
-      }
-    }
-    yield Buffer.from(part);
-  };
   const { pool, store, keys } = ledger;
   await importReceipts({
     pool,
     ledgerId: store.ledgerId,
     signer: keys.signer,
     tenant: TENANT,
-    source: Readable.from(lines()),
+    source: Readable.from(receiptLines({ tenant: TENANT, count: args.size })),
   });
   await ledger.owner.query('VACUUM ANALYZE ledger.facts');
 };
