@@ -1,10 +1,4 @@
-// prov-ledger export: a tenant's chain, or a part of it, into a file that can be verified offline. The file appears
-// under its name when it is complete, never before.
-import { createWriteStream } from 'node:fs';
-import { rename, rm } from 'node:fs/promises';
-import { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
-import { createGzip } from 'node:zlib';
+// prov-ledger export: a tenant's chain, or a part of it, into a file that can be verified offline.
 import type { Command } from 'commander';
 import type { Seq, TenantId } from '#schemas/ids.ts';
 import { exportLines } from '../export/chain-text.ts';
@@ -20,6 +14,7 @@ import {
 import { CliError } from './exit.ts';
 import { count, figure } from './output.ts';
 import { startProgress } from './progress.ts';
+import { writeWhole } from './whole-file.ts';
 import type { Terminal } from './world.ts';
 
 interface ExportOptions extends Options {
@@ -44,7 +39,7 @@ export const exportCommand = (run: Run): Command =>
         command
           .option(
             '-o, --out <file>',
-            'write to a file, compressed when its name ends in .gz; standard output unless given',
+            'write to a file, compressed when its name ends in .gz or .zst; standard output unless given',
           )
           .option('--from <seq>', 'the first fact; 1 unless given', aSeq)
           .option('--to <seq>', 'the last fact; the head unless given', aSeq)
@@ -115,25 +110,6 @@ const drained = async (stream: unknown): Promise<void> => {
   const { promise, resolve } = Promise.withResolvers<void>();
   (stream as NodeJS.WritableStream).once('drain', resolve);
   await promise;
-};
-
-const writeWhole = async (path: string, lines: AsyncIterable<string>): Promise<void> => {
-  const draft = `${path}.partial`;
-  try {
-    const source = Readable.from(lines);
-    const file = createWriteStream(draft, { flags: 'w', flush: true });
-    if (path.endsWith('.gz')) await pipeline(source, createGzip(), file);
-    else await pipeline(source, file);
-    await rename(draft, path);
-  } catch (error) {
-    await rm(draft, { force: true });
-    if (error instanceof Interrupted) throw error;
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code === undefined || !/^E[A-Z]+$/.test(code)) throw error;
-    throw new CliError('unavailable', 'file-unwritable', `${path} cannot be written: ${message}`, {
-      cause: error,
-    });
-  }
 };
 
 class Interrupted extends Error {}
