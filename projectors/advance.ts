@@ -71,7 +71,7 @@ export const advance = async (
   const { tenant } = batch;
   let at = start;
   let tried = UNTRIED;
-  while (at.fault === undefined) {
+  while (at.fault === undefined && at.held === undefined) {
     if (nextIndex(batch, at) < 0) return 'gap';
     const step = stepFrom(projector, batch, at, tried);
     if (!step) return at;
@@ -93,6 +93,37 @@ export const advance = async (
   }
   return at;
 };
+
+/**
+ * The same for batches of different tenants: what can be taken at once is taken together, and whatever does not go
+ * smoothly by itself. `starts` are their checkpoints, in the same order.
+ */
+export const advanceAll = async (
+  projector: AnyProjector,
+  batches: readonly SharedBatch[],
+  starts: readonly Checkpoint[],
+  sink: RowSink,
+): Promise<readonly (Checkpoint | 'gap')[]> => {
+  const firstSteps = batches.map((batch, index) => firstStep(projector, batch, starts[index] as Checkpoint));
+  const together = firstSteps.filter((step) => step !== undefined);
+  const results = together.length > 1 ? await sink.applyAll(projector, together) : [];
+  const reached = new Map<TenantId, Checkpoint>();
+  together.forEach((step, index) => {
+    if (results[index]?.kind === 'applied')
+      reached.set(step.tenant, { tenant: step.tenant, ...step.to, fault: step.fault });
+  });
+  const ends: (Checkpoint | 'gap')[] = [];
+  for (const [index, batch] of batches.entries())
+    ends.push(
+      await advance(projector, batch, reached.get(batch.tenant) ?? (starts[index] as Checkpoint), sink),
+    );
+  return ends;
+};
+
+const firstStep = (projector: AnyProjector, batch: SharedBatch, at: Checkpoint): Step | undefined =>
+  at.fault !== undefined || at.held !== undefined || nextIndex(batch, at) < 0
+    ? undefined
+    : stepFrom(projector, batch, at, UNTRIED);
 
 const afterRefusal = ({ facts }: Step, error: Error, fact: Fact | undefined): Tried => {
   const poison = fact ?? (facts.length === 1 ? facts[0] : undefined);

@@ -9,4 +9,9 @@ export const projectorsByDomain = {
   receipts: [receipts, receiptsDaily],
 } as const satisfies { readonly [domain: string]: readonly AnyProjector[] };
 
+/** Domains without a read model of their own, and why. */
+export const absent = {
+  messages: 'counted in the very transaction that takes them: views.message_flow reads those counts',
+} as const;
+
 export const projectors: readonly AnyProjector[] = Object.values(projectorsByDomain).flat();

@@ -11,15 +11,23 @@ import type { Seq, TenantId } from '#schemas/ids.ts';
 import { decodeFact } from '#schemas/index.ts';
 import { StreamError } from '#streams/errors.ts';
 import type { LedgerPosition, StreamFeed } from '#streams/stream.ts';
-import { advance, type SharedBatch, sharedBatch } from './advance.ts';
+import { advanceAll, type SharedBatch, sharedBatch } from './advance.ts';
 import type { AnyProjector } from './batch.ts';
-import { beginning, type Checkpoint, type HaltCause, type RowSink } from './sink.ts';
+import { readAhead } from './live/ahead.ts';
+import { beginning, type Checkpoint, type HaltCause, type Held, type RowSink } from './sink.ts';
 
 /** A read model that has stopped for one tenant until someone acts; `resumeHalted` lets it try again. */
 export interface Halt extends HaltCause {
   readonly projection: string;
   readonly version: number;
   readonly tenant: TenantId;
+}
+
+/** A read model that this process leaves alone, with all tenants. */
+export interface Holding {
+  readonly projection: string;
+  readonly version: number;
+  readonly why: Held;
 }
 
 /** A batch that every read model is done with. */
@@ -42,17 +50,21 @@ export interface RunOptions {
   readonly untilCaughtUp?: boolean;
   /** From a stored fact to one that can be folded; that of the known domains unless told. */
   readonly decode?: (recorded: Recorded) => Fact;
-  /** How often to look whether a halted read model may try again; 2,000 ms unless told. */
+  /** How often to look whether a read model that halted or is held may go on; 2,000 ms unless told. */
   readonly resumeCheckMs?: number;
   readonly onBatch?: (done: BatchDone) => void;
   /** Called once for each halt: when it happens, and at the start for those that were there before. */
   readonly onHalt?: (halt: Halt) => void;
+  /** Called once for each read model that this run finds held, and again when it is held anew. */
+  readonly onHeld?: (holding: Holding) => void;
   /** Infrastructure failed; the run goes on after `delayMs`. */
   readonly onRetry?: (error: StreamError, delayMs: number) => void;
 }
 
 const RETRY_MS = 50;
 const RETRY_MS_MAX = 5000;
+/** Facts of many tenants that are folded together, unless one batch alone holds more. */
+const GROUP_FACTS = 1000;
 const TRANSIENT: ReadonlySet<string> = new Set(['unavailable', 'out-of-space', 'overloaded']);
 
 /**
@@ -60,7 +72,7 @@ const TRANSIENT: ReadonlySet<string> = new Set(['unavailable', 'out-of-space', '
  * the schema or the rights are not as they must be, or a store answers in a way nobody foresaw.
  */
 export const runProjectors = async (options: RunOptions): Promise<void> => {
-  const run: Run = { ...options, boards: new Map(), announced: new Set(), failures: 0 };
+  const run: Run = { ...options, boards: new Map(), held: new Map(), announced: new Set(), failures: 0 };
   while (!run.signal.aborted) {
     try {
       if ((await follow(run)) === 'over') return;
@@ -79,6 +91,7 @@ type Board = Map<TenantId, Checkpoint>;
 interface Run extends RunOptions {
   /** The checkpoints as this process last saw them; the ones in the database decide. */
   readonly boards: Map<AnyProjector, Board>;
+  readonly held: Map<AnyProjector, Held>;
   readonly announced: Set<string>;
   /** Failures since the last batch that was done. */
   failures: number;
@@ -89,33 +102,48 @@ const follow = async (run: Run): Promise<'over' | 'again'> => {
   await readBoards(run);
   const again = new AbortController();
   const watch = watchResumed(run, again);
+  const signal = AbortSignal.any([run.signal, again.signal]);
+  const { batchSize, untilCaughtUp = false, decode = decodeFact } = run;
+  const feed = run.feed.subscribe({
+    from: startingPoint(run),
+    signal,
+    untilCaughtUp,
+    ...(batchSize && { batchSize }),
+  });
+  const ahead = readAhead(feed, Math.max(batchSize ?? 0, GROUP_FACTS));
   try {
-    const from = startingPoint(run);
-    const signal = AbortSignal.any([run.signal, again.signal]);
-    const { batchSize, untilCaughtUp = false } = run;
-    for await (const { tenant, facts } of run.feed.subscribe({
-      from,
-      signal,
-      untilCaughtUp,
-      ...(batchSize && { batchSize }),
-    })) {
-      if (facts.length === 0) continue;
-      await project(run, sharedBatch(tenant, facts, run.decode ?? decodeFact));
+    for await (const group of ahead.groups) {
+      // What was delivered ahead comes again in the next subscription.
+      if (signal.aborted) break;
+      await project(
+        run,
+        group.map(({ tenant, facts }) => sharedBatch(tenant, facts, decode)),
+      );
       run.failures = 0;
-      run.onBatch?.({ tenant, facts: facts.length, seq: (facts.at(-1) as Recorded).seq });
+      for (const { tenant, facts } of group)
+        run.onBatch?.({ tenant, facts: facts.length, seq: (facts.at(-1) as Recorded).seq });
     }
     return again.signal.aborted ? 'again' : 'over';
   } finally {
     again.abort();
-    await watch;
+    await Promise.all([watch, ahead.over]);
   }
 };
 
 const readBoards = async (run: Run): Promise<void> => {
   for (const projector of run.projectors) {
     const checkpoints = await run.sink.checkpoints(projector);
+    hold(run, projector, await run.sink.held(projector));
     run.boards.set(projector, new Map(checkpoints.map((checkpoint) => [checkpoint.tenant, checkpoint])));
     for (const checkpoint of checkpoints) announce(run, projector, checkpoint);
+  }
+};
+
+const hold = (run: Run, projector: AnyProjector, why: Held | undefined): void => {
+  if (why === undefined) run.held.delete(projector);
+  else if (run.held.get(projector) !== why) {
+    run.held.set(projector, why);
+    run.onHeld?.({ projection: projector.name, version: projector.version, why });
   }
 };
 
@@ -132,8 +160,10 @@ const announce = (run: Run, { name, version }: AnyProjector, { tenant, fault }: 
  * The lowest checkpoint of each tenant, less one: the fact at the checkpoint comes once more, so that a log that was
  * swapped or restored is noticed even while nothing new is recorded.
  */
-const startingPoint = ({ projectors, boards }: Run): LedgerPosition => {
+const startingPoint = ({ projectors: all, held, boards }: Run): LedgerPosition => {
   const from = new Map<TenantId, Seq>();
+  const free = all.filter((projector) => !held.has(projector));
+  const projectors = free.length > 0 ? free : all;
   for (const tenant of new Set([...boards.values()].flatMap((board) => [...board.keys()]))) {
     const at = projectors.map((projector) => boards.get(projector)?.get(tenant) ?? beginning(tenant));
     const running = at.filter(({ fault }) => !fault);
@@ -143,31 +173,37 @@ const startingPoint = ({ projectors, boards }: Run): LedgerPosition => {
   return from;
 };
 
-// One read model that fails does not cut the others short: all come to the end of the batch before an error is raised.
-const project = async (run: Run, batch: SharedBatch): Promise<void> => {
-  const results = await Promise.allSettled(
-    run.projectors.map((projector) => projectOne(run, projector, batch)),
-  );
+// One read model that fails does not cut the others short: all come to the end of the group before an error is raised.
+const project = async (run: Run, group: readonly SharedBatch[]): Promise<void> => {
+  const free = run.projectors.filter((projector) => !run.held.has(projector));
+  const results = await Promise.allSettled(free.map((projector) => projectOne(run, projector, group)));
   for (const result of results) if (result.status === 'rejected') throw result.reason;
 };
 
-const projectOne = async (run: Run, projector: AnyProjector, batch: SharedBatch): Promise<void> => {
-  const { tenant } = batch;
+const projectOne = async (
+  run: Run,
+  projector: AnyProjector,
+  group: readonly SharedBatch[],
+): Promise<void> => {
   const board = run.boards.get(projector) as Board;
-  const before = board.get(tenant) ?? beginning(tenant);
-  const after = await advance(projector, batch, before, run.sink);
-  if (after === 'gap') {
-    // The checkpoint was set back behind our back, or the feed left something out: begin anew from the checkpoints.
-    throw new StreamError(
-      'unavailable',
-      `the feed of ${tenant} goes on at ${batch.facts[0]?.seq}, but ${projector.name} has come to ${before.seq} only`,
-    );
+  const before = group.map(({ tenant }) => board.get(tenant) ?? beginning(tenant));
+  const after = await advanceAll(projector, group, before, run.sink);
+  for (const [index, { tenant, facts }] of group.entries()) {
+    const reached = after[index] as Checkpoint | 'gap';
+    if (reached === 'gap') {
+      // The checkpoint was set back behind our back, or the feed left something out: begin anew from the checkpoints.
+      throw new StreamError(
+        'unavailable',
+        `the feed of ${tenant} goes on at ${facts[0]?.seq}, but ${projector.name} has come to ${before[index]?.seq} only`,
+      );
+    }
+    board.set(tenant, reached);
+    announce(run, projector, reached);
+    if (reached.held) hold(run, projector, reached.held);
   }
-  board.set(tenant, after);
-  announce(run, projector, after);
 };
 
-/** Ends the subscription when a halted read model may try again: its facts have passed by and must come once more. */
+/** Ends the subscription when a read model that stood still may go on: its facts have passed by and must come again. */
 const watchResumed = async (run: Run, again: AbortController): Promise<void> => {
   while (!again.signal.aborted) {
     await pause(run.resumeCheckMs ?? 2000, undefined, { signal: again.signal }).catch(() => undefined);
@@ -176,8 +212,12 @@ const watchResumed = async (run: Run, again: AbortController): Promise<void> => 
   }
 };
 
-const anyResumed = async ({ projectors, boards, sink }: Run): Promise<boolean> => {
+const anyResumed = async ({ projectors, boards, held, sink }: Run): Promise<boolean> => {
   for (const projector of projectors) {
+    if (held.has(projector)) {
+      if ((await sink.held(projector)) !== held.get(projector)) return true;
+      continue;
+    }
     const halted = [...(boards.get(projector)?.values() ?? [])].filter(({ fault }) => fault);
     if (halted.length === 0) continue;
     const now = new Map(

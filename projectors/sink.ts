@@ -12,10 +12,17 @@ export interface HaltCause {
   readonly message: string;
 }
 
+/**
+ * Why nobody may take a read model further now. `paused`: on somebody's word. `changed`: its rows were made by a
+ * projector with another source; the two are never mixed.
+ */
+export type Held = 'paused' | 'changed';
+
 /** How far one read model has come with one tenant: the hash stands for all facts up to it. With a `fault` it has halted there. */
 export interface Checkpoint extends ChainPosition {
   readonly tenant: TenantId;
   readonly fault?: HaltCause | undefined;
+  readonly held?: Held | undefined;
 }
 
 export interface Step {
@@ -40,8 +47,11 @@ export type StepResult =
 export interface RowSink {
   /** The checkpoints of a read model, of all tenants or of one; those that never took a step are not there. */
   checkpoints(projector: AnyProjector, tenant?: TenantId): Promise<readonly Checkpoint[]>;
+  held(projector: AnyProjector): Promise<Held | undefined>;
   /** Throws `StreamError` when infrastructure failed: it is then unknown whether the step was taken. */
   apply(projector: AnyProjector, step: Step): Promise<StepResult>;
+  /** Steps of different tenants, each by itself taken or not, in as few transactions as may be. */
+  applyAll(projector: AnyProjector, steps: readonly Step[]): Promise<readonly StepResult[]>;
 }
 
 /** Where every read model begins with every tenant. */

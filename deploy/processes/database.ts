@@ -2,9 +2,13 @@
 // process to need it starts and the others share.
 import { setTimeout as pause } from 'node:timers/promises';
 import { projectors } from '#projectors/index.ts';
-import { ensureReadModels, PROJECTION_MIGRATIONS } from '#projectors/postgres/read-models.ts';
+import {
+  ensureReadModels,
+  missingReadModels,
+  PROJECTION_MIGRATIONS,
+} from '#projectors/postgres/read-models.ts';
 import { StreamError } from '#streams/errors.ts';
-import { connect, sqlState, streamError } from '#streams/postgres/connect.ts';
+import { connect, RUNTIME_ROLE, sqlState, streamError } from '#streams/postgres/connect.ts';
 import { LEDGER_MIGRATIONS, type Migration, migrate, pendingMigrations } from '#streams/postgres/migrate.ts';
 import type { Configuration } from '../configuration.ts';
 import { connectOrStart, type ServerEvent } from '../embedded/server.ts';
@@ -70,11 +74,21 @@ export const pendingOf = async (url: string): Promise<readonly Migration[] | und
 /** Embedded: migrated without asking, as it belongs to this program. The user's own: theirs to migrate. */
 export const prepareDatabase = async ({ url, embedded }: Database): Promise<void> => {
   const pending = await pendingOf(url);
-  if (pending === undefined || pending.length === 0) return;
+  if (pending === undefined) return;
+  const lacking = pending.length > 0 ? `${pending.length} migrations` : await missingTables(url);
+  if (lacking === undefined) return;
   if (embedded) await migrateDatabase(url);
-  else
-    throw new StreamError(
-      'schema-mismatch',
-      `the database lacks ${pending.length} migrations: run \`prov-ledger migrate\``,
-    );
+  else throw new StreamError('schema-mismatch', `the database lacks ${lacking}: run \`prov-ledger migrate\``);
+};
+
+/** A projector that came, or got a new version, needs no migration but a table. */
+const missingTables = async (url: string): Promise<string | undefined> => {
+  const pool = connect({ url, max: 1, role: RUNTIME_ROLE, name: 'prov-ledger' });
+  try {
+    const missing = await missingReadModels(pool, projectors);
+    const names = missing.map(({ name, version }) => `${name} v${version}`);
+    return names.length > 0 ? `the read models ${names.join(', ')}` : undefined;
+  } finally {
+    await pool.end();
+  }
 };

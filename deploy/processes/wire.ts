@@ -5,7 +5,8 @@ import type { OpenLedger } from '#gateway/cli/world.ts';
 import { importReceipts } from '#gateway/ingest/import.ts';
 import { projectors } from '#projectors/index.ts';
 import { postgresRowSink } from '#projectors/postgres/sink.ts';
-import { type Halt, type RunOptions, runProjectors } from '#projectors/run.ts';
+import { sourceDigests } from '#projectors/postgres/source.ts';
+import { type Halt, type Holding, type RunOptions, runProjectors } from '#projectors/run.ts';
 import { KeyFolderFault, type LocalKeys, localKeys } from '#proofs/keys/local.ts';
 import type { StreamError } from '#streams/errors.ts';
 import type { CommitDone } from '#streams/postgres/commit.ts';
@@ -27,6 +28,7 @@ export interface WiredLedger extends OpenLedger {
 
 export interface ProjectHooks {
   readonly onHalt?: (halt: Halt) => void;
+  readonly onHeld?: (holding: Holding) => void;
   readonly onRetry?: (error: StreamError, delayMs: number) => void;
   /** Stands between the feed and the read models. */
   readonly around?: (feed: StreamFeed) => StreamFeed;
@@ -73,12 +75,13 @@ export const wireLedger = async (
       ...(patience && { retryForMs: patience }),
     }),
   );
+  const sources = await sourceDigests(projectors);
   const open = opening.move();
   // A feed holds a connection from its first moment; most commands never ask for it.
   let feed: StreamFeed | undefined;
   const feedOf = (): StreamFeed => (feed ??= open.use(postgresStreamFeed({ pool })));
   const run = (options: Partial<RunOptions> & Pick<RunOptions, 'signal'>) =>
-    runProjectors({ feed: feedOf(), sink: postgresRowSink({ pool }), projectors, ...options });
+    runProjectors({ feed: feedOf(), sink: postgresRowSink({ pool, sources }), projectors, ...options });
   return {
     store,
     pool,
@@ -88,7 +91,14 @@ export const wireLedger = async (
     },
     jwks: keys.jwks,
     importInBulk: (options) =>
-      importReceipts({ ...options, pool, ledgerId: store.ledgerId, signer: keys.signer, inline: projectors }),
+      importReceipts({
+        ...options,
+        pool,
+        ledgerId: store.ledgerId,
+        signer: keys.signer,
+        inline: projectors,
+        sources,
+      }),
     verifyWhole: (request) =>
       verifyStoredChain({ ...request, pool, url: database.url, ledgerId: store.ledgerId }),
     catchUp: (signal) => run({ signal, untilCaughtUp: true }),

@@ -5,6 +5,7 @@
 // The workers seal ahead on the assumption that nobody else appends. When somebody did, or when receipts turn out to be
 // stored already, nothing of that chunk went in: it and the ones behind it are sealed again from the new head.
 import type { AnyProjector } from '#projectors/batch.ts';
+import type { BuildRef, SourceDigests } from '#projectors/postgres/builds.ts';
 import { inlineRows, inlineStep } from '#projectors/postgres/inline.ts';
 import type { Signer } from '#proofs/keys/signer.ts';
 import type { Instant, TenantId } from '#schemas/ids.ts';
@@ -28,6 +29,8 @@ export interface ImportOptions {
   readonly mapping?: unknown;
   /** Read models to keep in the same transactions; those that are not at the head are left to the live runner. */
   readonly inline?: readonly AnyProjector[];
+  /** Of those: what another source made is left to the live runner. */
+  readonly sources?: SourceDigests | undefined;
   readonly clock?: () => number;
   /** Bytes of the source in one transaction, roughly; 1 MiB unless told. */
   readonly chunkBytes?: number;
@@ -68,6 +71,8 @@ interface Run {
   /** To be sent again, before anything new. */
   backlog: LineChunk[];
   models: readonly AnyProjector[];
+  /** Where their rows stand. */
+  readonly builds: Map<AnyProjector, BuildRef>;
   /** Ask for stored ids before sealing: set when some were found, until a chunk has none. */
   check: boolean;
   losses: number;
@@ -107,6 +112,7 @@ export const importReceipts = async (options: ImportOptions): Promise<ImportSumm
     jobs: [],
     backlog: [],
     models: options.inline ?? [],
+    builds: new Map(),
     check: false,
     losses: 0,
     locked: 0,
@@ -242,7 +248,7 @@ const alongside = (run: Run, sealed: () => SealedChunk) => {
 };
 
 const keepInline = async (
-  { options }: Run,
+  { options, builds }: Run,
   client: Client,
   { model, sealed }: { readonly model: AnyProjector; readonly sealed: SealedChunk },
 ): Promise<boolean> => {
@@ -252,6 +258,7 @@ const keepInline = async (
   return await inlineStep(client, {
     projector: model,
     tenant: options.tenant,
+    build: builds.get(model) as BuildRef,
     from: sealed.before,
     to: sealed.after,
     changes,
@@ -285,16 +292,18 @@ const startAgain = async (run: Run, failed: LineChunk): Promise<void> => {
 
 /** Tells the lanes where to go on, with the rows of the read models that stand there too. */
 const begin = async (run: Run, head: StoredHead): Promise<void> => {
-  const { tenant, pool } = run.options;
+  const { tenant, pool, sources } = run.options;
   const standing = await withClient(pool, async (client) => {
     const found = [];
     for (const projector of run.models) {
-      const rows = await inlineRows(client, { projector, tenant, at: head, maxRows: MAX_INLINE_ROWS });
-      if (rows) found.push({ projector, rows });
+      const start = { projector, tenant, at: head, maxRows: MAX_INLINE_ROWS, sources };
+      const kept = await inlineRows(client, start);
+      if (kept) found.push({ projector, ...kept });
     }
     return found;
   });
   run.models = standing.map(({ projector }) => projector);
+  for (const { projector, build } of standing) run.builds.set(projector, build);
   const { seq, hash, recordedAt } = head;
   run.lanes.restart({
     before: { seq, hash, recordedAt },

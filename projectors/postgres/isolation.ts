@@ -1,6 +1,6 @@
 // Who sees which rows of a read model. Analysts ask views; a view belongs to a role that row-level security binds, and
-// reads a read model through its gate: a partitioned table under a policy, whose only partition is the table itself.
-// The projecting role writes to that table, where no policy is in the way: COPY does not go into a table that has one.
+// reads a read model through the gate of its version: a partitioned table under a policy, with a partition per build.
+// The projecting role writes to those, where no policy is in the way: COPY does not go into a table that has one.
 import type { AnyProjector } from '#projectors/batch.ts';
 import type { Client } from '#streams/postgres/connect.ts';
 import { tableOf } from './statements.ts';
@@ -22,19 +22,30 @@ export const VIEWS_ROLE = 'prov_ledger_views';
 const MAY_SEE = `(SELECT pg_has_role(current_user, '${AUDITOR_ROLE}', 'MEMBER'))
   OR tenant = (SELECT a.tenant FROM projections.analysts a WHERE a.role_name = current_user)`;
 
-/** What a view reads, e.g. `projections.receipts_v1_gate`. Dropping it drops the table behind it too. */
-export const gateOf = (projector: AnyProjector): string => `${tableOf(projector)}_gate`;
+/** What a view reads, e.g. `projections.receipts_v1_gate`. Dropping it drops the tables behind it too. */
+export const gateOf = (projector: Pick<AnyProjector, 'name' | 'version'>): string =>
+  `${tableOf(projector)}_gate`;
 
-/** Puts the gate in front of a table that has none. */
-export const createGate = async (client: Client, projector: AnyProjector): Promise<void> => {
-  const table = tableOf(projector);
+/** The policy and the right by which views read a table. */
+export const guard = async (client: Client, table: string): Promise<void> => {
+  await client.query(`ALTER TABLE ${table} ENABLE ROW LEVEL SECURITY`);
+  await client.query(`CREATE POLICY own_tenant ON ${table} FOR SELECT TO ${VIEWS_ROLE} USING (${MAY_SEE})`);
+  await client.query(`GRANT SELECT ON ${table} TO ${VIEWS_ROLE}`);
+};
+
+/** The gate of a version, modelled on one of its tables; no build stands behind it yet. */
+export const createGate = async (client: Client, projector: AnyProjector, table: string): Promise<void> => {
   const gate = gateOf(projector);
-  await client.query(`CREATE TABLE ${gate} (LIKE ${table}) PARTITION BY LIST (tenant)`);
-  await client.query(`ALTER TABLE ${gate} ATTACH PARTITION ${table} DEFAULT`);
+  await client.query(`CREATE TABLE ${gate} (LIKE ${table}) PARTITION BY LIST (build)`);
   await client.query(
-    `COMMENT ON TABLE ${gate} IS 'The rows of ${table}, to each the ones that it may see. Views read it; nobody writes to it.'`,
+    `COMMENT ON TABLE ${gate} IS 'The rows of every build, to each the ones that it may see. Views read it; nobody writes to it.'`,
   );
-  await client.query(`ALTER TABLE ${gate} ENABLE ROW LEVEL SECURITY`);
-  await client.query(`CREATE POLICY own_tenant ON ${gate} FOR SELECT TO ${VIEWS_ROLE} USING (${MAY_SEE})`);
-  await client.query(`GRANT SELECT ON ${gate} TO ${VIEWS_ROLE}`);
+  await guard(client, gate);
+};
+
+/** Puts a build's table behind the gate. Readers go on meanwhile; the table has a CHECK that spares the scan. */
+export const attachToGate = async (client: Client, projector: AnyProjector, build: number): Promise<void> => {
+  await client.query(
+    `ALTER TABLE ${gateOf(projector)} ATTACH PARTITION ${tableOf(projector, build)} FOR VALUES IN (${build})`,
+  );
 };

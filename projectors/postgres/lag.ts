@@ -45,7 +45,9 @@ SELECT p.projection,
        coalesce(max(greatest(extract(epoch FROM clock_timestamp() - f.recorded_at), 0)), 0)::float8 AS lag_seconds,
        count(*) FILTER (WHERE c.status = 'halted')::float8 AS halted
 FROM unnest($1::text[], $2::int[]) AS p (projection, version)
+JOIN projections.read_models m ON m.projection = p.projection AND m.version = p.version
 CROSS JOIN ledger.heads h
-LEFT JOIN projections.checkpoints c ON c.projection = p.projection AND c.version = p.version AND c.tenant = h.tenant
+LEFT JOIN projections.checkpoints c
+  ON c.projection = p.projection AND c.version = p.version AND c.build = m.live_build AND c.tenant = h.tenant
 LEFT JOIN ledger.facts f ON h.seq > coalesce(c.seq, 0) AND f.tenant_no = h.tenant_no AND f.seq = coalesce(c.seq, 0) + 1
 GROUP BY p.projection`;

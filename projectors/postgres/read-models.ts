@@ -6,8 +6,10 @@ import { StreamError } from '#streams/errors.ts';
 import { type Client, type Pool, RUNTIME_ROLE, streamError, transaction } from '#streams/postgres/connect.ts';
 import type { MigrationSet } from '#streams/postgres/migrate.ts';
 import { columnsOf } from './columns.ts';
-import { ANALYST_ROLE, createGate, gateOf, VIEWS_ROLE } from './isolation.ts';
-import { tableOf, viewOf } from './statements.ts';
+import { attachToGate, createGate, gateOf } from './isolation.ts';
+import { PROJECTORS_FOLDER, sourceDigest } from './source.ts';
+import { tableOf } from './statements.ts';
+import { BUILD_COLUMN, describeColumns, ensureView } from './view.ts';
 
 /** Applied after the ledger's own set, whose role it grants rights to. */
 export const PROJECTION_MIGRATIONS: MigrationSet = {
@@ -15,7 +17,6 @@ export const PROJECTION_MIGRATIONS: MigrationSet = {
   directory: new URL('./migrations/', import.meta.url),
 };
 
-const DDL_FOLDER = new URL('../', import.meta.url);
 const INDEXES = /^-- indexes\b.*$/m;
 // An arbitrary constant: keeps two programs from making the same table at once.
 const LOCK_KEY = 7_203_115;
@@ -25,13 +26,17 @@ export interface ReadModelDdl {
   readonly indexes: string;
 }
 
-/** The DDL of a read model's table, in two parts, with the table's name put in. */
+/** The DDL of one build's table, in two parts, with the table's name put in. */
 export const readModelDdl = async (
   projector: AnyProjector,
-  folder: URL = DDL_FOLDER,
+  folder: URL = PROJECTORS_FOLDER,
+  build = 1,
 ): Promise<ReadModelDdl> => {
   const file = `${projector.name}.sql`;
-  const sql = (await readFile(new URL(file, folder), 'utf8')).replaceAll('{table}', tableOf(projector));
+  const sql = (await readFile(new URL(file, folder), 'utf8')).replaceAll(
+    '{table}',
+    tableOf(projector, build),
+  );
   const [table, indexes] = sql.split(INDEXES);
   if (table === undefined || indexes === undefined) {
     throw new Error(
@@ -48,21 +53,28 @@ export const readModelDdl = async (
 export const ensureReadModels = async (
   pool: Pool,
   projectors: readonly AnyProjector[],
-  folder: URL = DDL_FOLDER,
+  folder: URL = PROJECTORS_FOLDER,
 ): Promise<void> => {
-  const ddl = await Promise.all(
-    projectors.map(async (projector) => ({ projector, ddl: await readModelDdl(projector, folder) })),
+  const models = await Promise.all(
+    projectors.map(async (projector) => ({
+      projector,
+      ddl: await readModelDdl(projector, folder),
+      digest: await sourceDigest(projector, folder),
+    })),
   );
   try {
     await transaction(pool, async (client) => {
       await client.query('SELECT pg_advisory_xact_lock($1)', [LOCK_KEY]);
-      for (const model of ddl) {
-        if (!(await exists(client, tableOf(model.projector))))
-          await createTable(client, model.projector, model.ddl);
-        await checkColumns(client, model.projector);
-        if (!(await exists(client, gateOf(model.projector)))) await createGate(client, model.projector);
-        // A view that stands on another version stays there: moving it is the switch at the end of a rebuild.
-        if (!(await exists(client, viewOf(model.projector)))) await createView(client, model.projector);
+      for (const { projector, ddl, digest } of models) {
+        const known = await isKnown(client, projector);
+        if (!known) {
+          await register(client, projector);
+          await createBuild(client, { projector, build: 1, ddl, digest, state: 'live' });
+          await client.query(ddl.indexes);
+        }
+        await adoptSource(client, projector, digest);
+        await checkColumns(client, projector);
+        if (await attachAll(client, projector)) await ensureView(client, projector.name);
       }
     });
   } catch (error) {
@@ -70,38 +82,108 @@ export const ensureReadModels = async (
   }
 };
 
-const exists = async (client: Client, relation: string): Promise<boolean> =>
-  (await client.query<{ found: boolean }>('SELECT to_regclass($1) IS NOT NULL AS found', [relation])).rows[0]
-    ?.found === true;
+/** Those that have no table in this database yet. Throws `StreamError`. */
+export const missingReadModels = async (
+  pool: Pool,
+  projectors: readonly AnyProjector[],
+): Promise<readonly AnyProjector[]> => {
+  try {
+    const { rows } = await pool.query<{ projection: string; version: number }>(
+      'SELECT projection, version FROM projections.read_models',
+    );
+    return projectors.filter(
+      ({ name, version }) => !rows.some((row) => row.projection === name && row.version === version),
+    );
+  } catch (error) {
+    throw streamError(error);
+  }
+};
 
-const createTable = async (client: Client, projector: AnyProjector, ddl: ReadModelDdl): Promise<void> => {
+const isKnown = async (client: Client, { name, version }: AnyProjector): Promise<boolean> =>
+  (
+    await client.query('SELECT FROM projections.read_models WHERE projection = $1 AND version = $2', [
+      name,
+      version,
+    ])
+  ).rowCount === 1;
+
+/** The first version of a read model is shown from the start; a later one when a rebuild has proved it. */
+const register = (client: Client, { name, version }: AnyProjector): Promise<unknown> =>
+  client.query(
+    `INSERT INTO projections.read_models (projection, version, shown)
+     SELECT $1, $2, NOT EXISTS (SELECT FROM projections.read_models WHERE projection = $1 AND shown)`,
+    [name, version],
+  );
+
+export interface NewBuild {
+  readonly projector: AnyProjector;
+  readonly build: number;
+  readonly ddl: Pick<ReadModelDdl, 'table'>;
+  readonly digest: string;
+  readonly state: 'building' | 'live';
+  readonly onlyTenant?: string | undefined;
+}
+
+/** A build's table, without indexes, and its line in the register. */
+export const createBuild = async (
+  client: Client,
+  { projector, build, ddl, digest, state, onlyTenant }: NewBuild,
+): Promise<void> => {
+  const table = tableOf(projector, build);
   await client.query(ddl.table);
-  await client.query(ddl.indexes);
-  await client.query(`GRANT SELECT, INSERT, UPDATE, DELETE ON ${tableOf(projector)} TO ${RUNTIME_ROLE}`);
   await client.query(
-    'INSERT INTO projections.read_models (projection, version) VALUES ($1, $2) ON CONFLICT DO NOTHING',
-    [projector.name, projector.version],
+    `ALTER TABLE ${table} ADD COLUMN ${BUILD_COLUMN} integer NOT NULL DEFAULT ${build} CHECK (${BUILD_COLUMN} = ${build})`,
+  );
+  await client.query(
+    `COMMENT ON COLUMN ${table}.${BUILD_COLUMN} IS 'The build that the row belongs to, the same in the whole table.'`,
+  );
+  await client.query(`GRANT SELECT, INSERT, UPDATE, DELETE ON ${table} TO ${RUNTIME_ROLE}`);
+  await client.query(
+    `INSERT INTO projections.builds (projection, version, build, state, source_digest, only_tenant, live_at)
+     VALUES ($1, $2, $3, $4, $5, $6, CASE WHEN $4 = 'live' THEN now() END)`,
+    [projector.name, projector.version, build, state, digest, onlyTenant ?? null],
   );
 };
 
-interface TableColumn {
-  readonly name: string;
-  readonly type: string;
-  readonly comment: string | null;
-}
+/** A build from the time before digests were kept is taken to be made by what is here now. */
+const adoptSource = (client: Client, { name, version }: AnyProjector, digest: string): Promise<unknown> =>
+  client.query(
+    'UPDATE projections.builds SET source_digest = $3 WHERE projection = $1 AND version = $2 AND source_digest IS NULL',
+    [name, version, digest],
+  );
 
-const describe = async (client: Client, table: string): Promise<readonly TableColumn[]> =>
-  (
-    await client.query<TableColumn>(
-      `SELECT a.attname::text AS name, format_type(a.atttypid, a.atttypmod) AS type, col_description(a.attrelid, a.attnum) AS comment
-       FROM pg_attribute a WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum`,
-      [table],
-    )
-  ).rows;
+/** Makes the gate and puts all builds behind it; whether anything had to be done. */
+const attachAll = async (client: Client, projector: AnyProjector): Promise<boolean> => {
+  const { name, version } = projector;
+  const { rows } = await client.query<{ build: number }>(
+    `SELECT build FROM projections.builds WHERE projection = $1 AND version = $2 AND only_tenant IS NULL ORDER BY build`,
+    [name, version],
+  );
+  const gate = gateOf(projector);
+  let changed = false;
+  if ((await describeColumns(client, gate)).length === 0) {
+    await createGate(client, projector, tableOf(projector, rows[0]?.build));
+    changed = true;
+  }
+  for (const { build } of rows) {
+    const { rowCount } = await client.query(
+      'SELECT FROM pg_inherits WHERE inhparent = to_regclass($1) AND inhrelid = to_regclass($2)',
+      [gate, tableOf(projector, build)],
+    );
+    if (rowCount === 1) continue;
+    await attachToGate(client, projector, build);
+    changed = true;
+  }
+  return changed;
+};
 
 const checkColumns = async (client: Client, projector: AnyProjector): Promise<void> => {
   const table = tableOf(projector);
-  const found = new Map((await describe(client, table)).map(({ name, type }) => [name, type]));
+  const found = new Map((await describeColumns(client, table)).map(({ name, type }) => [name, type]));
+  // An older build may have been dropped; its gate says the same.
+  if (found.size === 0)
+    for (const { name, type } of await describeColumns(client, gateOf(projector))) found.set(name, type);
+  found.delete(BUILD_COLUMN);
   const wanted = [
     ['tenant', 'text'] as const,
     ...columnsOf(projector).map(({ name, codec }) => [name, codec.sqlType] as const),
@@ -123,24 +205,4 @@ const checkColumns = async (client: Client, projector: AnyProjector): Promise<vo
       `column ${extra} of ${table} is not known to the projector: give a changed read model a new version`,
     );
   }
-};
-
-const literal = (text: string): string => `'${text.replaceAll("'", "''")}'`;
-
-const createView = async (client: Client, projector: AnyProjector): Promise<void> => {
-  const table = tableOf(projector);
-  const view = viewOf(projector);
-  const columns = await describe(client, table);
-  const { rows } = await client.query<{ comment: string | null }>(
-    'SELECT obj_description(to_regclass($1)) AS comment',
-    [table],
-  );
-  await client.query(
-    `CREATE VIEW ${view} AS SELECT ${columns.map(({ name }) => name).join(', ')} FROM ${gateOf(projector)}`,
-  );
-  await client.query(`COMMENT ON VIEW ${view} IS ${literal(rows[0]?.comment ?? '')}`);
-  for (const { name, comment } of columns)
-    await client.query(`COMMENT ON COLUMN ${view}.${name} IS ${literal(comment ?? '')}`);
-  await client.query(`GRANT SELECT ON ${view} TO ${RUNTIME_ROLE}, ${ANALYST_ROLE}`);
-  await client.query(`ALTER VIEW ${view} OWNER TO ${VIEWS_ROLE}`);
 };

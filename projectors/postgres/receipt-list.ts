@@ -63,7 +63,7 @@ export const receiptList =
     try {
       // Asked first: what the rows say is then never older than the seq beside them.
       const asOf = await pool.query<{ seq: Seq }>(
-        `SELECT as_of_seq AS seq FROM views.projection_status WHERE tenant = $1 AND projection = 'receipts' ORDER BY version DESC LIMIT 1`,
+        `SELECT as_of_seq AS seq FROM views.projection_status WHERE tenant = $1 AND projection = 'receipts' AND shown`,
         [question.tenant],
       );
       const { rows } = await pool.query<ListedRow>(text, values);

@@ -1,6 +1,7 @@
-// The SQL of one read model, built once from its projector.
+// The SQL of one table of a read model, built once from its projector. Rows of many tenants go in one statement.
 import { type AnyProjector, keyText } from '#projectors/batch.ts';
 import type { Row, RowKey } from '#projectors/projector.ts';
+import type { TenantId } from '#schemas/ids.ts';
 import { type Column, columnArray, columnsOf, keyColumnsOf } from './columns.ts';
 
 export interface Statement {
@@ -9,85 +10,97 @@ export interface Statement {
   readonly values: unknown[];
 }
 
+export interface TenantRow {
+  readonly tenant: TenantId;
+  readonly row: Row;
+}
+
+export interface TenantKey {
+  readonly tenant: TenantId;
+  readonly key: RowKey;
+}
+
 export interface Statements {
-  readonly load: (tenant: string, keys: Iterable<RowKey>) => Statement;
-  readonly insert: (tenant: string, rows: readonly Row[]) => Statement;
-  readonly upsert: (tenant: string, rows: readonly Row[]) => Statement;
-  readonly remove: (tenant: string, keys: readonly RowKey[]) => Statement;
+  readonly table: string;
+  readonly load: (keys: readonly TenantKey[]) => Statement;
+  readonly insert: (rows: readonly TenantRow[]) => Statement;
+  readonly upsert: (rows: readonly TenantRow[]) => Statement;
+  readonly remove: (keys: readonly TenantKey[]) => Statement;
+  /** Table and columns in the order of `rowWriter`'s rows, for COPY. */
+  readonly copyTarget: string;
   /** `keyText` of a loaded row. */
   readonly keyTextOf: (row: Row) => string;
 }
 
-/** The table of one version of a read model, e.g. `projections.receipts_v1`. */
-export const tableOf = ({ name, version }: AnyProjector): string => `projections.${name}_v${version}`;
+/** The table of one build, e.g. `projections.receipts_v1` and, after a rebuild, `projections.receipts_v1_b2`. */
+export const tableOf = ({ name, version }: Pick<AnyProjector, 'name' | 'version'>, build = 1): string =>
+  `projections.${name}_v${version}${build === 1 ? '' : `_b${build}`}`;
 
-/** What analysts query, e.g. `views.receipts`; stays the same when the version changes. */
-export const viewOf = ({ name }: AnyProjector): string => `views.${name}`;
-
-/** Table and columns in the order of `rowWriter`'s rows, for COPY. */
-export const copyTarget = (projector: AnyProjector): string =>
-  `${tableOf(projector)} (tenant, ${columnsOf(projector)
-    .map(({ name }) => name)
-    .join(', ')})`;
+/** What analysts query, e.g. `views.receipts`; stays the same when version or build change. */
+export const viewOf = ({ name }: Pick<AnyProjector, 'name'>): string => `views.${name}`;
 
 const list = (items: readonly string[]): string => items.join(', ');
 
-/** `unnest($2::text[], $3::date[]) AS u (a, b)`; a table of no columns has one row. */
+/** `unnest($1::text[], $2::date[]) AS u (tenant, day)` */
 const unnest = (columns: readonly Column[]): string =>
-  columns.length === 0
-    ? '(VALUES (0)) AS u (one)'
-    : `unnest(${list(columns.map(({ codec }, index) => `$${index + 2}::${codec.arrayType}`))}) AS u (${list(columns.map(({ name }) => name))})`;
-
-const arrays = (columns: readonly Column[], keys: readonly RowKey[]): Buffer[] =>
-  columns.map((column, index) =>
-    columnArray(
-      column,
-      keys.map((key) => key[index]),
-    ),
-  );
+  `unnest($1::text[]${columns.map(({ codec }, index) => `, $${index + 2}::${codec.arrayType}`).join('')}) AS u (${list(['tenant', ...columns.map(({ name }) => name)])})`;
 
 const sameKey = (keys: readonly Column[]): string =>
-  ['t.tenant = $1', ...keys.map(({ name }) => `t.${name} = u.${name}`)].join(' AND ');
+  ['tenant', ...keys.map(({ name }) => name)].map((name) => `t.${name} = u.${name}`).join(' AND ');
 
-export const statementsOf = (projector: AnyProjector): Statements => {
+/** As a fold has the values of a row. */
+export const selectList = (projector: AnyProjector): string =>
+  list(columnsOf(projector).map(({ name, codec }) => `${codec.select(`t.${name}`)} AS ${name}`));
+
+export const statementsOf = (projector: AnyProjector, build = 1): Statements => {
   const columns = columnsOf(projector);
   const keys = keyColumnsOf(projector);
-  const table = tableOf(projector);
+  const table = tableOf(projector, build);
   const names = columns.map(({ name }) => name);
   const keyNames = new Set<string>(projector.key);
   const changing = names.filter((name) => !keyNames.has(name));
-  const insert = `INSERT INTO ${table} (tenant, ${list(names)}) SELECT $1, ${list(columns.map(({ name, codec }) => `u.${name}${codec.cast}`))} FROM ${unnest(columns)}`;
+  const insert = `INSERT INTO ${table} (tenant, ${list(names)}) SELECT u.tenant, ${list(columns.map(({ name, codec }) => `u.${name}${codec.cast}`))} FROM ${unnest(columns)}`;
   const update =
     changing.length === 0
       ? 'NOTHING'
       : `UPDATE SET ${list(changing.map((name) => `${name} = excluded.${name}`))}`;
   const upsert = `${insert} ON CONFLICT (tenant${keys.map(({ name }) => `, ${name}`).join('')}) DO ${update}`;
-  const load = `SELECT ${list(columns.map(({ name, codec }) => `${codec.select(`t.${name}`)} AS ${name}`))} FROM ${unnest(keys)} JOIN ${table} t ON ${sameKey(keys)}`;
+  const load = `SELECT t.tenant, ${selectList(projector)} FROM ${unnest(keys)} JOIN ${table} t ON ${sameKey(keys)}`;
   const remove = `DELETE FROM ${table} t USING ${unnest(keys)} WHERE ${sameKey(keys)}`;
-  const label = `${projector.name}_v${projector.version}`;
-  const write = (kind: string, text: string) => (tenant: string, rows: readonly Row[]) => ({
+  const label = `${projector.name}_v${projector.version}_b${build}`;
+  const write = (kind: string, text: string) => (rows: readonly TenantRow[]) => ({
     name: `${label}.${kind}`,
     text,
     values: [
-      tenant,
+      rows.map(({ tenant }) => tenant),
       ...columns.map((column) =>
         columnArray(
           column,
-          rows.map((row) => row[column.name]),
+          rows.map(({ row }) => row[column.name]),
         ),
       ),
     ],
   });
-  const byKey = (kind: string, text: string) => (tenant: string, wanted: Iterable<RowKey>) => ({
+  const byKey = (kind: string, text: string) => (wanted: readonly TenantKey[]) => ({
     name: `${label}.${kind}`,
     text,
-    values: [tenant, ...arrays(keys, [...wanted])],
+    values: [
+      wanted.map(({ tenant }) => tenant),
+      ...keys.map((column, index) =>
+        columnArray(
+          column,
+          wanted.map(({ key }) => key[index]),
+        ),
+      ),
+    ],
   });
   return {
+    table,
     load: byKey('load', load),
     insert: write('insert', insert),
     upsert: write('upsert', upsert),
     remove: byKey('remove', remove),
+    copyTarget: `${table} (tenant, ${list(names)})`,
     keyTextOf: (row) => keyText(projector.key.map((name: string) => row[name] as string)),
   };
 };

@@ -1,6 +1,6 @@
 // How fresh the read models are, and what an operator does about one that has halted.
 import type { Seq, TenantId } from '#schemas/ids.ts';
-import { type Pool, streamError } from '#streams/postgres/connect.ts';
+import { type Pool, streamError, transaction } from '#streams/postgres/connect.ts';
 
 /** One read model of one tenant, as in `views.projection_status`. */
 export interface ProjectionStatus {
@@ -13,7 +13,10 @@ export interface ProjectionStatus {
   readonly lagFacts: number;
   /** Ledger time that is not yet in the read model; absent while nothing was read. */
   readonly lagSeconds?: number;
-  readonly state: 'current' | 'behind' | 'halted' | 'ahead of ledger';
+  readonly state: 'current' | 'behind' | 'paused' | 'halted' | 'ahead of ledger';
+  /** The table in use, and whether the view shows this version. */
+  readonly build: number;
+  readonly shown: boolean;
   readonly fault?: { readonly seq: Seq; readonly id: string; readonly message: string };
 }
 
@@ -26,6 +29,8 @@ interface StatusRow {
   readonly lag_facts: number;
   readonly lag_seconds: number | null;
   readonly state: ProjectionStatus['state'];
+  readonly build: number;
+  readonly shown: boolean;
   readonly fault_seq: Seq | null;
   readonly fault_id: string;
   readonly fault_message: string;
@@ -38,7 +43,7 @@ export const projectionStatus = async (
 ): Promise<readonly ProjectionStatus[]> => {
   try {
     const { rows } = await pool.query<StatusRow>(
-      `SELECT tenant, projection, version, as_of_seq, head_seq, lag_facts, lag_seconds::float8 AS lag_seconds, state, fault_seq, fault_id, fault_message
+      `SELECT tenant, projection, version, as_of_seq, head_seq, lag_facts, lag_seconds::float8 AS lag_seconds, state, build, shown, fault_seq, fault_id, fault_message
        FROM views.projection_status WHERE $1::text IS NULL OR tenant = $1 ORDER BY tenant, projection, version`,
       [tenant ?? null],
     );
@@ -57,6 +62,8 @@ const statusOf = (row: StatusRow): ProjectionStatus => ({
   lagFacts: row.lag_facts,
   ...(row.lag_seconds !== null && { lagSeconds: row.lag_seconds }),
   state: row.state,
+  build: row.build,
+  shown: row.shown,
   ...(row.fault_seq !== null && {
     fault: { seq: row.fault_seq, id: row.fault_id, message: row.fault_message },
   }),
@@ -73,6 +80,45 @@ export const resumeHalted = async (pool: Pool, projection: string, tenant: Tenan
        SET status = 'running', fault_seq = NULL, fault_id = NULL, fault_message = NULL, fault_at = NULL, updated_at = now()
        WHERE projection = $1 AND tenant = $2 AND status = 'halted'`,
       [projection, tenant],
+    );
+    return (rowCount ?? 0) > 0;
+  } catch (error) {
+    throw streamError(error);
+  }
+};
+
+/**
+ * Nobody takes the read model further until it is resumed: running processes stop with the step they are in. All
+ * versions, all tenants. False when it was paused before, or there is none. Throws `StreamError`.
+ */
+export const pauseReadModel = async (pool: Pool, projection: string, reason: string): Promise<boolean> => {
+  try {
+    return await transaction(pool, async (client) => {
+      const { rowCount } = await client.query(
+        'UPDATE projections.read_models SET paused_at = now(), pause_reason = $2 WHERE projection = $1 AND paused_at IS NULL',
+        [projection, reason],
+      );
+      if ((rowCount ?? 0) === 0) return false;
+      // Whoever writes now names the epoch before, and finds itself overtaken.
+      for (const table of ['builds', 'checkpoints'])
+        await client.query(
+          `UPDATE projections.${table} t SET epoch = epoch + 1 FROM projections.read_models m
+           WHERE m.projection = $1 AND t.projection = m.projection AND t.version = m.version AND t.build = m.live_build`,
+          [projection],
+        );
+      return true;
+    });
+  } catch (error) {
+    throw streamError(error);
+  }
+};
+
+/** Lets a paused read model go on; running processes notice by themselves. False when it was not paused. */
+export const resumeReadModel = async (pool: Pool, projection: string): Promise<boolean> => {
+  try {
+    const { rowCount } = await pool.query(
+      'UPDATE projections.read_models SET paused_at = NULL, pause_reason = NULL WHERE projection = $1 AND paused_at IS NOT NULL',
+      [projection],
     );
     return (rowCount ?? 0) > 0;
   } catch (error) {

@@ -232,12 +232,19 @@ describe('the live runner', () => {
   it('waits out a sink that cannot be reached, parks nothing and goes on at the checkpoints', async () => {
     const real = postgresRowSink({ pool: db.pool });
     let calls = 0;
+    const failing = async (): Promise<void> => {
+      calls += 1;
+      if (calls === 2 || calls === 3) throw new StreamError('unavailable', 'gone');
+    };
     const sink: RowSink = {
       ...real,
-      apply: (projector, step) => {
-        calls += 1;
-        if (calls === 2 || calls === 3) return Promise.reject(new StreamError('unavailable', 'gone'));
-        return real.apply(projector, step);
+      apply: async (projector, step) => {
+        await failing();
+        return await real.apply(projector, step);
+      },
+      applyAll: async (projector, steps) => {
+        await failing();
+        return await real.applyAll(projector, steps);
       },
     };
     const retries: number[] = [];

@@ -9,6 +9,7 @@ import { ANALYST_ROLE } from '#projectors/postgres/isolation.ts';
 import { ensureReadModels, readModelDdl } from '#projectors/postgres/read-models.ts';
 import { postgresRowSink } from '#projectors/postgres/sink.ts';
 import { projectionStatus } from '#projectors/postgres/status.ts';
+import { BUILD_COLUMN } from '#projectors/postgres/view.ts';
 import { runProjectors } from '#projectors/run.ts';
 import type { Recorded } from '#schemas/event.ts';
 import { StreamError } from '#streams/errors.ts';
@@ -60,7 +61,10 @@ describe('the tables and views of the read models', () => {
     for (const { name, version } of projectors) {
       const told = (schema: string, relation: string): unknown =>
         models
-          .filter((column) => column.schema === schema && column.relation === relation)
+          .filter(
+            (column) =>
+              column.schema === schema && column.relation === relation && column.name !== BUILD_COLUMN,
+          )
           .map((column) => [column.name, column.type, column.comment, column.table_comment]);
       expect(told('views', name)).to.deep.equal(told('projections', `${name}_v${version}`));
     }
@@ -131,12 +135,48 @@ describe('the tables and views of the read models', () => {
 
   it('leave a view on the version it shows when a newer one gets its table', async () => {
     await ensureReadModels(db.owner, [tally], TABLES);
+    await db.owner.query(`INSERT INTO projections.tally_v1 VALUES ('acme', 'ada', 1, '{}', NULL)`);
     await ensureReadModels(db.owner, [{ ...tally, version: 2 }], TABLES);
-    const { rows } = await db.owner.query(
-      `SELECT pg_get_viewdef('views.tally'::regclass) AS sql, to_regclass('projections.tally_v2') IS NOT NULL AS made`,
+    await db.owner.query(`INSERT INTO projections.tally_v2 VALUES ('acme', 'bob', 2, '{}', NULL)`);
+    const names = async (): Promise<unknown> =>
+      (await db.pool.query('SELECT name FROM views.tally')).rows.map(({ name }) => name);
+    expect(await names()).to.deep.equal(['ada']);
+    await db.owner.query(`UPDATE projections.read_models SET shown = false WHERE projection = 'tally';
+      UPDATE projections.read_models SET shown = true WHERE projection = 'tally' AND version = 2`);
+    expect(await names()).to.deep.equal(['bob']);
+  });
+
+  it('keep every column that queries use: a version that lacks one, or changes its type, is refused', async () => {
+    await ensureReadModels(db.owner, [tally], TABLES);
+    const folder = mkdtempSync(join(tmpdir(), 'read-models-'));
+    const ensure = async (columns: AnyProjector['columns'], sql: string): Promise<unknown> => {
+      writeFileSync(
+        join(folder, 'tally.sql'),
+        `CREATE TABLE {table} (tenant text COLLATE "C", ${sql});\n-- indexes\n`,
+      );
+      return await ensureReadModels(
+        db.owner,
+        [{ ...tally, version: 2, columns }],
+        pathToFileURL(`${folder}/`),
+      ).catch(({ message }: Error) => message);
+    };
+    const { note: _, ...fewer } = tally.columns;
+    expect(await ensure(fewer, 'name text, total bigint, seqs text[]')).to.match(
+      /views\.tally shows a column note, and version 2 has none/,
     );
-    expect(rows[0].made).to.equal(true);
-    expect(rows[0].sql).to.contain('tally_v1').and.not.contain('tally_v2');
+    expect(
+      await ensure({ ...tally.columns, total: 'text' }, 'name text, total text, seqs text[], note text'),
+    ).to.match(/views\.tally shows a column total, and version 2 makes it text, it was bigint/);
+    expect(
+      await ensure(
+        { ...tally.columns, more: 'bigint' },
+        'name text COLLATE "C", total bigint, seqs text[], note text COLLATE "C", more bigint',
+      ),
+    ).to.equal(undefined);
+    expect(
+      Object.keys((await db.owner.query('SELECT * FROM views.tally')).fields.map(({ name }) => name)),
+    ).to.have.length(6);
+    rmSync(folder, { recursive: true });
   });
 
   it('say what is missing from a DDL file', async () => {
