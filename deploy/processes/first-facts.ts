@@ -8,10 +8,10 @@ import { runCommand } from '#commands/run.ts';
 import type { TenantCommand } from '#commands/tenants.ts';
 import { tenants } from '#commands/tenants.ts';
 import { loadMapping } from '#gateway/cli/mapping-file.ts';
-import { tenantState } from '#gateway/cli/tenants.ts';
-import { newToken, parseToken, SCOPES } from '#gateway/http/tokens.ts';
+import { newToken, parseToken, TENANT_SCOPES } from '#gateway/http/tokens.ts';
 import { ingestByAppending } from '#gateway/ingest/appending.ts';
 import { streamSource } from '#gateway/ingest/source.ts';
+import { tenantState } from '#gateway/tenancy/documents.ts';
 import { type Instant, tenantId } from '#schemas/ids.ts';
 import { commitLines } from './git-history.ts';
 import type { WiredLedger } from './wire.ts';
@@ -63,7 +63,7 @@ const savedToken = async ({ store }: WiredLedger, file: string): Promise<string 
 
 const issueToken = async (ledger: WiredLedger, file: string): Promise<string> => {
   const { token, tokenId, tokenHash } = newToken(DEMO);
-  await send(ledger, { type: 'IssueToken', tokenId, tokenHash, scopes: SCOPES, label: 'npm start' });
+  await send(ledger, { type: 'IssueToken', tokenId, tokenHash, scopes: TENANT_SCOPES, label: 'npm start' });
   await writeFile(file, `${token}\n`, { mode: 0o600 });
   return token;
 };

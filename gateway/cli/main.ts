@@ -17,6 +17,7 @@ import {
   sqlCommand,
   statusCommand,
 } from './operations.ts';
+import { operatorCommands } from './operators.ts';
 import { visible } from './output.ts';
 import { projectionCommands } from './projections.ts';
 import { tenantCommands, tokenCommands } from './tenants.ts';
@@ -55,6 +56,7 @@ export const program = (run: Run): Command => {
     migrateCommand(run),
     tenantCommands(run),
     tokenCommands(run),
+    operatorCommands(run),
     ingestCommand(run),
     receiptCommands(run),
     headCommand(run),

@@ -2,12 +2,11 @@
 import { randomUUID } from 'node:crypto';
 import type { Command } from 'commander';
 import { runCommand } from '#commands/run.ts';
-import { type TenantCommand, type TenantState, tenants } from '#commands/tenants.ts';
-import { type Instant, instantText, streamName, type TenantId } from '#schemas/ids.ts';
-import { decodeFact } from '#schemas/index.ts';
-import { type TenantEvent, tokenId } from '#schemas/tenants.ts';
-import type { StreamStore } from '#streams/stream.ts';
-import { newToken, SCOPES } from '../http/tokens.ts';
+import { type TenantCommand, tenants } from '#commands/tenants.ts';
+import type { TenantId } from '#schemas/ids.ts';
+import { tokenId } from '#schemas/tenants.ts';
+import { grantableScopes, newToken, TENANT_SCOPES, usualScopes } from '../http/tokens.ts';
+import { tenantDocument, tenantState, tokenDocuments } from '../tenancy/documents.ts';
 import {
   aMoment,
   group,
@@ -21,7 +20,7 @@ import {
 import { CliError } from './exit.ts';
 import { count, table } from './output.ts';
 
-const ACTOR = 'prov-ledger cli';
+export const ACTOR = 'prov-ledger cli';
 
 /** Sends one command; a refusal becomes the error the program ends with. */
 const send = async ({ ledger, world }: LedgerContext, tenant: TenantId, command: TenantCommand) => {
@@ -48,17 +47,6 @@ const send = async ({ ledger, world }: LedgerContext, tenant: TenantId, command:
 
 /** `TenantAlreadyExists` as `tenant-already-exists`. */
 const words = (name: string): string => name.replace(/(?<=.)[A-Z]/g, (letter) => `-${letter}`).toLowerCase();
-
-export const tenantState = async (
-  store: Pick<StreamStore, 'readStream'>,
-  tenant: TenantId,
-): Promise<TenantState> => {
-  let state = tenants.initial;
-  for (const fact of await store.readStream(tenant, streamName('tenants', tenant))) {
-    state = tenants.evolve(state, decodeFact(fact) as unknown as TenantEvent);
-  }
-  return state;
-};
 
 const changed = (
   run: Run,
@@ -91,17 +79,7 @@ const list = (run: Run) =>
     async ({ ledger, output }) => {
       const heads = await ledger.store.heads();
       const rows = await Promise.all(
-        heads.map(async ({ tenant, seq, hash, recordedAt }) => {
-          const { displayName, standing } = await tenantState(ledger.store, tenant);
-          return {
-            tenant,
-            display_name: displayName,
-            status: standing,
-            facts: seq,
-            head_hash: hash,
-            last_recorded_at: instantText(recordedAt),
-          };
-        }),
+        heads.map(async (head) => tenantDocument(head, await tenantState(ledger.store, head.tenant))),
       );
       output.answer({ tenants: rows }, () =>
         rows.length === 0
@@ -126,17 +104,8 @@ const show = (run: Run) =>
     async ({ ledger, output, world }, _, args) => {
       const head = await headOf(ledger, tenantArgument(args));
       const state = await tenantState(ledger.store, head.tenant);
-      const tokens = tokenRows(state, world.clock());
-      const document = {
-        tenant: head.tenant,
-        display_name: state.displayName,
-        status: state.standing,
-        facts: head.seq,
-        head_hash: head.hash,
-        last_recorded_at: instantText(head.recordedAt),
-        tokens,
-      };
-      output.answer(document, () =>
+      const tokens = tokenDocuments(state, world.clock());
+      output.answer({ ...tenantDocument(head, state), tokens }, () =>
         [
           `${head.tenant} (${state.displayName}), ${state.standing}`,
           `${count(head.seq, 'fact')}, head ${head.hash}`,
@@ -196,15 +165,6 @@ export const tenantCommands = (run: Run): Command =>
 
 // --- tokens
 
-const tokenRows = ({ tokens }: TenantState, now: Instant) =>
-  [...tokens.values()].map(({ tokenId: id, scopes, label, expiresAt, revoked }) => ({
-    token_id: id,
-    scopes,
-    label: label ?? null,
-    expires_at: expiresAt === undefined ? null : instantText(expiresAt),
-    status: revoked ? 'revoked' : expiresAt !== undefined && expiresAt <= now ? 'expired' : 'in force',
-  }));
-
 interface TokenOptions extends Options {
   readonly scope?: readonly string[];
   readonly expires?: string;
@@ -215,7 +175,7 @@ interface TokenOptions extends Options {
 export const issueToken = async (
   context: LedgerContext,
   tenant: TenantId,
-  { scope = SCOPES, expires, label }: TokenOptions,
+  { scope = usualScopes(tenant), expires, label }: TokenOptions,
 ) => {
   const { token, tokenId: id, tokenHash } = newToken(tenant);
   const command = {
@@ -242,15 +202,20 @@ const createToken = (run: Run) =>
       ],
       build: (command) =>
         command
-          .option('--scope <scope...>', `what the bearer may do; all of ${SCOPES.join(', ')} unless given`)
+          .option('--scope <scope...>', `what the bearer may do; ${TENANT_SCOPES.join(', ')} unless given`)
           .option('--expires <time>', 'when it ends by itself, RFC 3339', aMoment)
           .option('--label <text>', 'what it is for'),
     },
     async (context, options, args) => {
       const tenant = tenantArgument(args);
-      const unknown = options.scope?.find((scope) => !(SCOPES as readonly string[]).includes(scope));
+      const grantable: readonly string[] = grantableScopes(tenant);
+      const unknown = options.scope?.find((scope) => !grantable.includes(scope));
       if (unknown !== undefined)
-        throw new CliError('usage', 'unknown-scope', `${unknown} is not a scope; use ${SCOPES.join(', ')}`);
+        throw new CliError(
+          'usage',
+          'unknown-scope',
+          `${unknown} is not a scope of ${tenant}; use ${grantable.join(', ')}`,
+        );
       const issued = await issueToken(context, tenant, options);
       context.output.answer(
         { tenant, token_id: issued.tokenId, token: issued.token, scopes: issued.scopes },
@@ -273,7 +238,7 @@ const listTokens = (run: Run) =>
     },
     async ({ ledger, output, world }, _, args) => {
       const { tenant } = await headOf(ledger, tenantArgument(args));
-      const rows = tokenRows(await tenantState(ledger.store, tenant), world.clock());
+      const rows = tokenDocuments(await tenantState(ledger.store, tenant), world.clock());
       output.answer({ tenant, tokens: rows }, () =>
         rows.length === 0
           ? `${tenant} has no tokens`

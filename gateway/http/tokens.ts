@@ -4,9 +4,24 @@ import { hash, randomBytes } from 'node:crypto';
 import { type Sha256, type TenantId, tenantId } from '#schemas/ids.ts';
 import { type TokenId, tokenId } from '#schemas/tenants.ts';
 
+/** Rights over the tenant that a token is of. */
+export const TENANT_SCOPES = ['receipts:write', 'receipts:read', 'ledger:read'] as const;
+/** Rights over all tenants, which open something for tokens of the tenant `OPERATORS` only. */
+export const OPERATOR_SCOPES = ['tenants:admin', 'tokens:admin'] as const;
 /** Rights a token can have. `tokens.scopes` may name others, of routes yet to come: those open nothing here. */
-export const SCOPES = ['receipts:write', 'receipts:read', 'ledger:read'] as const;
+export const SCOPES = [...TENANT_SCOPES, ...OPERATOR_SCOPES] as const;
 export type Scope = (typeof SCOPES)[number];
+
+/** The tenant of those who run the ledger: their tokens, and who has them, are facts of a chain like any other. */
+export const OPERATORS = tenantId('operators');
+
+/** What a token of this tenant may be given. */
+export const grantableScopes = (tenant: TenantId): readonly Scope[] =>
+  tenant === OPERATORS ? SCOPES : TENANT_SCOPES;
+
+/** What it is given when nothing is asked for. */
+export const usualScopes = (tenant: TenantId): readonly Scope[] =>
+  tenant === OPERATORS ? OPERATOR_SCOPES : TENANT_SCOPES;
 
 export interface NewToken {
   /** Shown once to whoever asked for it; never stored and never logged. */
