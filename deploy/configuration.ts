@@ -1,29 +1,16 @@
 // The environment, read once and whole: a validated configuration, or everything that is wrong with it.
 import { join, resolve } from 'node:path';
+import { httpSettings } from './http-settings.ts';
+import { folder, hostName, oneOf, type Setting, type Values, whole } from './setting.ts';
 
 export const LOG_LEVELS = ['error', 'warn', 'info', 'debug'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
-export interface Configuration {
-  /** A PostgreSQL of the user's own; without it the embedded one on `dataDir` is used. */
-  readonly databaseUrl: string | undefined;
-  readonly dataDir: string;
-  readonly keysDir: string;
-  readonly httpHost: string;
-  /** 0: any free one. */
-  readonly httpPort: number;
+/** Every setting of the table below, and which of the addresses were asked for. */
+export interface Configuration extends Values<ReturnType<typeof settingsFor>> {
   /** True when the port was asked for: another one is then not taken in its place. */
   readonly httpPortGiven: boolean;
-  readonly poolSize: number;
-  /** How long the database may take to answer before whoever asked is told so. */
-  readonly storeSeconds: number;
-  readonly logLevel: LogLevel;
-  /** Tenants that metrics name; the rest are counted as one. */
-  readonly metricsTenants: number;
-  /** How long a stopping service goes on while it says that it is not ready. */
-  readonly lameDuckSeconds: number;
-  /** How long requests under way may take to end. */
-  readonly drainSeconds: number;
+  readonly operatorsPortGiven: boolean;
 }
 
 /** One setting as `prov-ledger config` shows it. */
@@ -49,24 +36,7 @@ export type ReadConfiguration =
 
 type Environment = { readonly [name: string]: string | undefined };
 
-interface Setting<T> {
-  readonly name: string;
-  readonly description: string;
-  /** The value, or why the text is none. */
-  readonly parse: (raw: string) => T | { readonly fault: string };
-  readonly fallback: T;
-  /** As `config` shows it; the value as a text unless told. */
-  readonly show?: (value: T) => string;
-}
-
 export const DEFAULT_PORT = 7077;
-
-const whole = (least: number, most: number) => (raw: string) =>
-  /^\d{1,9}$/.test(raw) && Number(raw) >= least && Number(raw) <= most
-    ? Number(raw)
-    : { fault: `give a whole number from ${least} to ${most}` };
-
-const folder = (raw: string) => (raw.includes('\0') ? { fault: 'give the path of a folder' } : resolve(raw));
 
 const databaseUrl = (raw: string) => {
   const wanted = 'give a URL like postgresql://user:password@host:5432/database';
@@ -83,16 +53,6 @@ const masked = (url: string | undefined): string => {
     if (/password|passfile|key/i.test(name)) parsed.searchParams.set(name, '***');
   return parsed.href;
 };
-
-const oneOf =
-  <T extends string>(values: readonly T[]) =>
-  (raw: string) =>
-    values.find((value) => value === raw) ?? { fault: `give ${values.join(', ')}` };
-
-const hostName = (raw: string) =>
-  /^[0-9A-Za-z.:%_-]{1,253}$/.test(raw)
-    ? raw
-    : { fault: 'give an address or a host name, for example 127.0.0.1 or ::' };
 
 const operatingSettings = {
   storeSeconds: {
@@ -169,6 +129,7 @@ const settingsFor = (env: Environment, defaultDataDir: () => string) => {
       fallback: 'info',
     } as Setting<LogLevel>,
     ...operatingSettings,
+    ...httpSettings,
   };
 };
 
@@ -177,7 +138,7 @@ export const readConfiguration = (env: Environment, defaultDataDir: () => string
   const settings = settingsFor(env, defaultDataDir);
   const faults: ConfigurationFault[] = [];
   const inEffect: SettingInEffect[] = [];
-  const take = <T>({ name, description, parse, fallback, show = String }: Setting<T>): T => {
+  const take = ({ name, description, parse, fallback, show = String }: Setting<unknown>): unknown => {
     const raw = env[name];
     const given = raw !== undefined && raw !== '';
     const parsed = given ? parse(raw) : fallback;
@@ -185,22 +146,17 @@ export const readConfiguration = (env: Environment, defaultDataDir: () => string
       faults.push({ name, message: `is not usable: ${String(parsed.fault)}` });
       return fallback;
     }
-    inEffect.push({ name, description, value: show(parsed as T), source: given ? 'environment' : 'default' });
-    return parsed as T;
+    inEffect.push({ name, description, value: show(parsed), source: given ? 'environment' : 'default' });
+    return parsed;
   };
+  const values = Object.fromEntries(
+    Object.entries(settings).map(([key, setting]) => [key, take(setting as Setting<unknown>)]),
+  ) as Values<typeof settings>;
+  const given = (name: string): boolean => Boolean(env[name]);
   const configuration: Configuration = {
-    databaseUrl: take(settings.databaseUrl),
-    dataDir: take(settings.dataDir),
-    keysDir: take(settings.keysDir),
-    httpHost: take(settings.httpHost),
-    httpPort: take(settings.httpPort),
-    httpPortGiven: Boolean(env['PROV_LEDGER_HTTP_PORT']),
-    poolSize: take(settings.poolSize),
-    logLevel: take(settings.logLevel),
-    storeSeconds: take(settings.storeSeconds),
-    metricsTenants: take(settings.metricsTenants),
-    lameDuckSeconds: take(settings.lameDuckSeconds),
-    drainSeconds: take(settings.drainSeconds),
+    ...values,
+    httpPortGiven: given(settings.httpPort.name),
+    operatorsPortGiven: given(settings.operatorsPort.name),
   };
   const known = new Set(Object.values(settings).map(({ name }) => name));
   for (const name of Object.keys(env)) {

@@ -43,7 +43,7 @@ const serve = async (options: ServeOptions): Promise<RunningService> => {
     };
   } catch (error) {
     await ledger[Symbol.asyncDispose]();
-    throw error;
+    throw commandError(error);
   }
 };
 

@@ -1,18 +1,21 @@
 // The service: HTTP and, unless told otherwise, the read models, in one process on one wired ledger.
 
 import { setTimeout as pause } from 'node:timers/promises';
-import { CliError } from '#gateway/cli/exit.ts';
 import type { RunningService, ServeOptions } from '#gateway/cli/world.ts';
 import { readWithin, storeWithin } from '#gateway/http/deadline.ts';
-import { createGateway } from '#gateway/http/server.ts';
+import { createGateway, type Gateway } from '#gateway/http/server.ts';
+import type { TlsMaterial } from '#gateway/http/tls.ts';
 import { projectors } from '#projectors/index.ts';
 import { projectionLag } from '#projectors/postgres/lag.ts';
 import { receiptList } from '#projectors/postgres/receipt-list.ts';
 import type { Configuration } from '../configuration.ts';
 import type { ServerEvent } from '../embedded/server.ts';
+import { limitsOf } from '../http-settings.ts';
 import { errorFields, type Log } from '../telemetry/logs.ts';
 import { sampled } from '../telemetry/sampled.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
+import { readTls, type TlsFiles, tlsFilesOf, watchTls } from '../tls-files.ts';
+import { listenTwice } from './listening.ts';
 import { version } from './version.ts';
 import type { WiredLedger } from './wire.ts';
 
@@ -54,32 +57,25 @@ export const startService = async (
   options: ServeOptions = {},
 ): Promise<RunningService> => {
   const { log } = telemetry;
-  const patienceMs = configuration.storeSeconds * 1_000;
-  const list = receiptList(ledger.pool);
   const ending = new AbortController();
   await using opening = new AsyncDisposableStack();
   const lag = opening.use(sampled(() => projectionLag(ledger.pool, projectors), LAG_EVERY_MS));
-  const gateway = createGateway({
-    store: storeWithin(patienceMs, telemetry.store(ledger.store)),
-    // Opened when somebody watches: a feed holds a connection.
-    feed: { subscribe: (options) => ledger.feed.subscribe(options) },
-    listReceipts: (question) => readWithin(patienceMs, list(question)),
-    jwks: ledger.jwks,
-    readiness: () => (ending.signal.aborted ? Promise.resolve(STOPPING) : readiness(ledger, patienceMs)),
-    build: {
-      name: 'prov-ledger',
-      version,
-      runtime: `node ${process.version} ${process.platform}/${process.arch}`,
-    },
-    measures: [
-      telemetry.instruments({ queuedFacts: ledger.store.queuedFacts, lag: () => lag.latest() ?? [] }),
-    ],
-    onFault: (error, requestId) => log('error', 'a request failed', { requestId, ...errorFields(error) }),
-  });
-  const url = await listen(gateway, { configuration, options, log });
+  const tlsFiles = tlsFilesOf(configuration);
+  const gateway = opening.use(
+    gatewayOf(
+      { configuration, ledger, telemetry },
+      {
+        stopping: ending.signal,
+        lag: () => lag.latest() ?? [],
+        tls: tlsFiles && readTls(tlsFiles, Date.now()),
+      },
+    ),
+  );
+  const { url, operatorsUrl } = await listenTwice(gateway, { configuration, options, log });
   opening.use(telemetry.watch(gateway));
+  if (tlsFiles) opening.use(renewing(gateway, tlsFiles, log));
   const watching = opening.move();
-  log('info', 'listening', { url, kid: ledger.keys.signer.kid });
+  log('info', 'listening', { url, operatorsUrl, kid: ledger.keys.signer.kid });
   const projecting = new AbortController();
   const projected = options.withoutProjectors
     ? Promise.resolve()
@@ -98,6 +94,7 @@ export const startService = async (
   projected.catch((error: unknown) => failed.resolve(error));
   return {
     url,
+    operatorsUrl,
     failed: failed.promise,
     drain: async () => {
       ending.abort();
@@ -111,43 +108,58 @@ export const startService = async (
   };
 };
 
-/** A lame duck: load balancers look elsewhere while it still serves. */
-const STOPPING = { ready: false, missing: ['the service is stopping'] };
-
-const PORTS_TRIED = 20;
-
-interface Listening {
-  readonly configuration: Configuration;
-  readonly options: ServeOptions;
-  readonly log: Log;
+interface GatewayParts {
+  readonly stopping: AbortSignal;
+  readonly lag: () => Awaited<ReturnType<typeof projectionLag>>;
+  readonly tls: TlsMaterial | undefined;
 }
 
-const listen = async (
-  gateway: ReturnType<typeof createGateway>,
-  { configuration, options, log }: Listening,
-): Promise<string> => {
-  const host = options.host ?? configuration.httpHost;
-  const first = options.port ?? configuration.httpPort;
-  const asked = options.port !== undefined || configuration.httpPortGiven;
-  for (let port = first; ; port += 1) {
-    try {
-      return await gateway.listen({ host, port });
-    } catch (error) {
-      const { code, message } = error as NodeJS.ErrnoException;
-      if (code === 'EADDRINUSE' && !asked && port < first + PORTS_TRIED) {
-        log('warn', `port ${port} is taken; trying ${port + 1}`);
-        continue;
-      }
-      const what =
-        code === 'EADDRINUSE'
-          ? 'the port is taken: choose another, or 0 for a free one (PROV_LEDGER_HTTP_PORT or --port)'
-          : message;
-      throw new CliError('unavailable', 'cannot-listen', `cannot listen on ${host}:${port}: ${what}`, {
-        cause: error,
-      });
-    }
-  }
+const gatewayOf = (
+  { configuration, ledger, telemetry }: ServiceParts,
+  { stopping, lag, tls }: GatewayParts,
+): Gateway => {
+  const patienceMs = configuration.storeSeconds * 1_000;
+  const list = receiptList(ledger.pool);
+  return createGateway({
+    limits: limitsOf(configuration),
+    tls,
+    store: storeWithin(patienceMs, telemetry.store(ledger.store)),
+    // Opened when somebody watches: a feed holds a connection.
+    feed: { subscribe: (options) => ledger.feed.subscribe(options) },
+    listReceipts: (question) => readWithin(patienceMs, list(question)),
+    jwks: ledger.jwks,
+    readiness: () => (stopping.aborted ? Promise.resolve(STOPPING) : readiness(ledger, patienceMs)),
+    build: {
+      name: 'prov-ledger',
+      version,
+      runtime: `node ${process.version} ${process.platform}/${process.arch}`,
+    },
+    measures: [telemetry.instruments({ queuedFacts: ledger.store.queuedFacts, lag })],
+    onFault: (error, requestId) =>
+      telemetry.log('error', 'a request failed', { requestId, ...errorFields(error) }),
+  });
 };
+
+/** SIGHUP looks at once, as operators are used to; systemd's `reload` sends it. */
+const renewing = (gateway: Gateway, files: TlsFiles, log: Log): Disposable => {
+  const watch = watchTls({
+    files,
+    renew: (material: TlsMaterial) => gateway.renewTls(material),
+    onRenewed: () => log('info', 'the certificate was read again, for connections from now on'),
+    onFault: (error) => log('error', 'the certificate is not renewed: the old one stays', errorFields(error)),
+  });
+  const now = (): void => watch.look(true);
+  process.on('SIGHUP', now);
+  return {
+    [Symbol.dispose]: () => {
+      process.off('SIGHUP', now);
+      watch[Symbol.dispose]();
+    },
+  };
+};
+
+/** A lame duck: load balancers look elsewhere while it still serves. */
+const STOPPING = { ready: false, missing: ['the service is stopping'] };
 
 const READY_WITHIN_MS = 2_000;
 

@@ -74,6 +74,7 @@ const run = async (signal: AbortSignal, demo: boolean): Promise<void> => {
     database,
     facts,
     url: service.url,
+    operatorsUrl: service.operatorsUrl,
     dataDir,
     seconds: (performance.now() - startedAt) / 1000,
   };

@@ -17,6 +17,7 @@ export interface Started {
   readonly database: Database;
   readonly facts: FirstFacts;
   readonly url: string;
+  readonly operatorsUrl: string;
   readonly dataDir: string;
   readonly seconds: number;
 }
@@ -52,6 +53,7 @@ export const figures = async ({
   ledger,
   facts,
   url,
+  operatorsUrl,
   database,
   dataDir,
   seconds,
@@ -72,7 +74,8 @@ export const figures = async ({
     ['tenant demo', `${count(head?.seq ?? 0, 'fact')}, head ${figure(head?.seq ?? 0)} ${head?.hash ?? ''}`],
     ['chain', await verifiedChain(ledger)],
     ['read models', await rowCounts(ledger)],
-    ['listening on', `${url}  (/healthz /readyz /metrics /.well-known/jwks.json)`],
+    ['listening on', `${url}  (/docs /healthz /readyz /.well-known/jwks.json)`],
+    ['figures at', `${operatorsUrl}/metrics`],
     ['token', `${facts.token}  (kept in ${shown(facts.tokenFile)})`],
   ]);
 };

@@ -17,6 +17,7 @@ import { verifyStoredChain } from '#streams/postgres/verify/chain.ts';
 import type { StreamFeed } from '#streams/stream.ts';
 import type { Configuration } from '../configuration.ts';
 import { EmbeddedPostgresError } from '../embedded/errors.ts';
+import { TlsFileFault } from '../tls-files.ts';
 import { type Database, openDatabase, prepareDatabase } from './database.ts';
 
 export interface WiredLedger extends OpenLedger {
@@ -129,6 +130,8 @@ export const commandError = (error: unknown): unknown => {
     return new CliError('unavailable', `embedded-${error.code.replaceAll('_', '-')}`, error.message, {
       cause: error,
     });
+  if (error instanceof TlsFileFault)
+    return new CliError('unavailable', 'tls-files', error.message, { cause: error });
   if (error instanceof KeyFolderFault)
     return new CliError('unavailable', `keys-${error.code}`, error.message, { cause: error });
   return error;

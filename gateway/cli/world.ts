@@ -52,6 +52,8 @@ export interface ServeOptions {
 
 export interface RunningService {
   readonly url: string;
+  /** Where figures and health are asked for. */
+  readonly operatorsUrl: string;
   /** Settles when the service has ended by itself, which is a failure. */
   readonly failed: Promise<unknown>;
   /** Stops taking requests, finishes those under way, closes everything. */

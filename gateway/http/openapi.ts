@@ -9,7 +9,7 @@ import {
   type Schema,
 } from './operation.ts';
 import { type ProblemCode, problem, problemDocument, problemEntry } from './problems.ts';
-import type { Guard, Route } from './route.ts';
+import type { Route } from './route.ts';
 import { shapes } from './shapes.ts';
 import { VERSION_PREFIX } from './version.ts';
 
@@ -92,7 +92,7 @@ const operationOf = ({ guard, about, path }: Described): Schema => ({
   },
 });
 
-const securityOf = (guard: Guard): Schema =>
+const securityOf = (guard: Route['guard']): Schema =>
   'scope' in guard
     ? { security: [{ token: [guard.scope] }] }
     : { security: [], 'x-open-because': guard.open };
@@ -129,7 +129,7 @@ const contentOf = (media: readonly Media[]): Schema =>
     }),
   );
 
-const problemsOf = (guard: Guard, about: Operation, path: string): Schema => {
+const problemsOf = (guard: Route['guard'], about: Operation, path: string): Schema => {
   const codes = new Set([
     ...EVERYWHERE,
     ...('scope' in guard ? GUARDED : []),

@@ -53,10 +53,25 @@ export const catalogue = {
     title: 'The body is of a media type that is not taken here',
     todo: 'Send one of the media types that /docs names for this path, for example application/json, and the body uncompressed.',
   },
+  'url-too-long': {
+    status: 414,
+    title: 'The path and its query are too long',
+    todo: 'Keep them below 8 KiB.',
+  },
+  'expectation-unmet': {
+    status: 417,
+    title: 'The request expects something that is not done here',
+    todo: 'Leave the Expect header out, or send Expect: 100-continue.',
+  },
+  'header-repeated': {
+    status: 400,
+    title: 'A header that may be given once is given twice',
+    todo: 'Send the header named in "detail" once.',
+  },
   'headers-too-large': {
     status: 431,
-    title: 'The headers are too large',
-    todo: 'Keep the path and all headers together below 16 KiB.',
+    title: 'The headers are too large, or too many',
+    todo: 'Keep the path and all headers together below 16 KiB, and send at most 100 of them.',
   },
   // Who asks.
   'token-missing': { ...TOKEN, todo: 'Send Authorization: Bearer <token>.' },

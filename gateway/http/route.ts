@@ -52,8 +52,17 @@ export interface ScopedRoute extends Place {
   readonly handle: (call: Call, caller: Caller) => Answer;
 }
 
+/** Reached through the address for operators only; a server for callers does not take it. */
+export interface OperatorRoute extends Place {
+  /** Why callers have no business with it. */
+  readonly guard: { readonly operators: string };
+  readonly handle: (call: Call) => Answer;
+}
+
+/** What callers reach. */
 export type Route = OpenRoute | ScopedRoute;
-export type Guard = Route['guard'];
+export type MountableRoute = Route | OperatorRoute;
+export type Guard = MountableRoute['guard'];
 
 export const JSON_TYPE = 'application/json; charset=utf-8';
 export const NDJSON_TYPE = 'application/x-ndjson; charset=utf-8';

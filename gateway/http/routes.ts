@@ -5,7 +5,7 @@ import { chainRoutes, type LedgerParts, receiptRoutes } from './ledger-routes.ts
 import type { GatewayMetrics } from './metrics.ts';
 import type { Operation } from './operation.ts';
 import { problem } from './problems.ts';
-import { type Call, jsonReply, problemReply, type Route } from './route.ts';
+import { type Call, jsonReply, type MountableRoute, problemReply, type Route } from './route.ts';
 
 const operations = {
   keys: {
@@ -74,6 +74,10 @@ const serviceRoutes = (service: Service): readonly Route[] => [
         type: 'application/jwk-set+json; charset=utf-8',
       }),
   },
+  ...healthRoutes(service),
+];
+
+const healthRoutes = (service: Service): readonly Route[] => [
   {
     method: 'GET',
     path: '/healthz',
@@ -94,12 +98,17 @@ const serviceRoutes = (service: Service): readonly Route[] => [
       return problemReply(problem('not-ready', `not ready: ${missing.join(', ')}`, { missing }), requestId);
     },
   },
+];
+
+/** On the address for operators: their own, and what tells whether the process is well. */
+export const operatorRoutes = (service: Service): readonly MountableRoute[] => [
+  ...healthRoutes(service),
   {
     method: 'GET',
     path: '/metrics',
     unversioned: true,
     about: operations.metrics,
-    guard: { open: 'figures of the process, which must be readable when the store is away' },
+    guard: { operators: 'figures name the busiest tenants, and must be readable when the store is away' },
     handle: async ({ headers }: Call) => ({
       status: 200,
       headers: { 'cache-control': 'no-store', vary: 'accept' },

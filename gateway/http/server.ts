@@ -1,17 +1,19 @@
 // The HTTP gateway: the store, the keys and the clock go in, a server comes out. It keeps nothing that another gateway
 // on the same store would need to know, so any number of them may run.
-import type { AddressInfo } from 'node:net';
 import type { ListReceipts } from '#projectors/postgres/receipt-list.ts';
 import type { KeySet } from '#proofs/keys/public-key.ts';
 import type { Instant } from '#schemas/ids.ts';
 import type { StreamFeed, StreamStore } from '#streams/stream.ts';
 import { type Authorise, authoriser } from './auth.ts';
 import { type Build, documentationRoutes } from './documentation.ts';
+import { LIMITS, type Limits } from './limits.ts';
+import { type Listener, listener } from './listener.ts';
 import { gatewayMetrics, type Measure } from './metrics.ts';
-import { type Readiness, routes } from './routes.ts';
+import { operatorRoutes, type Readiness, routes, type Service } from './routes.ts';
 import type { TailParts } from './tail.ts';
 import { tailRings } from './tail-ring.ts';
-import { type MountedRoute, web } from './web.ts';
+import type { TlsMaterial } from './tls.ts';
+import { web } from './web.ts';
 
 export type GatewayStore = Pick<
   StreamStore,
@@ -36,99 +38,102 @@ export interface GatewayOptions {
   readonly clock?: () => number;
   /** Figures of the rest of the process, for GET /metrics. */
   readonly measures?: readonly Measure[];
+  /** What differs from `LIMITS`. */
+  readonly limits?: Partial<Limits>;
+  /** For callers' connections; plain HTTP without. */
+  readonly tls?: TlsMaterial | undefined;
   /** Told what was thrown behind an answer of 500 or 503: the caller learns only the request's id. */
   readonly onFault?: (error: unknown, requestId: string) => void;
 }
 
-export interface Gateway extends AsyncDisposable {
-  /** Takes requests; returns the base URL. Port 0 takes a free one. */
-  listen(at: { readonly host: string; readonly port: number }): Promise<string>;
-  /** The base URL; throws before `listen`. */
-  url(): string;
+export interface Gateway extends Listener, AsyncDisposable {
   /**
    * From now on new requests get 503; those under way are finished, for `deadlineMs` at most (10,000 unless told);
    * then all connections are closed. May be called again: every caller waits for the same end.
    */
   drain(deadlineMs?: number): Promise<void>;
-  /** One request without a socket, for tests. */
-  inject(request: InjectedRequest): Promise<InjectedAnswer>;
-  readonly routes: readonly MountedRoute[];
-}
-
-export interface InjectedRequest {
-  readonly method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE' | 'OPTIONS';
-  readonly path: string;
-  readonly headers?: { readonly [name: string]: string };
-  readonly body?: string | Buffer;
-}
-
-export interface InjectedAnswer {
-  readonly status: number;
-  readonly headers: { readonly [name: string]: unknown };
-  readonly body: string;
+  /** An address of their own for those who run the service: figures and health, in plain HTTP. Closed with the rest. */
+  readonly operators: Listener;
 }
 
 /** Of a program that does not say what it is. */
 const UNNAMED: Build = { name: 'prov-ledger', version: '0.0.0', runtime: `node ${process.version}` };
 
 export const createGateway = (options: GatewayOptions): Gateway => {
-  const {
-    store,
-    listReceipts,
-    jwks,
-    readiness,
-    clock = Date.now,
-    measures = [],
-    onFault = () => undefined,
-  } = options;
+  const { store, clock = Date.now, measures = [], onFault = () => undefined } = options;
   const now = clock as () => Instant;
   const requests = requestCount();
   const metrics = gatewayMetrics(measures, requests.active);
-  const timed = {
-    append: metrics.timed((request) => store.append(request)),
-    find: store.find,
-    head: store.head,
-    ledgerId: store.ledgerId,
-    proof: store.proof,
-    read: store.read,
-  };
   const ending = new AbortController();
   const authorise = authoriser({ store, clock: now });
-  const service = {
+  const service = serviceOf(options, {
     ...tailing(options, authorise, ending.signal),
-    store: timed,
-    listReceipts,
-    jwks,
-    readiness,
     metrics,
     clock: now,
     fault: onFault,
-  };
+  });
   let ended: Promise<void> | undefined;
   const own = routes(service);
-  const { app, mounted } = web({
+  const limits = { ...LIMITS, ...options.limits };
+  const callers = web({
     routes: [...own, ...documentationRoutes(own, options.build ?? UNNAMED)],
+    audience: 'callers',
     authorise,
+    limits,
+    tls: options.tls,
     draining: () => ended !== undefined,
     entered: requests.entered,
     left: requests.left,
     answered: metrics.answered,
     fault: onFault,
   });
+  const operators = web({
+    ...UNCOUNTED,
+    routes: operatorRoutes(service),
+    audience: 'operators',
+    authorise,
+    limits,
+    fault: onFault,
+  });
   const end = async (deadlineMs: number): Promise<void> => {
     ending.abort();
     await requests.none(deadlineMs);
-    await app.close();
+    await Promise.all([callers.app.close(), operators.app.close()]);
   };
   const drain = (deadlineMs = 10_000): Promise<void> => (ended ??= end(deadlineMs));
   return {
-    listen: (at) => app.listen(at),
-    url: () => baseUrl(app.server.address()),
+    ...listener(callers),
+    operators: listener(operators),
     drain,
     [Symbol.asyncDispose]: () => drain(),
-    routes: mounted,
-    inject: (request) => injected(app, request),
   };
+};
+
+/** What the routes are made of. */
+const serviceOf = (
+  { store, listReceipts, jwks, readiness }: GatewayOptions,
+  rest: Pick<Service, 'metrics' | 'clock' | 'fault' | 'watch' | 'stillMay' | 'ending' | 'patienceMs'>,
+): Service => ({
+  ...rest,
+  store: {
+    append: rest.metrics.timed((request) => store.append(request)),
+    find: store.find,
+    head: store.head,
+    ledgerId: store.ledgerId,
+    proof: store.proof,
+    read: store.read,
+  },
+  listReceipts,
+  jwks,
+  readiness,
+});
+
+/** Figures are of callers' requests, and are asked for until the end. */
+const UNCOUNTED = {
+  draining: () => false,
+  entered: () => undefined,
+  left: () => undefined,
+  answered: () => undefined,
 };
 
 const tailing = (
@@ -141,26 +146,6 @@ const tailing = (
   ending,
   ...(patienceMs !== undefined && { patienceMs }),
 });
-
-const injected = async (
-  app: ReturnType<typeof web>['app'],
-  { method, path, headers = {}, body }: InjectedRequest,
-): Promise<InjectedAnswer> => {
-  const answer = await app.inject({
-    method,
-    url: path,
-    headers: { ...headers },
-    ...(body !== undefined && { payload: body }),
-  });
-  return { status: answer.statusCode, headers: answer.headers, body: answer.body };
-};
-
-const baseUrl = (address: AddressInfo | string | null): string => {
-  if (address === null || typeof address === 'string')
-    throw new Error('the gateway does not listen: call listen first');
-  const host = address.family === 'IPv6' ? `[${address.address}]` : address.address;
-  return `http://${host}:${address.port}`;
-};
 
 const requestCount = () => {
   let active = 0;

@@ -1,7 +1,7 @@
 // The web framework, and the only file that knows it: routes of plain data in, a Fastify server out. Before a
 // handler runs, its guard has been passed; a route without one is refused when the server is made.
 
-import { type Duplex, Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 import fastify, {
   type FastifyInstance,
   type FastifyReply,
@@ -10,17 +10,20 @@ import fastify, {
 } from 'fastify';
 import type { Authorise, Caller, Verdict } from './auth.ts';
 import { EVENT, EVENT_BATCH, EVENT_BATCH_BYTES_MAX } from './cloud-events.ts';
+import { type Exchanges, exchanges } from './exchanges.ts';
+import { type Limits, requestFault } from './limits.ts';
 import { mediaType, type Operation } from './operation.ts';
-import {
-  type Problem,
-  type ProblemCode,
-  problem,
-  problemDocument,
-  problemEntry,
-  problemOf,
-} from './problems.ts';
+import { type Problem, type ProblemCode, problem, problemEntry, problemOf } from './problems.ts';
 import { requestIds } from './request-id.ts';
-import { type Call, type Guard, problemReply, type Reply, type Route } from './route.ts';
+import {
+  type Call,
+  type Guard,
+  type MountableRoute,
+  problemReply,
+  type Reply,
+  type ScopedRoute,
+} from './route.ts';
+import { type TlsMaterial, tlsOptions } from './tls.ts';
 import { withoutVersion } from './version.ts';
 
 declare module 'fastify' {
@@ -37,8 +40,13 @@ declare module 'fastify' {
 }
 
 export interface WebOptions {
-  readonly routes: readonly Route[];
+  readonly routes: readonly MountableRoute[];
+  /** Who can reach the server: routes for operators are refused on one for callers. */
+  readonly audience: 'callers' | 'operators';
   readonly authorise: Authorise;
+  readonly limits: Limits;
+  /** Plain HTTP without. */
+  readonly tls?: TlsMaterial | undefined;
   /** True from the moment on which new requests are to be refused. */
   readonly draining: () => boolean;
   /** Called when a request begins, and when its connection is done with it. */
@@ -67,7 +75,6 @@ export interface Web {
 }
 
 const RECEIPT_BYTES_MAX = 1 << 20;
-const HEADER_BYTES_MAX = 16_384;
 /** Media types of bodies that are read whole, with their bytes at most unless a route has its own limit. */
 const WHOLE_BODIES: readonly (readonly [type: string, bytesMax: number])[] = [
   ['application/json', RECEIPT_BYTES_MAX],
@@ -77,10 +84,11 @@ const WHOLE_BODIES: readonly (readonly [type: string, bytesMax: number])[] = [
 const METHODS: readonly HTTPMethods[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
 
 export const web = (options: WebOptions): Web => {
-  const app = newServer(options);
+  const open = exchanges();
+  const app = newServer(options, open);
   const mounted: MountedRoute[] = [];
   app.addHook('onRoute', ({ method, url, config }) => {
-    const guard = declaredGuard(config?.guard, `${String(method)} ${url}`);
+    const guard = declaredGuard(config?.guard, `${String(method)} ${url}`, options.audience);
     for (const each of [method].flat()) mounted.push({ method: each, path: url, guard });
   });
   app.decorateRequest('caller', undefined);
@@ -88,7 +96,7 @@ export const web = (options: WebOptions): Web => {
   for (const [type, bodyLimit] of WHOLE_BODIES)
     app.addContentTypeParser(type, { parseAs: 'buffer', bodyLimit }, (_, body, done) => done(null, body));
   app.addContentTypeParser('application/x-ndjson', (_, stream, done) => done(null, stream));
-  app.addHook('onRequest', admission(options));
+  app.addHook('onRequest', admission(options, open));
   app.addHook('onResponse', (request, reply, done) => {
     const { method, routeOptions } = request;
     options.answered({
@@ -105,43 +113,69 @@ export const web = (options: WebOptions): Web => {
   app.setNotFoundHandler((request, reply) =>
     refuse(request, reply, problem('no-such-route', 'no route has this path')),
   );
-  mount(app, options.routes);
+  mount(app, options);
   return { app, mounted };
 };
 
-const newServer = (options: WebOptions): FastifyInstance => {
+const newServer = (options: WebOptions, { refuse }: Exchanges): FastifyInstance => {
+  const { limits, tls } = options;
   const versioned = options.routes.filter((route) => !route.unversioned).map(({ path }) => path);
   const unversionedUrl = withoutVersion(versioned);
   const app = fastify({
     genReqId: requestIds(),
     rewriteUrl: ({ url = '/' }) => unversionedUrl(url),
-    // Also covers a body that trickles in.
-    requestTimeout: 120_000,
-    keepAliveTimeout: 65_000,
-    http: { headersTimeout: 10_000, connectionsCheckingInterval: 2_000, maxHeaderSize: HEADER_BYTES_MAX },
-    routerOptions: { maxParamLength: HEADER_BYTES_MAX },
+    requestTimeout: limits.requestTimeoutMs,
+    keepAliveTimeout: limits.keepAliveMs,
+    http: {
+      headersTimeout: limits.headersTimeoutMs,
+      connectionsCheckingInterval: Math.min(2_000, limits.headersTimeoutMs),
+      maxHeaderSize: limits.headerBytesMax,
+      // Looked at with the other headers, where it is answered with a problem.
+      requireHostHeader: false,
+    },
+    routerOptions: { maxParamLength: limits.headerBytesMax },
     return503OnClosing: false,
     forceCloseConnections: true,
-    clientErrorHandler: answerClientError,
+    clientErrorHandler: refuse,
+    ...(tls && { https: tlsOptions(tls, limits.headersTimeoutMs) }),
     frameworkErrors: (error, request, reply) => {
       void send(reply as FastifyReply, problemReply(thrown(error, request.id, options), request.id));
     },
   });
+  const { server } = app;
+  server.maxConnections = limits.connectionsMax;
+  // Both would be answered by Node itself: the one with a bare 417, the other with 100 before anybody asked who it is.
+  for (const expectation of ['checkExpectation', 'checkContinue'])
+    server.on(expectation, (request, response) => server.emit('request', request, response));
   return app as unknown as FastifyInstance;
 };
 
-const declaredGuard = (guard: Guard | undefined, route: string): Guard => {
-  const said: unknown = guard && ('scope' in guard ? guard.scope : guard.open);
-  if (guard && typeof said === 'string' && said.length > 0) return guard;
-  throw new TypeError(`${route} declares no guard: say which scope it takes, or why it is open`);
+const declaredGuard = (guard: Guard | undefined, route: string, audience: WebOptions['audience']): Guard => {
+  const said: unknown = guard && Object.values(guard)[0];
+  if (!guard || typeof said !== 'string' || said.length === 0)
+    throw new TypeError(`${route} declares no guard: say which scope it takes, or why it is open`);
+  if ('operators' in guard && audience !== 'operators')
+    throw new TypeError(`${route} is for operators: callers must not reach it`);
+  return guard;
 };
 
 const admission =
-  ({ authorise, draining, entered, left }: WebOptions) =>
+  ({ authorise, limits, draining, entered, left }: WebOptions, { began, ended }: Exchanges) =>
   (request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void): void => {
+    const { raw } = reply;
     entered();
-    reply.raw.once('close', left);
+    began(raw);
+    raw.once('close', () => {
+      ended(raw);
+      left();
+    });
     reply.header('x-request-id', request.id);
+    const fault = requestFault(request.raw, limits);
+    if (fault) {
+      // Two programs may see the end of such a request in two places.
+      reply.header('connection', 'close');
+      return void refuse(request, reply, fault);
+    }
     if (draining()) {
       reply.header('connection', 'close');
       return void refuse(request, reply, problem('shutting-down', 'this process takes no new requests'));
@@ -164,7 +198,10 @@ const admission =
           reply,
           problem('media-type-unsupported', `this path takes ${takes.join(', ')}`),
         );
-      if (encoding === undefined || encoding === 'identity') return done();
+      if (encoding === undefined || encoding === 'identity') {
+        if (request.headers.expect !== undefined) raw.writeContinue();
+        return done();
+      }
       void refuse(request, reply, problem('media-type-unsupported', 'the body has a Content-Encoding'));
     };
     if (guard === undefined || !('scope' in guard)) return admitBody();
@@ -185,7 +222,7 @@ const send = (reply: FastifyReply, { status, type, headers, body }: Reply): Fast
   return reply.code(status).header('content-type', type).send(body);
 };
 
-const mount = (app: FastifyInstance, routes: readonly Route[]): void => {
+const mount = (app: FastifyInstance, { routes, audience }: WebOptions): void => {
   const methods = Map.groupBy(routes, (route) => route.path);
   for (const route of routes) {
     const { method, path, guard, bodyBytesMax } = route;
@@ -194,7 +231,7 @@ const mount = (app: FastifyInstance, routes: readonly Route[]): void => {
       method,
       url: pattern(path),
       config: { guard, ...takenBy(route) },
-      handler: handler(route),
+      handler: handler(route, audience),
       ...limit,
     });
   }
@@ -218,15 +255,13 @@ const takenBy = ({ about }: { readonly about?: Operation }): { readonly takes?: 
 
 const pattern = (path: string): string => path.replaceAll(/\{(\w+)\}/g, ':$1');
 
-const handler = (route: Route) => {
-  const guard = declaredGuard(route.guard, `${route.method} ${route.path}`);
-  const answer =
-    'scope' in guard
-      ? (call: Call, caller: Caller | undefined) => {
-          if (!caller) throw new Error(`${route.path} was reached without a caller`);
-          return route.handle(call, caller);
-        }
-      : (call: Call) => (route as Extract<Route, { guard: { open: string } }>).handle(call);
+const handler = (route: MountableRoute, audience: WebOptions['audience']) => {
+  declaredGuard(route.guard, `${route.method} ${route.path}`, audience);
+  const answer = (call: Call, caller: Caller | undefined) => {
+    if (!isScoped(route)) return route.handle(call);
+    if (!caller) throw new Error(`${route.path} was reached without a caller`);
+    return route.handle(call, caller);
+  };
   return async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
     const { params, query, headers, body, id } = request;
     const call = { params, query, headers, body, requestId: id } as Call;
@@ -237,6 +272,8 @@ const handler = (route: Route) => {
     return send(reply, { ...given, body: Readable.from([]) });
   };
 };
+
+const isScoped = (route: MountableRoute): route is ScopedRoute => 'scope' in route.guard;
 
 const FRAMEWORK_CODES: { readonly [code: string]: ProblemCode } = {
   FST_ERR_CTP_BODY_TOO_LARGE: 'body-too-large',
@@ -252,19 +289,4 @@ const thrown = (error: unknown, requestId: string, { fault }: WebOptions): Probl
   if (known) return problem(known, problemEntry(known).title);
   fault(error, requestId);
   return problemOf(error);
-};
-
-const CLIENT_ERRORS: { readonly [code: string]: ProblemCode } = {
-  ERR_HTTP_REQUEST_TIMEOUT: 'request-timeout',
-  HPE_HEADER_OVERFLOW: 'headers-too-large',
-};
-
-/** What Node's parser refuses never becomes a request, so the answer is written by hand. */
-export const answerClientError = (error: Error & { readonly code?: string }, socket: Duplex): void => {
-  if (error.code === 'ECONNRESET' || !socket.writable) return void socket.destroy();
-  const code = CLIENT_ERRORS[error.code ?? ''] ?? 'request-malformed';
-  const { status, title } = problemEntry(code);
-  const body = JSON.stringify(problemDocument(problem(code, title), 'none'));
-  const head = `HTTP/1.1 ${status} ${title}\r\nContent-Type: application/problem+json; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n`;
-  socket.end(head + body);
 };

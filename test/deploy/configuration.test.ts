@@ -25,6 +25,16 @@ describe('deploy/configuration', () => {
       metricsTenants: 20,
       lameDuckSeconds: 0,
       drainSeconds: 10,
+      operatorsHost: '127.0.0.1',
+      operatorsPort: 7177,
+      operatorsPortGiven: false,
+      httpConnections: 5_000,
+      headersSeconds: 10,
+      requestSeconds: 120,
+      idleSeconds: 65,
+      tlsCertFile: undefined,
+      tlsKeyFile: undefined,
+      tlsClientCaFile: undefined,
     });
   });
 

@@ -57,6 +57,7 @@ describe('deploy/telemetry, in a service', function () {
     });
     try {
       const [, url = ''] = await program.says(/listening on\s+(http:\S+)/);
+      const [, operators = ''] = await program.says(/figures at\s+(http:\S+)/);
       [, token = ''] = await program.says(/token\s+(plt_demo\.\S+)/);
       const post = (body: string, headers: Record<string, string> = {}) =>
         fetch(`${url}/receipts?x=${MARK}`, {
@@ -72,10 +73,8 @@ describe('deploy/telemetry, in a service', function () {
       await fetch(`${url}/${MARK}`);
       // The read models take it, and their lag is asked again.
       await new Promise((resolve) => setTimeout(resolve, 1_500));
-      page = await (
-        await fetch(`${url}/metrics`, { headers: { accept: 'application/openmetrics-text' } })
-      ).text();
-      plain = await (await fetch(`${url}/metrics`)).text();
+      page = await (await fetch(operators, { headers: { accept: 'application/openmetrics-text' } })).text();
+      plain = await (await fetch(operators)).text();
     } finally {
       program.child.kill('SIGTERM');
     }

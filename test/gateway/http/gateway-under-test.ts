@@ -2,7 +2,8 @@
 import { randomUUID } from 'node:crypto';
 import { runCommand } from '#commands/run.ts';
 import { type TenantCommand, tenants } from '#commands/tenants.ts';
-import { createGateway, type Gateway, type GatewayStore, type InjectedAnswer } from '#gateway/http/server.ts';
+import type { InjectedAnswer } from '#gateway/http/listener.ts';
+import { createGateway, type Gateway, type GatewayOptions, type GatewayStore } from '#gateway/http/server.ts';
 import { newToken } from '#gateway/http/tokens.ts';
 import { jwks, type KeySet } from '#proofs/keys/public-key.ts';
 import { type Instant, type TenantId, tenantId } from '#schemas/ids.ts';
@@ -37,9 +38,10 @@ export interface GatewayUnderTest extends AsyncDisposable {
 export const acme = tenantId('acme');
 export const globex = tenantId('globex');
 
-/** With the tenants acme and globex. `wrap` stands between the gateway and the store. */
+/** With the tenants acme and globex. `wrap` stands between the gateway and the store; `over` goes before the rest. */
 export const openGateway = async (
   wrap: (store: StreamStore) => GatewayStore = (store) => store,
+  over: Partial<GatewayOptions> = {},
 ): Promise<GatewayUnderTest> => {
   const { signer, keys } = testSigner();
   const clock = { now: Date.UTC(2026, 10, 21, 9) };
@@ -50,6 +52,7 @@ export const openGateway = async (
     keySet: jwks(keys),
     clock,
     wrap,
+    over,
     close: () => ledger[Symbol.asyncDispose](),
   });
 };
@@ -60,6 +63,7 @@ interface GatewayOn {
   readonly keySet: KeySet;
   readonly clock: { now: number };
   readonly wrap?: (store: StreamStore) => GatewayStore;
+  readonly over?: Partial<GatewayOptions>;
   readonly close: () => PromiseLike<void>;
 }
 
@@ -76,6 +80,7 @@ export const gatewayOn = async ({
   keySet,
   clock,
   wrap = () => store,
+  over = {},
   close,
 }: GatewayOn): Promise<GatewayUnderTest> => {
   const faults: unknown[] = [];
@@ -89,6 +94,7 @@ export const gatewayOn = async ({
     clock: () => clock.now,
     readiness: async () => ({ ready: ready.missing.length === 0, missing: ready.missing }),
     onFault: (error) => faults.push(error),
+    ...over,
   });
   const command = async (tenant: TenantId, of: TenantCommand): Promise<void> => {
     const context = { tenant, actor: 'operator', at: clock.now as Instant, key: randomUUID() };

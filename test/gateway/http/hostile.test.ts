@@ -1,5 +1,3 @@
-import { once } from 'node:events';
-import { connect } from 'node:net';
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { catalogue } from '#gateway/http/problems.ts';
@@ -121,48 +119,5 @@ describe('gateway/http: hostile bodies', () => {
       { numRuns: 1_000 },
     );
     expect(under.faults).to.deep.equal([]);
-  });
-});
-
-describe('gateway/http: hostile connections', () => {
-  const send = async (bytes: string): Promise<string> => {
-    await using under = await openGateway();
-    const { port } = new URL(await under.gateway.listen({ host: '127.0.0.1', port: 0 }));
-    const socket = connect(Number(port), '127.0.0.1');
-    socket.on('error', () => undefined);
-    socket.write(bytes);
-    let answer = '';
-    socket.on('data', (chunk) => {
-      answer += String(chunk);
-    });
-    await once(socket, 'close');
-    return answer;
-  };
-
-  it('what is not HTTP is answered as a problem', async () => {
-    const answer = await send('HELO there\r\n\r\n');
-    expect(answer).to.match(/^HTTP\/1\.1 400 /);
-    expect(answer).to.contain('"code":"request-malformed"');
-  });
-
-  it('headers beyond 16 KiB are refused', async () => {
-    const answer = await send(`GET /healthz HTTP/1.1\r\nHost: x\r\nX-Long: ${'x'.repeat(17_000)}\r\n\r\n`);
-    expect(answer).to.match(/^HTTP\/1\.1 431 /);
-    expect(answer).to.contain('"code":"headers-too-large"');
-  });
-
-  it('a large body is not waited for when its sender is refused', async () => {
-    const answer = await send(
-      'POST /receipts HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99999999\r\n\r\n{',
-    );
-    expect(answer).to.match(/^HTTP\/1\.1 401 /);
-    expect(answer.toLowerCase()).to.contain('connection: close');
-  });
-
-  it('a length and a chunked body together are refused, as request smuggling needs them', async () => {
-    const answer = await send(
-      'POST /receipts HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
-    );
-    expect(answer).to.match(/^HTTP\/1\.1 400 /);
   });
 });

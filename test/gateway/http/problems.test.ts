@@ -1,5 +1,4 @@
 import { readFileSync } from 'node:fs';
-import { PassThrough } from 'node:stream';
 import { expect } from 'chai';
 import {
   catalogue,
@@ -8,7 +7,6 @@ import {
   problemDocument,
   receiptMalformed,
 } from '#gateway/http/problems.ts';
-import { answerClientError } from '#gateway/http/web.ts';
 import { StreamError, type StreamErrorCode } from '#streams/errors.ts';
 import { acme, openGateway, receipt } from './gateway-under-test.ts';
 
@@ -108,15 +106,5 @@ describe('gateway/http: problems', () => {
     }));
     const answer = await under.post(await under.token({ tenant: acme }), receipt());
     expect(JSON.parse(answer.body)).to.include({ code: 'token-refused', status: 401 });
-  });
-
-  it('a request that does not arrive in time is answered before its connection is closed', () => {
-    const socket = new PassThrough();
-    answerClientError(Object.assign(new Error('timeout'), { code: 'ERR_HTTP_REQUEST_TIMEOUT' }), socket);
-    const [head = '', body = ''] = String(socket.read()).split('\r\n\r\n');
-    expect(head).to.match(/^HTTP\/1\.1 408 /);
-    expect(head).to.contain(`Content-Length: ${Buffer.byteLength(body)}`);
-    expect(JSON.parse(body)).to.include({ code: 'request-timeout', status: 408 });
-    expect(socket.writableEnded).to.equal(true);
   });
 });

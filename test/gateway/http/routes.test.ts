@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { authoriser } from '#gateway/http/auth.ts';
-import { jsonReply, type Route } from '#gateway/http/route.ts';
+import { LIMITS } from '#gateway/http/limits.ts';
+import { jsonReply, type MountableRoute } from '#gateway/http/route.ts';
 import { SCOPES } from '#gateway/http/tokens.ts';
 import { web } from '#gateway/http/web.ts';
 import type { Instant } from '#schemas/ids.ts';
@@ -11,16 +12,17 @@ const OPEN = [
   '/.well-known/jwks.json',
   '/healthz',
   '/readyz',
-  '/metrics',
   '/openapi.json',
   '/docs',
   '/problems',
   '/problems/:code',
 ];
 
-const mount = (route: Route) =>
+const mount = (route: MountableRoute, audience: 'callers' | 'operators' = 'callers') =>
   web({
     routes: [route],
+    audience,
+    limits: LIMITS,
     authorise: authoriser({ store: { readStream: async () => [] }, clock: () => 0 as Instant }),
     draining: () => false,
     entered: () => undefined,
@@ -96,6 +98,30 @@ describe('gateway/http: routes', () => {
     expect(() => mount({ ...planted, guard: { open: 'planted with a reason' } } as never)).to.not.throw();
   });
 
+  it('for operators are refused on the server that callers reach', () => {
+    const planted = { method: 'GET', path: '/planted', handle: () => jsonReply({}) };
+    const forOperators = { ...planted, guard: { operators: 'planted with a reason' } } as never;
+    expect(() => mount(forOperators)).to.throw(/callers must not reach it/);
+    expect(() => mount(forOperators, 'operators')).to.not.throw();
+  });
+
+  it("on the operators' address are figures and health, and nothing of the ledger", async () => {
+    const { operators } = under.gateway;
+    await operators.inject({ method: 'GET', path: '/healthz' });
+    const served = operators.routes.filter(({ method }) => method === 'GET').map(({ path }) => path);
+    expect(served.toSorted()).to.deep.equal(['/healthz', '/metrics', '/readyz']);
+    expect((await operators.inject({ method: 'GET', path: '/readyz' })).status).to.equal(200);
+    const token = await under.token();
+    const elsewhere = await operators.inject({
+      method: 'GET',
+      path: '/ledger/acme/head',
+      headers: { authorization: `Bearer ${token}` },
+    });
+    expect(codeOf(elsewhere)).to.equal('no-such-route');
+    for (const asked of [undefined, token])
+      expect(codeOf(await under.get(asked, '/metrics'))).to.equal('no-such-route');
+  });
+
   it('that are open answer anybody', async () => {
     const keys = await under.get(undefined, '/.well-known/jwks.json');
     expect(JSON.parse(keys.body)).to.deep.equal(under.jwks);
@@ -124,7 +150,7 @@ describe('gateway/http: routes', () => {
     await under.post(token, receipt({ id: 'private-id', decision: 'deny' }));
     await under.get(token, '/provenance/receipts/private-id');
     await under.get(undefined, '/no/such/private-id');
-    const { body } = await under.get(undefined, '/metrics');
+    const { body } = await under.gateway.operators.inject({ method: 'GET', path: '/metrics' });
     expect(body).to.contain('ledger_http_requests_total{method="POST",route="/receipts",status="201"} 1');
     expect(body).to.contain(
       'ledger_http_requests_total{method="GET",route="/provenance/receipts/:id",status="200"} 1',
@@ -133,7 +159,7 @@ describe('gateway/http: routes', () => {
     expect(body).to.contain('ledger_appends_total{outcome="appended"} 1');
     expect(body).to.contain('ledger_appends_total{outcome="id-taken"} 1');
     expect(body).to.contain('ledger_write_latency_seconds_count 1');
-    expect(body).to.contain('ledger_http_requests_in_flight 1');
+    expect(body).to.contain('ledger_http_requests_in_flight 0');
     expect(body).to.not.match(/acme|private/);
   });
 
