@@ -1,10 +1,14 @@
 // The environment, read once and whole: a validated configuration, or everything that is wrong with it.
 import { join, resolve } from 'node:path';
 import { httpSettings } from './http-settings.ts';
-import { folder, hostName, oneOf, type Setting, type Values, whole } from './setting.ts';
+import { file, folder, hostName, oneOf, optional, type Setting, type Values, whole } from './setting.ts';
 
 export const LOG_LEVELS = ['error', 'warn', 'info', 'debug'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
+
+/** `auto`: text at a terminal, JSON elsewhere. */
+export const LOG_FORMATS = ['auto', 'json', 'text'] as const;
+export type LogFormat = (typeof LOG_FORMATS)[number];
 
 /** Every setting of the table below, and which of the addresses were asked for. */
 export interface Configuration extends Values<ReturnType<typeof settingsFor>> {
@@ -55,6 +59,18 @@ const masked = (url: string | undefined): string => {
 };
 
 const operatingSettings = {
+  headsFile: optional({
+    name: 'PROV_LEDGER_HEADS_FILE',
+    description:
+      'the ends of all chains, signed, kept here by a service and compared: not where the database is',
+    parse: file,
+  }),
+  logFormat: {
+    name: 'PROV_LEDGER_LOG_FORMAT',
+    description: `how: ${LOG_FORMATS.join(', ')}; auto is text at a terminal and JSON elsewhere`,
+    parse: oneOf(LOG_FORMATS),
+    fallback: 'auto',
+  } as Setting<LogFormat>,
   storeSeconds: {
     name: 'PROV_LEDGER_STORE_SECONDS',
     description: 'how long a request waits for the database before it is answered with 503',

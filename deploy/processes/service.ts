@@ -5,17 +5,17 @@ import type { RunningService, ServeOptions } from '#gateway/cli/world.ts';
 import { readWithin, storeWithin } from '#gateway/http/deadline.ts';
 import { createGateway, type Gateway } from '#gateway/http/server.ts';
 import type { TlsMaterial } from '#gateway/http/tls.ts';
-import { projectors } from '#projectors/index.ts';
-import { projectionLag } from '#projectors/postgres/lag.ts';
 import { receiptList } from '#projectors/postgres/receipt-list.ts';
 import type { Configuration } from '../configuration.ts';
 import type { ServerEvent } from '../embedded/server.ts';
 import { limitsOf } from '../http-settings.ts';
 import { errorFields, type Log } from '../telemetry/logs.ts';
-import { sampled } from '../telemetry/sampled.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import { readTls, type TlsFiles, tlsFilesOf, watchTls } from '../tls-files.ts';
+import { closedWhileLost } from './heads-keeper.ts';
 import { listenTwice } from './listening.ts';
+import { type Observed, observe } from './observed.ts';
+import { startReport } from './start-report.ts';
 import { version } from './version.ts';
 import type { WiredLedger } from './wire.ts';
 
@@ -49,8 +49,6 @@ interface ServiceParts {
   readonly telemetry: Telemetry;
 }
 
-const LAG_EVERY_MS = 5_000;
-
 /** Starts on an open ledger, which it does not close. */
 export const startService = async (
   { configuration, ledger, telemetry }: ServiceParts,
@@ -59,14 +57,14 @@ export const startService = async (
   const { log } = telemetry;
   const ending = new AbortController();
   await using opening = new AsyncDisposableStack();
-  const lag = opening.use(sampled(() => projectionLag(ledger.pool, projectors), LAG_EVERY_MS));
+  const observed = opening.use(await observe({ configuration, ledger, log }));
   const tlsFiles = tlsFilesOf(configuration);
   const gateway = opening.use(
     gatewayOf(
       { configuration, ledger, telemetry },
       {
         stopping: ending.signal,
-        lag: () => lag.latest() ?? [],
+        observed,
         tls: tlsFiles && readTls(tlsFiles, Date.now()),
       },
     ),
@@ -75,7 +73,11 @@ export const startService = async (
   opening.use(telemetry.watch(gateway));
   if (tlsFiles) opening.use(renewing(gateway, tlsFiles, log));
   const watching = opening.move();
-  log('info', 'listening', { url, operatorsUrl, kid: ledger.keys.signer.kid });
+  log('info', 'listening', {
+    url,
+    operatorsUrl,
+    ...startReport({ configuration, options, ledger, observed }),
+  });
   const projecting = new AbortController();
   const projected = options.withoutProjectors
     ? Promise.resolve()
@@ -88,6 +90,7 @@ export const startService = async (
             seq,
             ...errorFields(new Error(message)),
           }),
+        onHeld: ({ projection, version, why }) => log('warn', HELD[why], { projection, version }),
         onRetry: (error, delayMs) => log('warn', 'the read models wait', { delayMs, ...errorFields(error) }),
       });
   const failed = Promise.withResolvers<unknown>();
@@ -110,31 +113,36 @@ export const startService = async (
 
 interface GatewayParts {
   readonly stopping: AbortSignal;
-  readonly lag: () => Awaited<ReturnType<typeof projectionLag>>;
+  readonly observed: Observed;
   readonly tls: TlsMaterial | undefined;
 }
 
 const gatewayOf = (
   { configuration, ledger, telemetry }: ServiceParts,
-  { stopping, lag, tls }: GatewayParts,
+  { stopping, observed, tls }: GatewayParts,
 ): Gateway => {
   const patienceMs = configuration.storeSeconds * 1_000;
   const list = receiptList(ledger.pool);
+  const { heads } = observed;
   return createGateway({
     limits: limitsOf(configuration),
     tls,
-    store: storeWithin(patienceMs, telemetry.store(ledger.store)),
+    store: storeWithin(
+      patienceMs,
+      telemetry.store(heads ? closedWhileLost(ledger.store, heads) : ledger.store),
+    ),
     // Opened when somebody watches: a feed holds a connection.
     feed: { subscribe: (options) => ledger.feed.subscribe(options) },
     listReceipts: (question) => readWithin(patienceMs, list(question)),
     jwks: ledger.jwks,
-    readiness: () => (stopping.aborted ? Promise.resolve(STOPPING) : readiness(ledger, patienceMs)),
+    readiness: () =>
+      stopping.aborted ? Promise.resolve(STOPPING) : readiness({ ledger, patienceMs, heads }),
     build: {
       name: 'prov-ledger',
       version,
       runtime: `node ${process.version} ${process.platform}/${process.arch}`,
     },
-    measures: [telemetry.instruments({ queuedFacts: ledger.store.queuedFacts, lag })],
+    measures: [telemetry.instruments({ queuedFacts: ledger.store.queuedFacts, ...observed })],
     onFault: (error, requestId) =>
       telemetry.log('error', 'a request failed', { requestId, ...errorFields(error) }),
   });
@@ -158,17 +166,33 @@ const renewing = (gateway: Gateway, files: TlsFiles, log: Log): Disposable => {
   };
 };
 
+const HELD = {
+  paused: 'a read model is paused; `prov-ledger projections resume` lets it go on',
+  changed:
+    'a read model was made by another source than this program has, and is left alone; `prov-ledger projections rebuild` makes it anew',
+} as const;
+
 /** A lame duck: load balancers look elsewhere while it still serves. */
 const STOPPING = { ready: false, missing: ['the service is stopping'] };
 
 const READY_WITHIN_MS = 2_000;
 
-const readiness = async ({ pool }: WiredLedger, patienceMs: number) => {
+interface ReadinessParts {
+  readonly ledger: Pick<WiredLedger, 'pool'>;
+  readonly patienceMs: number;
+  readonly heads: Observed['heads'];
+}
+
+const readiness = async ({ ledger: { pool }, patienceMs, heads }: ReadinessParts) => {
+  // Open to everybody: how many, not whose.
+  const lost = heads?.lost().length ?? 0;
+  const missing =
+    lost > 0 ? [`${lost} heads that the heads file has: run \`prov-ledger heads check\` on it`] : [];
   try {
     // Asked often, by somebody who waits a second or two: that the database is slow is the answer.
     await readWithin(Math.min(READY_WITHIN_MS, patienceMs), pool.query('SELECT 1'));
-    return { ready: true, missing: [] };
   } catch (error) {
-    return { ready: false, missing: [`the database does not answer: ${(error as Error).message}`] };
+    missing.push(`the database does not answer: ${(error as Error).message}`);
   }
+  return { ready: missing.length === 0, missing };
 };

@@ -4,6 +4,7 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram } from 'prom-client';
 import type { Instruments, OpenMetricsRegistry } from '#gateway/http/metrics.ts';
 import type { ProjectionLag } from '#projectors/postgres/lag.ts';
 import type { CommitDone } from '#streams/postgres/commit.ts';
+import type { LedgerTotals } from '#streams/postgres/totals.ts';
 import type { Appended } from '#streams/stream.ts';
 import { topTenants } from './top-tenants.ts';
 
@@ -19,6 +20,16 @@ export interface InstrumentOptions {
   readonly queuedFacts: () => number;
   /** As last sampled; none while it is not known. */
   readonly lag: () => readonly ProjectionLag[];
+  /** As last sampled; nothing while it is not known. */
+  readonly totals: () => LedgerTotals | undefined;
+  /** Of the heads file; without one there are no such series. */
+  readonly heads?: KeptHeads | undefined;
+}
+
+export interface KeptHeads {
+  readonly lost: () => readonly unknown[];
+  /** Unix time in seconds. */
+  readonly checkedAt: () => number;
 }
 
 const BATCH_FACTS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000];
@@ -51,7 +62,7 @@ export const ledgerInstruments = (options: InstrumentOptions): LedgerInstruments
     buckets: COMMIT_SECONDS,
     registers,
   });
-  const all = [events, facts, seconds, ...gauges(options)];
+  const all = [events, facts, seconds, ...gauges(options), ...totalGauges(options), ...headGauges(options)];
   return {
     register: (registry) => {
       for (const metric of all)
@@ -107,5 +118,46 @@ const gauges = ({ queuedFacts, lag }: InstrumentOptions) => {
       'Tenants for which a read model has halted at a fact it cannot take.',
       ({ haltedTenants }) => haltedTenants,
     ),
+  ];
+};
+
+// Counted by this process are only the facts that it recorded itself; these are everybody's, those of an import too.
+const totalGauges = ({ totals }: InstrumentOptions) => {
+  const sampledGauge = (name: string, help: string, value: (totals: LedgerTotals) => number) =>
+    new Gauge({
+      name,
+      help,
+      registers,
+      collect() {
+        const known = totals();
+        if (known) this.set(value(known));
+        else this.remove();
+      },
+    });
+  return [
+    sampledGauge('ledger_facts', 'Facts in the ledger, whoever recorded them.', ({ facts }) => facts),
+    sampledGauge('ledger_tenants', 'Tenants of the ledger.', ({ tenants }) => tenants),
+  ];
+};
+
+const headGauges = ({ heads }: InstrumentOptions) => {
+  if (!heads) return [];
+  return [
+    new Gauge({
+      name: 'ledger_heads_lost',
+      help: 'Heads of the heads file that the ledger does not have: it was rolled back, or written anew.',
+      registers,
+      collect() {
+        this.set(heads.lost().length);
+      },
+    }),
+    new Gauge({
+      name: 'ledger_heads_checked_timestamp_seconds',
+      help: 'When the ledger was last compared with the heads file.',
+      registers,
+      collect() {
+        this.set(heads.checkedAt());
+      },
+    }),
   ];
 };

@@ -3,7 +3,7 @@
 // searched for tokens and passwords, and what an error quotes is cut out of its message.
 import pino from 'pino';
 import { visible } from '#gateway/cli/output.ts';
-import type { LogLevel } from '../configuration.ts';
+import type { LogFormat, LogLevel } from '../configuration.ts';
 
 export interface LogFields {
   readonly requestId?: string | undefined;
@@ -32,10 +32,6 @@ export interface LogStream {
   /** A terminal. */
   readonly isTTY?: boolean | undefined;
 }
-
-/** `auto`: text at a terminal, JSON elsewhere. */
-export const LOG_FORMATS = ['auto', 'json', 'text'] as const;
-export type LogFormat = (typeof LOG_FORMATS)[number];
 
 /** One line an event; `most` is the least urgent level that is written. */
 export const logTo = (stream: LogStream, most: LogLevel, format: LogFormat = 'json'): Log => {

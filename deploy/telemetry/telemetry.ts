@@ -5,7 +5,7 @@ import type { CommitDone } from '#streams/postgres/commit.ts';
 import type { Appended, StreamFeed, StreamStore } from '#streams/stream.ts';
 import type { Configuration } from '../configuration.ts';
 import { type InstrumentOptions, type LedgerInstruments, ledgerInstruments } from './instruments.ts';
-import { errorFields, type Log, logTo } from './logs.ts';
+import { errorFields, type Log, type LogStream, logTo } from './logs.ts';
 import { observedStore } from './observed-store.ts';
 import { watchRequests } from './requests.ts';
 import { openTracing } from './tracing.ts';
@@ -22,15 +22,15 @@ export interface Telemetry extends AsyncDisposable {
 }
 
 export interface TelemetryOptions {
-  readonly configuration: Pick<Configuration, 'logLevel' | 'metricsTenants'>;
+  readonly configuration: Pick<Configuration, 'logLevel' | 'logFormat' | 'metricsTenants'>;
   readonly env: { readonly [name: string]: string | undefined };
   readonly version: string;
-  readonly stream: { readonly write: (text: string) => unknown };
+  readonly stream: LogStream;
 }
 
 export const openTelemetry = async (options: TelemetryOptions): Promise<Telemetry> => {
   const { configuration, env, version, stream } = options;
-  const log = logTo(stream, configuration.logLevel);
+  const log = logTo(stream, configuration.logLevel, configuration.logFormat);
   const tracing = await openTracing(env, version);
   let instruments: LedgerInstruments | undefined;
   const onAppended = (appended: readonly Appended[]): void => {

@@ -22,6 +22,8 @@ describe('deploy/configuration', () => {
       poolSize: 10,
       storeSeconds: 10,
       logLevel: 'info',
+      headsFile: undefined,
+      logFormat: 'auto',
       metricsTenants: 20,
       lameDuckSeconds: 0,
       drainSeconds: 10,

@@ -51,6 +51,7 @@ describe('deploy/telemetry, in a service', function () {
         PROV_LEDGER_DATA_DIR: dataDir,
         PROV_LEDGER_HTTP_PORT: '0',
         PROV_LEDGER_LOG_LEVEL: 'debug',
+        PROV_LEDGER_HEADS_FILE: join(dirname(dataDir), 'heads.json'),
         OTEL_EXPORTER_OTLP_ENDPOINT: endpoint,
         OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json',
       },
@@ -73,7 +74,9 @@ describe('deploy/telemetry, in a service', function () {
       await fetch(`${url}/${MARK}`);
       // The read models take it, and their lag is asked again.
       await new Promise((resolve) => setTimeout(resolve, 1_500));
-      page = await (await fetch(operators, { headers: { accept: 'application/openmetrics-text' } })).text();
+      page = await (
+        await fetch(operators, { headers: { accept: 'application/openmetrics-text' } })
+      ).text();
       plain = await (await fetch(operators)).text();
     } finally {
       program.child.kill('SIGTERM');

@@ -1,0 +1,44 @@
+// What a service asks of its ledger by itself, apart from requests: how far the read models are, how much there is, and
+// whether everything is still there that was.
+import { projectors } from '#projectors/index.ts';
+import { type ProjectionLag, projectionLag } from '#projectors/postgres/lag.ts';
+import { type LedgerTotals, ledgerTotals } from '#streams/postgres/totals.ts';
+import type { Configuration } from '../configuration.ts';
+import type { Log } from '../telemetry/logs.ts';
+import { sampled } from '../telemetry/sampled.ts';
+import { type HeadsKeeper, keepHeads } from './heads-keeper.ts';
+import type { WiredLedger } from './wire.ts';
+
+export interface Observed extends AsyncDisposable {
+  readonly lag: () => readonly ProjectionLag[];
+  readonly totals: () => LedgerTotals | undefined;
+  /** Absent where no heads file is configured. */
+  readonly heads: HeadsKeeper | undefined;
+}
+
+export interface ObserveOptions {
+  readonly configuration: Pick<Configuration, 'headsFile'>;
+  readonly ledger: WiredLedger;
+  readonly log: Log;
+}
+
+const ASK_EVERY_MS = 5_000;
+
+/** Resolves when the heads file, if there is one, was compared. Throws `CliError` when it cannot be believed. */
+export const observe = async ({ configuration, ledger, log }: ObserveOptions): Promise<Observed> => {
+  const { headsFile: file } = configuration;
+  const { store, keys, pool } = ledger;
+  const { signer, jwks } = keys;
+  await using opening = new AsyncDisposableStack();
+  const heads =
+    file === undefined ? undefined : opening.use(await keepHeads({ file, store, signer, jwks, log }));
+  const lag = opening.use(sampled(() => projectionLag(pool, projectors), ASK_EVERY_MS));
+  const totals = opening.use(sampled(() => ledgerTotals(pool), ASK_EVERY_MS));
+  const open = opening.move();
+  return {
+    lag: () => lag.latest() ?? [],
+    totals: () => totals.latest(),
+    heads,
+    [Symbol.asyncDispose]: () => open.disposeAsync(),
+  };
+};
