@@ -74,9 +74,7 @@ describe('deploy/telemetry, in a service', function () {
       await fetch(`${url}/${MARK}`);
       // The read models take it, and their lag is asked again.
       await new Promise((resolve) => setTimeout(resolve, 1_500));
-      page = await (
-        await fetch(operators, { headers: { accept: 'application/openmetrics-text' } })
-      ).text();
+      page = await (await fetch(operators, { headers: { accept: 'application/openmetrics-text' } })).text();
       plain = await (await fetch(operators)).text();
     } finally {
       program.child.kill('SIGTERM');
