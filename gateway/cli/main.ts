@@ -6,6 +6,7 @@ import { headCommand, receiptCommands, tailCommand } from './chain.ts';
 import type { Run } from './command.ts';
 import { cliError, EXIT } from './exit.ts';
 import { exportCommand } from './export.ts';
+import { fixtureCommands } from './fixtures.ts';
 import { headsCommands } from './heads.ts';
 import { ingestCommand } from './ingest.ts';
 import {
@@ -63,6 +64,7 @@ export const program = (run: Run): Command => {
     tailCommand(run),
     verifyCommands(run),
     exportCommand(run),
+    fixtureCommands(run),
     statusCommand(run),
     projectionCommands(run),
     sqlCommand(run),

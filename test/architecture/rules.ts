@@ -20,7 +20,7 @@ export const rooms: Readonly<Record<string, Room>> = {
   schemas: {
     imports: [],
     law: 'event.ts',
-    machinery: ['event', 'ids', 'codec', 'envelope', 'faults', 'index'],
+    machinery: ['event', 'ids', 'codec', 'envelope', 'faults', 'index', 'fixture'],
   },
   proofs: { imports: ['schemas'], law: 'chain.ts' },
   streams: { imports: ['schemas', 'proofs'], law: 'stream.ts' },
@@ -48,7 +48,7 @@ export const rooms: Readonly<Record<string, Room>> = {
     machinery: ['saga', 'run', 'errors', 'index'],
     later: true,
   },
-  'replay-harness': { imports: ROLES, later: true },
+  'replay-harness': { imports: ROLES, law: 'replay.ts', later: true },
   gateway: { imports: [...ROLES, 'replay-harness'] },
   deploy: { imports: [...ROLES, 'replay-harness', 'gateway'] },
   test: { imports: [...ROLES, 'replay-harness', 'gateway', 'deploy'] },

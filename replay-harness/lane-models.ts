@@ -1,0 +1,155 @@
+// The read models of one lane: those that only insert need nothing from before and are folded while a chunk is read; the
+// others go on from their rows as they were.
+import { type AnyProjector, type Changes, foldBatch, keyText } from '#projectors/batch.ts';
+import { ROW_HASH_BYTES, rowHash, rowLine } from '#projectors/digest.ts';
+import type { Row } from '#projectors/projector.ts';
+import type { Fact } from '#schemas/event.ts';
+import type { TenantId } from '#schemas/ids.ts';
+import { decodeFact } from '#schemas/index.ts';
+import {
+  type ChunkFolded,
+  type ChunkRead,
+  type FoldOrder,
+  haltKey,
+  type Inserted,
+  type ModelNews,
+  type Poison,
+  type RowNews,
+  Unsound,
+} from './lane-messages.ts';
+import { guarded, ImpureAccess } from './purity.ts';
+
+/** One tenant's facts of a chunk, as far as some read model looks at them. */
+export interface TenantFacts {
+  readonly tenant: TenantId;
+  readonly facts: readonly Fact[];
+}
+
+const decoded = new WeakMap<Fact, Fact | Error>();
+
+/** Once for all read models. */
+const decodedFact = (fact: Fact): Fact | Error => {
+  const known = decoded.get(fact);
+  if (known) return known;
+  let now: Fact | Error;
+  try {
+    now = guarded(() => decodeFact(fact) as Fact);
+  } catch (error) {
+    now = error as Error;
+  }
+  decoded.set(fact, now);
+  return now;
+};
+
+/** The facts a read model takes, up to the first that cannot be read. */
+const factsFor = (projector: AnyProjector, facts: readonly Fact[]) => {
+  const taken: Fact[] = [];
+  for (const fact of facts) {
+    if (!projector.handles.includes(fact.type)) continue;
+    const now = decodedFact(fact);
+    if (now instanceof Error) return { taken, unreadable: { fact, error: now } };
+    taken.push(now);
+  }
+  return { taken };
+};
+
+const poisonOf = (model: number, { fact, error }: { readonly fact: Fact; readonly error: Error }): Poison => {
+  const { tenant, seq } = fact;
+  // Not a fact that cannot be taken: code that cannot be trusted with any.
+  if (error instanceof ImpureAccess)
+    throw new Unsound({ code: 'impure', tenant, seq, message: `fact ${seq} of ${tenant}: ${error.message}` });
+  return { model, tenant, seq, message: error.message };
+};
+
+/** What a chunk inserts, as soon as it is read. */
+export const insertOnlyModels = (projectors: readonly AnyProjector[]) => {
+  const models = projectors
+    .map((projector, model) => ({ projector, model, line: rowLine(projector) }))
+    .filter(({ projector }) => projector.insertOnly);
+  return (segments: readonly TenantFacts[]): Pick<ChunkRead, 'inserted' | 'poisons'> => {
+    const inserted: Inserted[] = [];
+    const poisons: Poison[] = [];
+    for (const { projector, model, line } of models) {
+      for (const { tenant, facts } of segments) {
+        const { taken, unreadable } = factsFor(projector, facts);
+        const { changes, poison } = foldBatch(projector, taken, new Map());
+        const stop = poison ?? unreadable;
+        if (stop) poisons.push(poisonOf(model, stop));
+        const hashes = Buffer.from(new ArrayBuffer(changes.inserts.length * ROW_HASH_BYTES));
+        changes.inserts.forEach((row, index) => {
+          hashes.write(rowHash(line(tenant, row)), index * ROW_HASH_BYTES, 'latin1');
+        });
+        inserted.push({ model, tenant, hashes });
+      }
+    }
+    return { inserted, poisons };
+  };
+};
+
+/** Keeps the rows of the others from chunk to chunk, and learns what other lanes have made of them. */
+export const keyedModels = (projectors: readonly AnyProjector[], batchSize: number) => {
+  const models = projectors
+    .map((projector, model) => ({ projector, model, rows: new Map<TenantId, Map<string, Row>>() }))
+    .filter(({ projector }) => !projector.insertOnly);
+  const rowsOf = (rows: Map<TenantId, Map<string, Row>>, tenant: TenantId): Map<string, Row> => {
+    const known = rows.get(tenant) ?? new Map<string, Row>();
+    rows.set(tenant, known);
+    return known;
+  };
+  return (
+    segments: readonly TenantFacts[],
+    { news, halted }: FoldOrder,
+  ): Pick<ChunkFolded, 'changes' | 'poisons'> => {
+    for (const { model, tenant, rows } of news) {
+      const mine = models.find((each) => each.model === model);
+      if (mine) apply(rowsOf(mine.rows, tenant), rows);
+    }
+    const changes: ModelNews[] = [];
+    const poisons: Poison[] = [];
+    for (const { projector, model, rows } of models) {
+      for (const { tenant, facts } of segments) {
+        if (halted.includes(haltKey(model, tenant))) continue;
+        const changed = new Map<string, Row | undefined>();
+        const stop = foldAll(projector, facts, { rows: rowsOf(rows, tenant), changed, batchSize });
+        if (stop) poisons.push(poisonOf(model, stop));
+        if (changed.size > 0) changes.push({ model, tenant, rows: changed });
+      }
+    }
+    return { changes, poisons };
+  };
+};
+
+interface Folding {
+  readonly rows: Map<string, Row>;
+  readonly changed: Map<string, Row | undefined>;
+  readonly batchSize: number;
+}
+
+/** In batches; each sees the rows that the one before left. */
+const foldAll = (projector: AnyProjector, facts: readonly Fact[], { rows, changed, batchSize }: Folding) => {
+  const { taken, unreadable } = factsFor(projector, facts);
+  for (let from = 0; from < taken.length; from += batchSize) {
+    const batch = batchSize >= taken.length ? taken : taken.slice(from, from + batchSize);
+    const { changes, poison } = foldBatch(projector, batch, rows);
+    const news = rowNews(changes);
+    apply(rows, news);
+    for (const [key, row] of news) changed.set(key, row);
+    if (poison) return poison;
+  }
+  return unreadable;
+};
+
+const rowNews = ({ upserts, deletes }: Changes): RowNews => {
+  if (deletes.length === 0) return upserts;
+  const news = new Map<string, Row | undefined>(upserts);
+  for (const key of deletes) news.set(keyText(key), undefined);
+  return news;
+};
+
+/** Puts changed rows in place. */
+export const apply = (rows: Map<string, Row>, news: RowNews): void => {
+  for (const [key, row] of news) {
+    if (row === undefined) rows.delete(key);
+    else rows.set(key, row);
+  }
+};
