@@ -106,6 +106,8 @@ const recordEvent = async (
   sender: Sender,
 ): Promise<Recording> => {
   const malformed = (of: Problem): Recording => ({ kind: 'malformed', problem: of });
+  const refused = sender.admit();
+  if (refused) return { kind: 'refused', problem: refused };
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     const fault = { pointer: '', message: 'is no JSON object; give an event' };
     return malformed(faulty('event-malformed', [fault]));

@@ -21,6 +21,7 @@ const GUARDED: readonly ProblemCode[] = [
   'token-revoked',
   'tenant-suspended',
   'scope-missing',
+  'rate-limited',
   'store-unavailable',
 ];
 const WITH_BODY: readonly ProblemCode[] = [

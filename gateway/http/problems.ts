@@ -96,6 +96,12 @@ export const catalogue = {
     title: 'The token belongs to another tenant',
     todo: "Use a token of the tenant that is asked for, or the token's own tenant.",
   },
+  'rate-limited': {
+    status: 429,
+    title: 'The tenant sends more than it may',
+    todo: 'Wait as many seconds as Retry-After says; RateLimit and RateLimit-Policy say how much there is.',
+    retryAfter: 1,
+  },
   // The body.
   'body-too-large': {
     status: 413,

@@ -1,6 +1,7 @@
 // POST /receipts: one receipt or many, plain or carried by CloudEvents. The media type says which; an event in binary
 // content mode says so by its headers.
 import { Readable } from 'node:stream';
+import { admitting, urgencyOf } from './admission.ts';
 import type { Caller } from './auth.ts';
 import {
   EVENT,
@@ -50,6 +51,13 @@ export const postOperation = {
       schema: { type: 'string' },
       example: '"5f0c9d2e"',
     },
+    Priority: {
+      in: 'header',
+      description:
+        'RFC 9218; a receipt with an urgency above 3 can wait, and is refused first when too much comes',
+      schema: { type: 'string' },
+      example: 'u=5',
+    },
     ...eventHeaders,
   },
   body: [
@@ -98,11 +106,13 @@ export const postReceipts =
     const { body, headers, requestId } = call;
     const key = idempotencyKey(call);
     if (typeof key === 'object') return problemReply(key, requestId);
-    const sender = { caller, requestId, traceparent: traceparentOf(headers['traceparent']), key };
+    const type = mediaType(headers['content-type']);
+    const isBatch = body instanceof Readable || type === EVENT_BATCH;
+    const admit = admitting(recorder.admission, caller, urgencyOf(headers['priority'], isBatch));
+    const sender = { caller, requestId, traceparent: traceparentOf(headers['traceparent']), key, admit };
     if (body instanceof Readable) return manyLines(recorder, call, sender);
     if (body === undefined)
       return problemReply(problem('media-type-unsupported', 'the request has no body'), requestId);
-    const type = mediaType(headers['content-type']);
     if (type === EVENT_BATCH) return await postEventBatch(recorder, body, sender);
     if (type === EVENT || isBinaryEvent(call)) return await postEvent(recorder, { ...call, body }, sender);
     return recordingReply(await recordReceipt(recorder, body, sender), requestId);

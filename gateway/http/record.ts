@@ -9,11 +9,13 @@ import type { Fault, Recorded } from '#schemas/event.ts';
 import { type Instant, instantText } from '#schemas/ids.ts';
 import { type JsonObject, receiptVersion } from '#schemas/receipts.ts';
 import type { Appended, AppendRequest, StreamStore } from '#streams/stream.ts';
+import type { Admission, Admit } from './admission.ts';
 import type { Caller } from './auth.ts';
 import { bodyProblem, type Problem, problem, problemOf, receiptMalformed } from './problems.ts';
 
 export interface Recorder {
   readonly store: Pick<StreamStore, 'append'>;
+  readonly admission: Admission;
   readonly clock: () => Instant;
   /** Told what the store threw, which the caller is not. */
   readonly fault: (error: unknown, requestId: string) => void;
@@ -34,6 +36,7 @@ export interface Sender {
   readonly key?: string | undefined;
   /** W3C Trace Context of the request. */
   readonly traceparent: string | undefined;
+  readonly admit: Admit;
 }
 
 interface Prepared {
@@ -57,6 +60,8 @@ export const recordReceipt = async (
   bytes: Uint8Array,
   sender: Sender,
 ): Promise<Recording> => {
+  const refused = sender.admit();
+  if (refused) return { kind: 'refused', problem: refused };
   const read = parseStrictBytes(bytes);
   if (!read.ok) return { kind: 'malformed', problem: bodyProblem(read.error) };
   return await recordSent(recorder, read, sender);

@@ -78,7 +78,9 @@ export const problemReply = (problem: Problem, requestId: string): Reply => {
     'cache-control': 'no-store',
     link: `</problems/${problem.code}>; rel="help"`,
   };
-  if (retryAfter !== undefined) headers['retry-after'] = String(retryAfter);
+  // Some know better than the catalogue when there is room again.
+  const seconds = Number(problem.members?.['retry_after'] ?? retryAfter ?? 0);
+  if (seconds > 0) headers['retry-after'] = String(seconds);
   // RFC 6750 section 3: the challenge, and why the token was not taken.
   if (status === 401)
     headers['www-authenticate'] =

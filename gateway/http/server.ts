@@ -9,6 +9,7 @@ import { type Build, documentationRoutes } from './documentation.ts';
 import { LIMITS, type Limits } from './limits.ts';
 import { type Listener, listener } from './listener.ts';
 import { gatewayMetrics, type Measure } from './metrics.ts';
+import { type RateLimits, rateLimiter } from './rate-limit.ts';
 import { operatorRoutes, type Readiness, routes, type Service } from './routes.ts';
 import type { TailParts } from './tail.ts';
 import { tailRings } from './tail-ring.ts';
@@ -34,6 +35,10 @@ export interface GatewayOptions {
   readonly readiness: () => Promise<Readiness>;
   /** Shown at GET /version and in the OpenAPI document. */
   readonly build?: Build;
+  /** What tenants may send; as much as they like unless told. */
+  readonly rates?: RateLimits;
+  /** How full the queue of appends is, from 0 to 1: what is bulk is refused from a half on. */
+  readonly load?: () => number;
   /** Milliseconds since the Unix epoch; the system's unless told. */
   readonly clock?: () => number;
   /** Figures of the rest of the process, for GET /metrics. */
@@ -66,9 +71,11 @@ export const createGateway = (options: GatewayOptions): Gateway => {
   const metrics = gatewayMetrics(measures, requests.active);
   const ending = new AbortController();
   const authorise = authoriser({ store, clock: now });
+  const rates = rateLimiter(options.rates ?? {});
   const service = serviceOf(options, {
     ...tailing(options, authorise, ending.signal),
     metrics,
+    admission: { rates, load: options.load ?? ((): number => 0) },
     clock: now,
     fault: onFault,
   });
@@ -79,6 +86,7 @@ export const createGateway = (options: GatewayOptions): Gateway => {
     routes: [...own, ...documentationRoutes(own, options.build ?? UNNAMED)],
     audience: 'callers',
     authorise,
+    rates,
     limits,
     tls: options.tls,
     draining: () => ended !== undefined,
@@ -92,6 +100,7 @@ export const createGateway = (options: GatewayOptions): Gateway => {
     routes: operatorRoutes(service),
     audience: 'operators',
     authorise,
+    rates,
     limits,
     fault: onFault,
   });
@@ -112,7 +121,10 @@ export const createGateway = (options: GatewayOptions): Gateway => {
 /** What the routes are made of. */
 const serviceOf = (
   { store, listReceipts, jwks, readiness }: GatewayOptions,
-  rest: Pick<Service, 'metrics' | 'clock' | 'fault' | 'watch' | 'stillMay' | 'ending' | 'patienceMs'>,
+  rest: Pick<
+    Service,
+    'metrics' | 'admission' | 'clock' | 'fault' | 'watch' | 'stillMay' | 'ending' | 'patienceMs'
+  >,
 ): Service => ({
   ...rest,
   store: {

@@ -14,6 +14,7 @@ import { type Exchanges, exchanges } from './exchanges.ts';
 import { type Limits, requestFault } from './limits.ts';
 import { mediaType, type Operation } from './operation.ts';
 import { type Problem, type ProblemCode, problem, problemEntry, problemOf } from './problems.ts';
+import type { RateLimiter } from './rate-limit.ts';
 import { requestIds } from './request-id.ts';
 import {
   type Call,
@@ -44,6 +45,7 @@ export interface WebOptions {
   /** Who can reach the server: routes for operators are refused on one for callers. */
   readonly audience: 'callers' | 'operators';
   readonly authorise: Authorise;
+  readonly rates: RateLimiter;
   readonly limits: Limits;
   /** Plain HTTP without. */
   readonly tls?: TlsMaterial | undefined;
@@ -160,7 +162,7 @@ const declaredGuard = (guard: Guard | undefined, route: string, audience: WebOpt
 };
 
 const admission =
-  ({ authorise, limits, draining, entered, left }: WebOptions, { began, ended }: Exchanges) =>
+  ({ authorise, rates, limits, draining, entered, left }: WebOptions, { began, ended }: Exchanges) =>
   (request: FastifyRequest, reply: FastifyReply, done: (error?: Error) => void): void => {
     const { raw } = reply;
     entered();
@@ -187,7 +189,11 @@ const admission =
     }
     const admit = (verdict: Verdict): void => {
       if ('problem' in verdict) return void refuse(request, reply, verdict.problem);
-      request.caller = verdict.caller;
+      const { caller } = verdict;
+      request.caller = caller;
+      const tooMuch = rates.take(caller);
+      reply.headers(rates.headers(caller));
+      if (tooMuch) return void refuse(request, reply, tooMuch);
       admitBody();
     };
     const admitBody = (): void => {

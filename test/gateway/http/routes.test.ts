@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { authoriser } from '#gateway/http/auth.ts';
 import { LIMITS } from '#gateway/http/limits.ts';
+import { rateLimiter } from '#gateway/http/rate-limit.ts';
 import { jsonReply, type MountableRoute } from '#gateway/http/route.ts';
 import { SCOPES } from '#gateway/http/tokens.ts';
 import { web } from '#gateway/http/web.ts';
@@ -23,6 +24,7 @@ const mount = (route: MountableRoute, audience: 'callers' | 'operators' = 'calle
     routes: [route],
     audience,
     limits: LIMITS,
+    rates: rateLimiter({}),
     authorise: authoriser({ store: { readStream: async () => [] }, clock: () => 0 as Instant }),
     draining: () => false,
     entered: () => undefined,
