@@ -1,9 +1,11 @@
 // What `prov-ledger doctor` looks at: each check by itself, so that one that fails does not hide the others.
 import { accessSync, constants, existsSync, statSync } from 'node:fs';
+import { lostOf, lostText, readHeadsFile } from '#gateway/cli/heads.ts';
 import { resumeLine } from '#gateway/cli/projections.ts';
 import type { Finding } from '#gateway/cli/world.ts';
 import { projectionStatus } from '#projectors/postgres/status.ts';
 import { connect, type Pool, RUNTIME_ROLE } from '#streams/postgres/connect.ts';
+import { postgresStreamStore } from '#streams/postgres/store.ts';
 import type { Configuration, ReadConfiguration } from '../configuration.ts';
 import { openDatabase, pendingOf } from './database.ts';
 import { openKeys } from './wire.ts';
@@ -50,6 +52,32 @@ export const examine = async function* (read: ReadConfiguration): AsyncGenerator
   }
   await using _open = database;
   yield* examineDatabase(database.url, database.embedded);
+  if (configuration.headsFile !== undefined) yield await heads(configuration, database.url);
+};
+
+/** Whether the ledger still is what it was; the file itself is left as it is. */
+const heads = async (configuration: Configuration, url: string): Promise<Finding> => {
+  const { headsFile: file = '' } = configuration;
+  if (!existsSync(file))
+    return warning('heads file', `${file} is not there yet`, 'start the service: it keeps the file');
+  const pool = connect({ url, max: 2, role: RUNTIME_ROLE, name: 'prov-ledger doctor' });
+  try {
+    const { jwks, signer } = await openKeys(configuration);
+    const statement = await readHeadsFile(file, jwks());
+    await using store = await postgresStreamStore({ pool, signer });
+    const lost = await lostOf(store, { file, statement });
+    if (lost.length === 0)
+      return ok('heads file', `the ledger has all ${statement.heads.length} heads of ${file}`);
+    return failed(
+      'heads file',
+      lost.map(lostText).join('; '),
+      'restore the newer backup; or accept the loss with `prov-ledger heads export --out` to this file',
+    );
+  } catch (error) {
+    return failed('heads file', (error as Error).message, 'do as the message says');
+  } finally {
+    await pool.end();
+  }
 };
 
 const node = (): Finding => {

@@ -9,7 +9,7 @@ import { type FreshDatabase, freshDatabase } from '#test/support/postgres.ts';
 import { dataFolder, endAll, run, start } from './program.ts';
 
 describe('prov-ledger serve, told to stop', function () {
-  this.timeout(120_000);
+  this.timeout(300_000);
   const dataDir = dataFolder();
   let database: FreshDatabase;
   let env: { readonly [name: string]: string };

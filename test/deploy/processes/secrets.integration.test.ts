@@ -37,7 +37,7 @@ const trouble = async (url: string, token: string): Promise<void> => {
 };
 
 describe('what a service writes', function () {
-  this.timeout(120_000);
+  this.timeout(300_000);
   let database: FreshDatabase;
   const folders: string[] = [];
   const dataDir = (): string => {
