@@ -83,7 +83,7 @@ export const toAvro = (type: string, payload: object, canonicalize: (value: neve
 /** Throws when the bytes are not exactly one record of this event type. */
 export const fromAvro = (type: string, bytes: Buffer): object => {
   const { record, fields } = codecFor(type);
-  return membersOf(fields, record.fromBuffer(bytes) as Members);
+  return membersOf(fields, record.fromBuffer(bytes) as Members, JSON.parse);
 };
 
 /** Reads records that were written with some version of an event's schema. */
@@ -93,13 +93,16 @@ export interface AvroReader {
   readonly read: (bytes: Buffer) => object;
 }
 
-/** A reader for what was written with this schema; throws when it is of no event, or cannot be read as that event. */
-export const avroReader = (writer: unknown): AvroReader => {
+/**
+ * A reader for what was written with this schema; throws when it is of no event, or cannot be read as that event.
+ * `parse` reads JSON text from outside, and throws on what may not come in.
+ */
+export const avroReader = (writer: unknown, parse: (text: string) => unknown): AvroReader => {
   const written = avro.Type.forSchema(writer as never);
   const type = written.name ?? '';
   const { record, fields } = codecFor(type);
   const resolver = record.createResolver(written);
-  return { type, read: (bytes) => membersOf(fields, record.fromBuffer(bytes, resolver) as Members) };
+  return { type, read: (bytes) => membersOf(fields, record.fromBuffer(bytes, resolver) as Members, parse) };
 };
 
 /** Why what was written with the one schema cannot be read with the other; `undefined` when it can. */
@@ -112,11 +115,11 @@ export const unreadable = (reader: unknown, writer: unknown): string | undefined
   }
 };
 
-const membersOf = (fields: readonly Field[], flat: Members): object => {
+const membersOf = (fields: readonly Field[], flat: Members, parse: (text: string) => unknown): object => {
   const members: Members = {};
   for (const { name, json } of fields) {
     const value = flat[name];
-    if (value !== null) members[name] = json ? (JSON.parse(value as string) as unknown) : value;
+    if (value !== null) members[name] = json ? parse(value as string) : value;
   }
   return members;
 };

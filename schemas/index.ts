@@ -1,13 +1,14 @@
 // The domains of the ledger, and the way from a stored fact to one that can be folded.
 import type { DomainSchema, EventSchema, Fact, Fault, Recorded } from './event.ts';
+import { type MessageEvent, messages } from './messages.ts';
 import { type ReceiptEvent, receipts } from './receipts.ts';
 import { type TenantEvent, tenants } from './tenants.ts';
 
 /** One line each. */
-export const domains: readonly DomainSchema[] = [tenants, receipts];
+export const domains: readonly DomainSchema[] = [tenants, receipts, messages];
 
 /** Everything that may be said. */
-export type LedgerEvent = TenantEvent | ReceiptEvent;
+export type LedgerEvent = TenantEvent | ReceiptEvent | MessageEvent;
 
 /**
  * A stored fact that this program cannot read: its type is not known here, it is of a newer version, or its

@@ -2,6 +2,7 @@
 // schema's id as u32, the Avro bytes. Schemas are immutable, so each id is asked for once; decoding is then a function
 // call, where the client's own would make a promise for every message.
 import { COMPATIBILITY, SchemaRegistry, SchemaType } from '@kafkajs/confluent-schema-registry';
+import { parseStrict } from '#proofs/canonical.ts';
 import { type AvroReader, avroReader } from '#schemas/codec.ts';
 import { type KnownIds, knownIds, knownSchema, released } from '#schemas/registry/released.ts';
 import { COMPATIBILITY as MODE, type Subject } from '#schemas/registry/subjects.ts';
@@ -52,6 +53,14 @@ interface HttpFailure {
   readonly message?: string;
 }
 
+/** JSON text inside a message comes from outside like any other: one text, one value. */
+const strictJson = (text: string): unknown => {
+  const read = parseStrict(text);
+  if (read.ok) return read.value;
+  const { path, message } = read.error;
+  throw new Error(path ? `${path}: ${message}` : message);
+};
+
 const isAway = (error: unknown): boolean => {
   const { status } = error as HttpFailure;
   // The client gives a connection that failed the status 400 or 0, with a message of the system's.
@@ -79,7 +88,7 @@ export const wireSchemas = (settings: RegistrySettings): WireSchemas => {
   const ids = new Map<string, number>();
   const keep = (id: number, schema: unknown): Learnt => {
     try {
-      const reader = avroReader(schema);
+      const reader = avroReader(schema, strictJson);
       readers.set(id, reader);
       return { kind: 'known', reader };
     } catch (error) {

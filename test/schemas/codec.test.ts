@@ -4,13 +4,15 @@ import { writeCanonical } from '#proofs/canonical.ts';
 import { avroSchema, fromAvro, toAvro } from '#schemas/codec.ts';
 import type { DomainEvent } from '#schemas/event.ts';
 import { domains, eventSchema, faultsOf } from '#schemas/index.ts';
+import * as messages from '#schemas/messages.ts';
 import { receiptSchema } from '#schemas/receipts.ts';
 import * as tenants from '#schemas/tenants.ts';
-import { receipt, tenantEvent } from '#test/support/arbitraries.ts';
+import { messageEvent, receipt, tenantEvent } from '#test/support/arbitraries.ts';
 
 const event: fc.Arbitrary<DomainEvent<string, object>> = fc.oneof(
   receipt.map((data) => ({ type: 'receipts.ReceiptRecorded', data })),
   tenantEvent,
+  messageEvent,
 );
 
 /** The JSON schema of each event's newest version, by its type. */
@@ -24,6 +26,12 @@ const JSON_SCHEMAS: Readonly<
   'tenants.TenantResumed': tenants.tenantResumedSchema,
   'tenants.TokenIssued': tenants.tokenIssuedSchema,
   'tenants.TokenRevoked': tenants.tokenRevokedSchema,
+  'messages.MessageConflicted': messages.messageConflictedSchema,
+  'messages.LettersListed': messages.lettersListedSchema,
+  'messages.LetterViewed': messages.letterViewedSchema,
+  'messages.LetterReplayed': messages.letterReplayedSchema,
+  'messages.LetterDiscarded': messages.letterDiscardedSchema,
+  'messages.FlowStated': messages.flowStatedSchema,
 };
 
 describe('schemas/codec', () => {

@@ -1,6 +1,7 @@
 // Random sound payloads of every event, for properties. Written by hand and not derived from the schemas, so that
 // each can catch the other in a mistake.
 import fc from 'fast-check';
+import type { MessageEvent } from '#schemas/messages.ts';
 import type { Receipt, ReceiptV01, ReceiptV02 } from '#schemas/receipts.ts';
 import type { TenantEvent } from '#schemas/tenants.ts';
 
@@ -163,4 +164,36 @@ export const tenantEvent: Arb<TenantEvent> = fc.oneof(
     ),
     'tenants.TokenRevoked': record({ token_id: tokenId }, { reason: text(512) }),
   }).map(([type, data]) => data.map((payload) => ({ type, data: payload }) as TenantEvent)),
+);
+
+const count = fc.integer({ min: 0, max: 9_000_000_000_000_000 });
+const letter = { letter: count, topic: visible(249), partition: count, offset: count };
+
+export const messageEvent: Arb<MessageEvent> = fc.oneof(
+  ...Object.entries({
+    'messages.MessageConflicted': record({
+      topic: visible(249),
+      partition: count,
+      offset: count,
+      id: visible(128),
+      first_seq: count,
+      digest: hex(64),
+    }),
+    'messages.LettersListed': record({ listed: count }, { topic: visible(249) }),
+    'messages.LetterViewed': record(letter),
+    'messages.LetterReplayed': record(letter),
+    'messages.LetterDiscarded': record({ ...letter, reason: text(512) }),
+    'messages.FlowStated': record({
+      topic: visible(249),
+      partition: count,
+      hour: dateTime,
+      received: count,
+      accepted: count,
+      duplicate: count,
+      conflict: count,
+      dead_lettered: count,
+      held: count,
+      discarded: count,
+    }),
+  }).map(([type, data]) => data.map((payload) => ({ type, data: payload }) as MessageEvent)),
 );

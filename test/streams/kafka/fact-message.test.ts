@@ -54,7 +54,7 @@ const wire = {
 };
 const readerOf = (id: number) => {
   const subject = subjects()[id - 1];
-  return subject && avroReader(JSON.parse(subject.schema));
+  return subject && avroReader(JSON.parse(subject.schema), JSON.parse);
 };
 
 /** As Kafka gives it back. */

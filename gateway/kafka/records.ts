@@ -1,0 +1,65 @@
+// What is put on record about messages, as requests for the transaction that does it.
+import { messages, OPERATIONS } from '#commands/messages.ts';
+import { draftsOf, runCommand } from '#commands/run.ts';
+import { tenants } from '#commands/tenants.ts';
+import { payloadHash } from '#proofs/chain.ts';
+import type { Instant, TenantId } from '#schemas/ids.ts';
+import type { MessageEvent } from '#schemas/messages.ts';
+import type { ClaimHolder } from '#streams/postgres/together.ts';
+import type { Message } from '#streams/postgres/transport/message.ts';
+import type { AppendRequest, StreamStore } from '#streams/stream.ts';
+
+export interface About {
+  readonly tenant: TenantId;
+  readonly actor: string;
+  readonly at: Instant;
+  /** What makes two records the same one. */
+  readonly key: string;
+}
+
+/** Throws a `RangeError` with the faults when the event does not fit its schema. */
+export const recordAbout = (event: MessageEvent, about: About): AppendRequest => {
+  const decision = messages.decide({ type: 'RecordAboutMessages', event }, undefined, about);
+  if (decision.kind === 'refused') throw new RangeError(decision.refusal.message);
+  return { tenant: about.tenant, drafts: draftsOf(decision.events, about), expect: { kind: 'any' } };
+};
+
+/** The fact, in the tenant's own chain, that a message's id stands for another receipt. */
+export const conflictRecord = (
+  message: Message,
+  request: AppendRequest,
+  first: ClaimHolder,
+): AppendRequest => {
+  const { topic, partition, offset } = message;
+  const [draft] = request.drafts;
+  const data = {
+    topic,
+    partition,
+    offset,
+    id: String((draft?.parsed as { readonly id?: unknown } | undefined)?.id),
+    first_seq: first.seq,
+    digest: payloadHash(draft?.payload ?? ''),
+  };
+  return recordAbout(
+    { type: 'messages.MessageConflicted', data },
+    {
+      tenant: request.tenant,
+      actor: 'prov-ledger kafka-ingest',
+      at: Math.max(0, message.sentAt) as Instant,
+      // Its digest too: a topic that was made anew has the same offsets again.
+      key: `message-conflicted:${topic}:${partition}:${offset}:${data.digest}`,
+    },
+  );
+};
+
+/** Opens the chain of the ledger's own operations, unless it is there. Throws what the store throws. */
+export const ensureOperations = async (store: StreamStore, at: Instant): Promise<void> => {
+  if (await store.head(OPERATIONS)) return;
+  const outcome = await runCommand(
+    { store, decider: tenants },
+    { type: 'CreateTenant', displayName: 'Operations' },
+    { tenant: OPERATIONS, actor: 'prov-ledger', at, key: 'create-operations' },
+  );
+  if (outcome.kind === 'refused' && outcome.refusal.refusal !== 'TenantAlreadyExists')
+    throw new Error(outcome.refusal.message);
+};

@@ -1,0 +1,156 @@
+// Letters: messages that could not be taken and those held behind them, as rows.
+import type { Client, Queryable } from '../connect.ts';
+import type { ErrorClass, Message, Place } from './message.ts';
+
+export interface NewLetter {
+  readonly message: Message;
+  readonly state: 'dead' | 'held';
+  readonly errorClass: ErrorClass;
+  readonly error: string;
+  readonly schemaId?: number | undefined;
+}
+
+/** What a letter's error is cut to: it may quote the message. */
+const ERROR_MAX = 1_000;
+
+// PostgreSQL's text holds no NUL.
+const errorText = (error: string): string =>
+  error.replaceAll('\0', '\uFFFD').toWellFormed().slice(0, ERROR_MAX);
+
+const headersJson = ({ headers }: Message): string =>
+  JSON.stringify(
+    headers.map(([name, value]) => [name.replaceAll('\0', '').toWellFormed(), value.toString('base64')]),
+  );
+
+export const insertLetters = async (
+  client: Client,
+  letters: readonly NewLetter[],
+  receivedAt: number,
+): Promise<void> => {
+  if (letters.length === 0) return;
+  const of = <T>(pick: (letter: NewLetter) => T): readonly T[] => letters.map(pick);
+  await client.query({
+    name: 'insert_letters',
+    text: `INSERT INTO transport.letters (topic, partition, message_offset, key, value, headers, sent_at, received_at,
+        state, error_class, error, schema_id)
+      SELECT l.topic, l.partition, l.message_offset, l.key, l.value, l.headers, to_timestamp(l.sent_ms / 1000.0), $9,
+        l.state, l.error_class, l.error, l.schema_id
+      FROM unnest($1::text[], $2::int[], $3::bigint[], $4::bytea[], $5::bytea[], $6::jsonb[], $7::bigint[],
+        $8::text[], $10::text[], $11::text[], $12::bigint[])
+        AS l (topic, partition, message_offset, key, value, headers, sent_ms, state, error_class, error, schema_id)`,
+    values: [
+      of(({ message }) => message.topic),
+      of(({ message }) => message.partition),
+      of(({ message }) => message.offset),
+      of(({ message }) => message.key),
+      of(({ message }) => message.value),
+      of(({ message }) => headersJson(message)),
+      of(({ message }) => Math.max(0, Math.trunc(message.sentAt))),
+      of(({ state }) => state),
+      new Date(receivedAt),
+      of(({ errorClass }) => errorClass),
+      of(({ error }) => errorText(error)),
+      of(({ schemaId }) => schemaId),
+    ],
+  });
+};
+
+export interface Letter extends Message {
+  readonly letter: number;
+  readonly state: 'dead' | 'held' | 'settled' | 'discarded';
+  readonly errorClass: ErrorClass;
+  readonly error: string;
+  readonly schemaId: number | undefined;
+  readonly outcome: 'accepted' | 'duplicate' | 'conflict' | undefined;
+  readonly receivedAt: number;
+  readonly settledAt: number | undefined;
+}
+
+interface LetterRow {
+  readonly letter: number;
+  readonly topic: string;
+  readonly partition: number;
+  readonly message_offset: number;
+  readonly key: Buffer | null;
+  readonly value: Buffer | null;
+  readonly headers: readonly (readonly [string, string])[];
+  readonly sent_at: Date;
+  readonly received_at: Date;
+  readonly state: Letter['state'];
+  readonly error_class: ErrorClass;
+  readonly error: string;
+  readonly schema_id: number | null;
+  readonly outcome: Letter['outcome'] | null;
+  readonly settled_at: Date | null;
+}
+
+const letterOf = (row: LetterRow): Letter => ({
+  letter: row.letter,
+  topic: row.topic,
+  partition: row.partition,
+  offset: row.message_offset,
+  key: row.key ?? undefined,
+  value: row.value ?? undefined,
+  headers: row.headers.map(([name, value]) => [name, Buffer.from(value, 'base64')] as const),
+  sentAt: row.sent_at.getTime(),
+  receivedAt: row.received_at.getTime(),
+  state: row.state,
+  errorClass: row.error_class,
+  error: row.error,
+  schemaId: row.schema_id ?? undefined,
+  outcome: row.outcome ?? undefined,
+  settledAt: row.settled_at?.getTime(),
+});
+
+export interface LetterFilter {
+  readonly topic?: string | undefined;
+  readonly states?: readonly Letter['state'][] | undefined;
+  readonly limit: number;
+}
+
+/** The oldest first. */
+export const listLetters = async (
+  client: Queryable,
+  { topic, states, limit }: LetterFilter,
+): Promise<readonly Letter[]> => {
+  const { rows } = await client.query<LetterRow>(
+    `SELECT * FROM transport.letters
+      WHERE ($1::text IS NULL OR topic = $1) AND ($2::text[] IS NULL OR state = ANY ($2)) ORDER BY letter LIMIT $3`,
+    [topic ?? null, states ? [...states] : null, limit],
+  );
+  return rows.map(letterOf);
+};
+
+export const findLetter = async (client: Queryable, letter: number): Promise<Letter | undefined> => {
+  const { rows } = await client.query<LetterRow>('SELECT * FROM transport.letters WHERE letter = $1', [
+    letter,
+  ]);
+  return rows[0] && letterOf(rows[0]);
+};
+
+/** The open letters of one key from an offset on, in the order in which they came. */
+export const openLettersOf = async (
+  client: Queryable,
+  { topic, partition, key }: Place & { readonly key: Buffer },
+  limit: number,
+): Promise<readonly Letter[]> => {
+  const { rows } = await client.query<LetterRow>(
+    `SELECT * FROM transport.letters WHERE topic = $1 AND partition = $2 AND key = $3 AND state IN ('dead', 'held')
+      ORDER BY message_offset LIMIT $4`,
+    [topic, partition, key, limit],
+  );
+  return rows.map(letterOf);
+};
+
+/** The keys that have open letters: what comes with one of them is held. */
+export const openKeys = async (
+  client: Queryable,
+  { topic, partition }: Place,
+): Promise<ReadonlySet<string>> => {
+  const { rows } = await client.query<{ key: Buffer }>(
+    `SELECT DISTINCT key FROM transport.letters
+      WHERE topic = $1 AND partition = $2 AND key IS NOT NULL AND state IN ('dead', 'held')`,
+    [topic, partition],
+  );
+  return new Set(rows.map(({ key }) => key.toString('latin1')));
+};

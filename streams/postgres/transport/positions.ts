@@ -1,0 +1,73 @@
+// How far each partition was taken, and the compare-and-swap that lets one consumer alone go on from there.
+import type { Client, Queryable } from '../connect.ts';
+import { openKeys } from './letters.ts';
+import type { Place } from './message.ts';
+
+export interface Position {
+  /** The offset to be taken next. */
+  readonly next: number;
+  /** Counts the changes that others made to the partition's letters. */
+  readonly epoch: number;
+  /** What comes with one of these keys is held (latin1 of the key's bytes). */
+  readonly heldKeys: ReadonlySet<string>;
+}
+
+/** The position, begun at `first` when the partition was never taken from. */
+export const openPosition = async (client: Queryable, place: Place, first: number): Promise<Position> => {
+  const { topic, partition } = place;
+  await client.query(
+    `INSERT INTO transport.positions (topic, partition, first_offset, next_offset) VALUES ($1, $2, $3, $3)
+      ON CONFLICT DO NOTHING`,
+    [topic, partition, first],
+  );
+  return (await readPosition(client, place)) as Position;
+};
+
+/** `undefined` when the partition was never taken from. */
+export const readPosition = async (client: Queryable, place: Place): Promise<Position | undefined> => {
+  const { topic, partition } = place;
+  const { rows } = await client.query<{ next_offset: number; epoch: number }>(
+    'SELECT next_offset, epoch FROM transport.positions WHERE topic = $1 AND partition = $2',
+    [topic, partition],
+  );
+  const [row] = rows;
+  // Read after the epoch: a change in between makes the epoch stale, and the keys are read again.
+  return row && { next: row.next_offset, epoch: row.epoch, heldKeys: await openKeys(client, place) };
+};
+
+export interface PositionMove extends Place {
+  readonly position: Pick<Position, 'next' | 'epoch'>;
+  readonly next: number;
+  /** Offsets below `next` at which there was no message; and those that retention had removed. */
+  readonly absent: number;
+  readonly lost: number;
+}
+
+/** True when all of them stood where they were expected; they are locked until the transaction ends. */
+export const movePositions = async (client: Client, moves: readonly PositionMove[]): Promise<boolean> => {
+  const { rowCount } = await client.query({
+    name: 'move_positions',
+    text: `UPDATE transport.positions p SET next_offset = m.next, absent = p.absent + m.absent, lost = p.lost + m.lost
+      FROM unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])
+        AS m (topic, partition, expected, epoch, next, absent, lost)
+      WHERE p.topic = m.topic AND p.partition = m.partition AND p.next_offset = m.expected AND p.epoch = m.epoch`,
+    values: [
+      moves.map(({ topic }) => topic),
+      moves.map(({ partition }) => partition),
+      moves.map(({ position }) => position.next),
+      moves.map(({ position }) => position.epoch),
+      moves.map(({ next }) => next),
+      moves.map(({ absent }) => absent),
+      moves.map(({ lost }) => lost),
+    ],
+  });
+  return rowCount === moves.length;
+};
+
+/** Tells the partition's consumer that its letters were changed, and keeps it from storing until the transaction ends. */
+export const bumpEpoch = async (client: Client, { topic, partition }: Place): Promise<void> => {
+  await client.query('UPDATE transport.positions SET epoch = epoch + 1 WHERE topic = $1 AND partition = $2', [
+    topic,
+    partition,
+  ]);
+};
