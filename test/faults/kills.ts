@@ -3,20 +3,19 @@
 // what this shows is that nothing is acknowledged before its commit, not that the disk keeps what it was told to.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, existsSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { type EmbeddedPostgres, startEmbeddedPostgres } from '#deploy/embedded/server.ts';
+import type { EmbeddedPostgres } from '#deploy/embedded/server.ts';
 import { localKeys } from '#proofs/keys/local.ts';
 import { factId } from '#schemas/ids.ts';
 import { connect, RUNTIME_ROLE } from '#streams/postgres/connect.ts';
 import { LEDGER_MIGRATIONS, migrate } from '#streams/postgres/migrate.ts';
 import { postgresStreamStore } from '#streams/postgres/store.ts';
 import { type Acknowledged, expectLedgerSound, type Soundness } from '#test/support/ledger-sound.ts';
-import { clusterTemplate } from '#test/support/postgres.ts';
 import { readAcknowledgements } from './ingest-actor.ts';
+import { durableServer, killServer, siteFolder } from './site.ts';
 
 export type Victim = 'process' | 'postgres' | 'both';
 
@@ -49,18 +48,9 @@ interface Site extends AsyncDisposable {
   readonly file: string;
 }
 
-const DURABLE = { fsync: 'on', synchronous_commit: 'on', full_page_writes: 'on', shared_buffers: '64MB' };
-
-const openSite = async (settings: Readonly<Record<string, string>>): Promise<Site> => {
-  const folder = mkdtempSync(join(tmpdir(), 'prov-ledger-kill-'));
-  // Under root the server is another user, who must pass through.
-  chmodSync(folder, 0o711);
-  const dataDir = join(folder, 'data');
-  const server = await startEmbeddedPostgres({
-    dataDir,
-    template: await clusterTemplate(),
-    settings: { ...DURABLE, ...settings },
-  });
+const openKillSite = async (settings: Readonly<Record<string, string>>): Promise<Site> => {
+  const folder = siteFolder();
+  const server = await durableServer(join(folder, 'data'), settings);
   const owner = connect({ url: server.url, max: 1 });
   await migrate(owner, [LEDGER_MIGRATIONS]);
   await owner.query('CHECKPOINT');
@@ -124,27 +114,6 @@ const examine = async ({ server, keys, file }: Site, proofsPerTenant: number): P
   }
 };
 
-/** Kills the postmaster, and waits until another one takes connections: its sessions outlive it for a moment. */
-const killServer = async (server: EmbeddedPostgres): Promise<void> => {
-  const { pid } = server;
-  process.kill(pid, 'SIGKILL');
-  const end = performance.now() + RECOVERY_WITHIN_MS;
-  for (;;) {
-    await pause(20);
-    const pool = connect({ url: server.url, max: 1 });
-    const answered =
-      server.pid !== pid &&
-      (await pool.query('SELECT 1').then(
-        () => true,
-        () => false,
-      ));
-    await pool.end();
-    if (answered) return;
-    if (performance.now() > end)
-      throw new Error(`PostgreSQL was not back after ${RECOVERY_WITHIN_MS / 1_000} s`);
-  }
-};
-
 /** Waits until one more request was acknowledged than after the kill. */
 const recovered = async (site: Site, actor: Actor, before: number): Promise<void> => {
   const start = performance.now();
@@ -162,7 +131,7 @@ export const runKills = async ({
   settings = {},
   log = () => {},
 }: KillOptions): Promise<KillFigures> => {
-  await using site = await openSite(settings);
+  await using site = await openKillSite(settings);
   let actor = await startActor(site);
   let slowestRecoveryMs = 0;
   let proofsVerified = 0;
