@@ -5,11 +5,11 @@
 import type { ChainPosition } from '#proofs/chain.ts';
 import type { BatchStatement, Share, SignedStatement } from '#proofs/checkpoint.ts';
 import { instantText, type Seq, type Sha256 } from '#schemas/ids.ts';
-import { binaryArray, binaryWriter, OID, readInt64 } from './binary.ts';
+import { binaryWriter, readInt64 } from './binary.ts';
 import type { Client } from './connect.ts';
 import { copyIn } from './copy.ts';
 import type { Plan, PlannedTenant } from './plan.ts';
-import { COPY_COLUMNS, factArrays, writeCopyRow } from './rows.ts';
+import { COPY_COLUMNS, writeCopyRow } from './rows.ts';
 
 /** What one batch holds of one tenant. */
 export interface BatchShare extends Share {
@@ -88,29 +88,6 @@ export interface SignedBatch {
   readonly shares: readonly BatchShare[];
 }
 
-/** The six array parameters of ledger.append_batch that say how the heads move. */
-export const headArrays = (tenants: readonly PlannedTenant[]): readonly Buffer[] => {
-  const tips = tenants.map(({ facts }) => facts[facts.length - 1] as PlannedTenant['facts'][number]);
-  return [
-    binaryArray(OID.int4, tenants, (w, { head }) => w.int4(head.tenantNo)),
-    binaryArray(OID.int8, tenants, (w, { head }) => w.int8(head.seq)),
-    binaryArray(OID.bytea, tenants, (w, { head }) => w.hex(head.hash)),
-    binaryArray(OID.int8, tips, (w, tip) => w.int8(tip.seq)),
-    binaryArray(OID.bytea, tips, (w, tip) => w.hex(tip.hash)),
-    binaryArray(OID.timestamptz, tips, (w, tip) => w.timestamptz(tip.recordedAt)),
-  ];
-};
-
-/** The six scalar parameters that describe the signed batch. */
-export const batchValues = ({ batchNo, statement, signed, shares }: SignedBatch): readonly unknown[] => [
-  batchNo,
-  signed.kid,
-  new Date(statement.signedAt),
-  Buffer.from(statement.root, 'hex'),
-  signed.signature,
-  encodeLayout(shares),
-];
-
 export const sharesOf = (
   tenants: readonly PlannedTenant[],
   shares: readonly Share[],
@@ -120,11 +97,6 @@ export const sharesOf = (
     return { ...share, tenantNo: head.tenantNo, firstSeq: (head.seq + 1) as Seq };
   });
 
-const APPEND = `SELECT ledger.append_batch(${Array.from({ length: 28 }, (_, index) => `$${index + 1}`).join(', ')})`;
-
-/** Facts from which on COPY and CALL beat arrays in one statement (measured: equal at about 20). */
-const COPY_FACTS = 24;
-
 /**
  * Everything of a batch put into its wire form; what comes back sends it, in one transaction of its own or in the
  * client's. It fails as a whole with PL001 when a head has moved.
@@ -133,12 +105,6 @@ export const encodeBatch = (
   batch: SignedBatch,
   { tenants, rows }: Pick<Plan<unknown>, 'tenants' | 'rows'>,
 ): ((client: Client) => Promise<void>) => {
-  if (rows.length < COPY_FACTS) {
-    const values = [...headArrays(tenants), ...batchValues(batch), ...factArrays(rows)];
-    return async (client) => {
-      await client.query({ name: 'append_batch', text: APPEND, values });
-    };
-  }
   const writer = binaryWriter(rows.length * 1_024);
   for (const row of rows) writeCopyRow(writer, row, batch.batchNo);
   const bytes = writer.take();

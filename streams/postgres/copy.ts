@@ -1,8 +1,13 @@
 // Binary COPY in and out of one connection.
-import { finished } from 'node:stream/promises';
-import { from as copyFrom, to as copyTo } from 'pg-copy-streams';
+import type pg from 'pg';
+import { to as copyTo } from 'pg-copy-streams';
 import { COPY_HEADER, COPY_TRAILER } from './binary.ts';
 import type { Client } from './connect.ts';
+
+const HEADER_BYTES = COPY_HEADER.length;
+
+/** The end of the data, and CopyDone. */
+const DATA_END = Buffer.concat([COPY_TRAILER, Buffer.from([0x63, 0, 0, 0, 4])]);
 
 export interface CopyIn {
   /** E.g. `ledger.facts (seq, …)`. */
@@ -14,15 +19,39 @@ export interface CopyIn {
 }
 
 /** Sends rows into a table; resolves when the server has taken them all. */
-export const copyIn = async (client: Client, { target, rows, behind }: CopyIn): Promise<void> => {
+export const copyIn = (client: Client, { target, rows, behind }: CopyIn): Promise<void> => {
   const text = `COPY ${target} FROM STDIN (FORMAT binary)${behind === undefined ? '' : `; ${behind}`}`;
-  const stream = client.query(copyFrom(text));
-  // One write: each is a system call, and small batches are sent by the hundred.
-  stream.end(Buffer.concat([COPY_HEADER, rows, COPY_TRAILER]));
-  await finished(stream);
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const nothing = (): void => undefined;
+  client.query({
+    text,
+    submit: (connection: pg.Connection) => send(connection, text, rows),
+    handleCopyInResponse: nothing,
+    handleCommandComplete: nothing,
+    handleReadyForQuery: () => resolve(),
+    handleError: reject,
+  });
+  return promise;
 };
 
-const HEADER_BYTES = COPY_HEADER.length;
+/**
+ * The statement and its data in one write, without waiting for the word that the server is ready to copy: that would
+ * cost each commit a round trip and three system calls. When the server refuses the statement, or gives up in the
+ * midst of it, it drops the data that still arrives (PostgreSQL, "Message Flow", COPY Operations).
+ */
+const send = (connection: pg.Connection, text: string, rows: Uint8Array): void => {
+  const { stream } = connection;
+  const data = Buffer.alloc(5 + HEADER_BYTES);
+  data.write('d', 0, 'latin1');
+  data.writeInt32BE(4 + HEADER_BYTES + rows.byteLength + COPY_TRAILER.length, 1);
+  COPY_HEADER.copy(data, 5);
+  stream.cork();
+  connection.query(text);
+  stream.write(data);
+  stream.write(rows);
+  stream.write(DATA_END);
+  stream.uncork();
+};
 
 /**
  * Runs `COPY (query) TO STDOUT` and yields, for each chunk that arrives, the whole rows in it: a buffer and the

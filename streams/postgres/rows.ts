@@ -3,7 +3,7 @@
 // have none), and hold the empty text where the fact has none although the payload has such a member.
 import type { Recorded } from '#schemas/event.ts';
 import type { FactId, Instant, Seq, Sha256, StreamName, TenantId } from '#schemas/ids.ts';
-import { type BinaryWriter, binaryArray, OID, readInt64, readTimestamp, readUuid } from './binary.ts';
+import { type BinaryWriter, readInt64, readTimestamp, readUuid } from './binary.ts';
 
 /** A fact about to be stored. */
 export interface FactRow {
@@ -66,39 +66,7 @@ export const writeCopyRow = (writer: BinaryWriter, row: FactRow, batchNo: number
   else writer.hex(row.requestHash);
 };
 
-/** The sixteen array parameters of ledger.append_batch that hold facts, in its order. */
-export const factArrays = (rows: readonly FactRow[]): readonly Buffer[] => {
-  const bodies = rows.map((row) => membersOf(row.fact));
-  const column = (
-    oid: number,
-    write: (writer: BinaryWriter, row: FactRow, body: Members) => void,
-  ): Buffer => {
-    let index = 0;
-    return binaryArray(oid, rows, (writer, row) => write(writer, row, bodies[index++] as Members));
-  };
-  return [
-    column(OID.int4, (w, row) => w.int4(row.tenantNo)),
-    column(OID.int8, (w, { fact }) => w.int8(fact.seq)),
-    column(OID.timestamptz, (w, { fact }) => w.timestamptz(fact.recordedAt)),
-    column(OID.timestamptz, (w, { fact }) => w.timestamptz(fact.occurredAt)),
-    column(OID.int2, (w, { fact }) => w.int2(fact.schemaVersion)),
-    column(OID.uuid, (w, { fact }) => w.uuid(fact.id)),
-    column(OID.bytea, (w, { fact }) => w.hex(fact.hash)),
-    column(OID.text, (w, { fact }) => w.text(fact.type)),
-    column(OID.bytea, (w, { fact }) => w.text(fact.payload)),
-    column(OID.text, (w, { fact }) => putText(w, fact.stream)),
-    column(OID.text, (w, { fact }, body) => putText(w, elided(fact.actor, textMember(body, 'actor')))),
-    column(OID.text, (w, { fact }, body) => putText(w, elided(fact.opId, textMember(body, 'op_id')))),
-    column(OID.text, (w, { fact }, body) =>
-      putText(w, elided(fact.opParentId, textMember(body, 'op_parent_id'))),
-    ),
-    column(OID.text, (w, { fact }, body) => putText(w, elided(fact.region, textMember(body, 'region')))),
-    column(OID.text, (w, { fact }) => putText(w, fact.traceparent)),
-    column(OID.bytea, (w, row) => (row.requestHash === undefined ? w.nil() : w.hex(row.requestHash))),
-  ];
-};
-
-/** The columns that `factReader` expects, of `ledger.facts f`. */
+/** The columns that `readCopyRow` expects, of `ledger.facts f`. */
 export const READ_COLUMNS =
   'f.seq, f.batch_no, f.recorded_at, f.occurred_at, f.schema_version, f.id, f.hash, f.type, f.payload, f.stream, f.actor, f.op_id, f.op_parent_id, f.region, f.traceparent, f.request_hash';
 

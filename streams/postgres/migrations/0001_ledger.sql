@@ -123,30 +123,6 @@ BEGIN
   PERFORM pg_notify('ledger_facts', '');
 END $$;
 
--- One small commit batch in one statement: for a few facts cheaper than COPY.
-CREATE FUNCTION ledger.append_batch(
-  tenant_nos integer[], expected_seqs bigint[], expected_hashes bytea[],
-  new_seqs bigint[], new_hashes bytea[], new_recorded_ats timestamptz[],
-  batch bigint, batch_kid text, batch_signed_at timestamptz, batch_root bytea, batch_signature bytea, batch_layout bytea,
-  fact_tenant_nos integer[], fact_seqs bigint[], fact_recorded_ats timestamptz[], fact_occurred_ats timestamptz[],
-  fact_schema_versions smallint[], fact_ids uuid[], fact_hashes bytea[], fact_types text[], fact_payloads bytea[],
-  fact_streams text[], fact_actors text[], fact_op_ids text[], fact_op_parent_ids text[], fact_regions text[],
-  fact_traceparents text[], fact_request_hashes bytea[]
-) RETURNS void LANGUAGE plpgsql AS $$
-BEGIN
-  CALL ledger.seal_batch(tenant_nos, expected_seqs, expected_hashes, new_seqs, new_hashes, new_recorded_ats,
-                         batch, batch_kid, batch_signed_at, batch_root, batch_signature, batch_layout);
-  INSERT INTO ledger.facts (tenant_no, seq, batch_no, recorded_at, occurred_at, schema_version, id, hash, type, payload,
-                            stream, actor, op_id, op_parent_id, region, traceparent, request_hash)
-  SELECT f.tenant_no, f.seq, batch, f.recorded_at, f.occurred_at, f.schema_version, f.id, f.hash, f.type, f.payload,
-         f.stream, f.actor, f.op_id, f.op_parent_id, f.region, f.traceparent, f.request_hash
-  FROM unnest(fact_tenant_nos, fact_seqs, fact_recorded_ats, fact_occurred_ats, fact_schema_versions, fact_ids,
-              fact_hashes, fact_types, fact_payloads, fact_streams, fact_actors, fact_op_ids, fact_op_parent_ids,
-              fact_regions, fact_traceparents, fact_request_hashes)
-       AS f (tenant_no, seq, recorded_at, occurred_at, schema_version, id, hash, type, payload, stream, actor, op_id,
-             op_parent_id, region, traceparent, request_hash);
-END $$;
-
 -- Opens a tenant's chain at its empty head; the first append then moves it. The name is taken once.
 CREATE FUNCTION ledger.open_tenant(name text) RETURNS integer LANGUAGE sql AS $$
   INSERT INTO ledger.heads (tenant, seq, hash, recorded_at)

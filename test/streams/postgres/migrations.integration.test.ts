@@ -78,7 +78,7 @@ describe('migrations of the ledger', () => {
     if (!rows[0]?.version.startsWith('18')) this.skip();
     await migrate(database.owner, [LEDGER_MIGRATIONS]);
     const text = await schemaText(database.owner, ['ledger', 'public']);
-    for (const part of ['ledger.facts', 'ledger.append_batch', 'TRIGGER immutable', RUNTIME_ROLE])
+    for (const part of ['ledger.facts', 'ledger.seal_batch', 'TRIGGER immutable', RUNTIME_ROLE])
       expect(text).to.include(part);
     if (updating) await writeFile(SCHEMA, text);
     else expect(text).to.equal(await readFile(SCHEMA, 'utf8'));

@@ -4,11 +4,7 @@ import type { Signer } from '#proofs/keys/signer.ts';
 import { connect, type Pool, RUNTIME_ROLE } from '#streams/postgres/connect.ts';
 import { postgresStreamFeed } from '#streams/postgres/feed.ts';
 import { LEDGER_MIGRATIONS, migrate } from '#streams/postgres/migrate.ts';
-import {
-  type PostgresStore,
-  type PostgresStoreOptions,
-  postgresStreamStore,
-} from '#streams/postgres/store.ts';
+import { type PostgresStoreOptions, postgresStreamStore } from '#streams/postgres/store.ts';
 import type { StreamFeed, StreamStore } from '#streams/stream.ts';
 import type {
   CommitFault,
@@ -39,7 +35,7 @@ export interface PostgresUnderTest extends LedgerUnderTest {
   readonly owner: Pool;
   /** An instance on a given pool, which waits so long for a server that has gone. */
   readonly on: (pool: Pool, retryForMs?: number) => Promise<Instance>;
-  readonly storeWith: (options: Partial<PostgresStoreOptions>) => Promise<PostgresStore>;
+  readonly storeWith: (options: Partial<PostgresStoreOptions>) => Promise<StreamStore>;
 }
 
 export const openPostgres = async (): Promise<PostgresUnderTest> => {
@@ -63,7 +59,7 @@ export const openPostgres = async (): Promise<PostgresUnderTest> => {
     closing.push(() => feed[Symbol.asyncDispose]());
     return feed;
   };
-  const storeWith = async (options: Partial<PostgresStoreOptions>): Promise<PostgresStore> => {
+  const storeWith = async (options: Partial<PostgresStoreOptions>): Promise<StreamStore> => {
     const store = await postgresStreamStore({
       pool: options.pool ?? pool(),
       signer,
@@ -145,31 +141,46 @@ const CUT_ONCE = `
   END $$;
   CREATE TRIGGER cut AFTER INSERT ON ledger.facts FOR EACH STATEMENT EXECUTE FUNCTION public.cut();`;
 
-type Query = (...args: readonly unknown[]) => Promise<unknown>;
+/** The COPY with which the store appends, as it hands it to the driver. */
+interface Append {
+  readonly text: string;
+  handleError(error: Error): void;
+  handleReadyForQuery(): void;
+}
 
-const isAppend = (query: unknown): boolean => {
-  const text = typeof query === 'string' ? query : ((query as { text?: string } | undefined)?.text ?? '');
-  return text.includes('ledger.append_batch');
-};
+const isAppend = (query: unknown): query is Append =>
+  typeof query === 'object' &&
+  query !== null &&
+  'text' in query &&
+  typeof query.text === 'string' &&
+  query.text.startsWith('COPY ledger.facts');
 
 /** The pool's next append fails: it is refused before it is sent, or its answer is lost after it was stored. */
 export const interceptOnce = (pool: Pool, fault: 'refused' | 'cut-after-commit' | Error, times = 1): void => {
   let left = times;
+  const refusal =
+    fault instanceof Error
+      ? fault
+      : Object.assign(new Error('could not extend file: No space left on device'), { code: '53100' });
   pool.on('connect', (client) => {
-    const original = client.query.bind(client) as Query;
-    const query: Query = async (...args) => {
-      if (left === 0 || !isAppend(args[0])) return await original(...args);
+    const original = client.query.bind(client) as (...args: readonly unknown[]) => unknown;
+    const fail = (append: Append): void => {
       left -= 1;
-      if (fault instanceof Error) throw fault;
-      if (fault === 'refused')
-        throw Object.assign(new Error('could not extend file: No space left on device'), { code: '53100' });
-      await original(...args);
-      (client as unknown as { connection: { stream: { destroy: () => void } } }).connection.stream.destroy();
-      throw Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' });
+      if (fault !== 'cut-after-commit') {
+        queueMicrotask(() => append.handleError(refusal));
+        return;
+      }
+      const handleReadyForQuery = (): void => {
+        (
+          client as unknown as { connection: { stream: { destroy: () => void } } }
+        ).connection.stream.destroy();
+        append.handleError(Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' }));
+      };
+      original({ ...append, handleReadyForQuery });
     };
-    Object.assign(client, {
-      query: (...args: readonly unknown[]) => (isAppend(args[0]) ? query(...args) : original(...args)),
-    });
+    const query = (...args: readonly unknown[]): unknown =>
+      left > 0 && isAppend(args[0]) ? fail(args[0]) : original(...args);
+    Object.assign(client, { query });
   });
 };
 
