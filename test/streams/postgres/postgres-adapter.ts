@@ -4,7 +4,11 @@ import type { Signer } from '#proofs/keys/signer.ts';
 import { connect, type Pool, RUNTIME_ROLE } from '#streams/postgres/connect.ts';
 import { postgresStreamFeed } from '#streams/postgres/feed.ts';
 import { LEDGER_MIGRATIONS, migrate } from '#streams/postgres/migrate.ts';
-import { type PostgresStoreOptions, postgresStreamStore } from '#streams/postgres/store.ts';
+import {
+  type PostgresStore,
+  type PostgresStoreOptions,
+  postgresStreamStore,
+} from '#streams/postgres/store.ts';
 import type { StreamFeed, StreamStore } from '#streams/stream.ts';
 import type {
   CommitFault,
@@ -35,7 +39,7 @@ export interface PostgresUnderTest extends LedgerUnderTest {
   readonly owner: Pool;
   /** An instance on a given pool, which waits so long for a server that has gone. */
   readonly on: (pool: Pool, retryForMs?: number) => Promise<Instance>;
-  readonly storeWith: (options: Partial<PostgresStoreOptions>) => Promise<StreamStore>;
+  readonly storeWith: (options: Partial<PostgresStoreOptions>) => Promise<PostgresStore>;
 }
 
 export const openPostgres = async (): Promise<PostgresUnderTest> => {
@@ -59,7 +63,7 @@ export const openPostgres = async (): Promise<PostgresUnderTest> => {
     closing.push(() => feed[Symbol.asyncDispose]());
     return feed;
   };
-  const storeWith = async (options: Partial<PostgresStoreOptions>): Promise<StreamStore> => {
+  const storeWith = async (options: Partial<PostgresStoreOptions>): Promise<PostgresStore> => {
     const store = await postgresStreamStore({
       pool: options.pool ?? pool(),
       signer,
