@@ -1,9 +1,9 @@
 // The tour of README.md, word for word: `npm start` on an empty data folder, then every shell block in one shell, as
 // somebody would who pastes them one after the other.
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { delimiter, join } from 'node:path';
 import { expect } from 'chai';
 import { DEFAULT_PORT } from '#deploy/configuration.ts';
 import { blocksOf, PROJECT, page } from './pages.ts';
@@ -38,6 +38,27 @@ const play = async (env: NodeJS.ProcessEnv): Promise<readonly Played[]> => {
     output = output.slice(match.index + match[0].length);
   }
   return played;
+};
+
+/**
+ * A folder with an `npm` that does what these lines ask of it without a registry: it runs the script of package.json,
+ * and installs from this project's own packages.
+ */
+const shims = (folder: string): string => {
+  const { scripts } = JSON.parse(page('package.json')) as { readonly scripts: Record<string, string> };
+  const [, ...build] = (scripts['build:sdk'] ?? '').split(' ');
+  const bin = join(folder, 'bin');
+  mkdirSync(bin);
+  const text = `#!/bin/bash
+set -eu
+if [ "$1 $2" = "run build:sdk" ]; then exec "${process.execPath}" ${build.join(' ')} "$4" >&2; fi
+[ "$1 $2 $3 $5" = "install --silent --prefix express" ]
+mkdir -p "$4/node_modules/@prov-ledger"
+ln -s "${PROJECT}/node_modules/express" "$4/node_modules/express"
+ln -s "$6" "$4/node_modules/@prov-ledger/sdk"
+`;
+  writeFileSync(join(bin, 'npm'), text, { mode: 0o755 });
+  return bin;
 };
 
 interface Service {
@@ -93,7 +114,9 @@ describe('README.md: the tour', function () {
     service = started.process;
     said = await started.ready;
     const [url = ''] = /http:\/\/127\.0\.0\.1:\d+/.exec(said) ?? [];
-    played = await play({ ...env, URL: url });
+    const [, figures = ''] = /figures at +(http:\S+)\/metrics/.exec(said) ?? [];
+    const PATH = `${shims(folder)}${delimiter}${process.env['PATH']}`;
+    played = await play({ ...env, PATH, URL: url, FIGURES: figures });
     code = await stop(service);
   });
   after(async () => {
@@ -106,8 +129,8 @@ describe('README.md: the tour', function () {
   const lastLine = (index: number): string => block(index).said.split('\n').at(-1) ?? '';
 
   it('has the blocks that are checked here, and no other', () => {
-    expect(blocks).to.have.length(7);
-    expect(played).to.have.length(7);
+    expect(blocks).to.have.length(9);
+    expect(played).to.have.length(9);
     expect(readme).to.include('npm start     #').and.to.include('npm test      #');
     expect(readme).to.include(`http://127.0.0.1:${DEFAULT_PORT}`);
   });
@@ -165,6 +188,24 @@ describe('README.md: the tour', function () {
       /^verified: [\d,]+ facts of demo \(1 to [\d,]+\) in [\d,]+ signed batch(es)?$/m,
     );
     expect(block(6).code).to.equal(0);
+  });
+
+  it('takes the receipts of an Express service with the SDK', () => {
+    expect(block(7).said).to.match(/^exported$/m);
+    expect(block(7).said).to.match(/^no$/m);
+    expect(block(7).code).to.equal(0);
+  });
+
+  it('shows them in SQL and in the figures, and names the page that verifies', () => {
+    expect(block(8).said).to.match(/^mallory +db\.export +deny +invoices$/m);
+    expect(block(8).said).to.match(/^alice +db\.export +allow +invoices$/m);
+    expect(block(8).said).to.match(
+      /^ledger_events_total\{tenant="demo",type="receipts\.ReceiptRecorded"\} 3$/m,
+    );
+    const [, ...files] = /file:\/\/(\S+) with (\S+) and (\S+)/.exec(block(8).said) ?? [];
+    expect(files).to.have.length(3);
+    for (const file of files) expect(existsSync(file), file).to.equal(true);
+    expect(block(8).code).to.equal(0);
   });
 
   it('stops when told, draining', () => {
