@@ -1,7 +1,18 @@
 // The environment, read once and whole: a validated configuration, or everything that is wrong with it.
 import { join, resolve } from 'node:path';
 import { httpSettings } from './http-settings.ts';
-import { file, folder, hostName, oneOf, optional, type Setting, type Values, whole } from './setting.ts';
+import { oidcSettings } from './oidc-settings.ts';
+import {
+  file,
+  folder,
+  hostName,
+  oneOf,
+  optional,
+  type Setting,
+  together,
+  type Values,
+  whole,
+} from './setting.ts';
 
 export const LOG_LEVELS = ['error', 'warn', 'info', 'debug'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
@@ -146,6 +157,7 @@ const settingsFor = (env: Environment, defaultDataDir: () => string) => {
     } as Setting<LogLevel>,
     ...operatingSettings,
     ...httpSettings,
+    ...oidcSettings,
   };
 };
 
@@ -174,6 +186,13 @@ export const readConfiguration = (env: Environment, defaultDataDir: () => string
     httpPortGiven: given(settings.httpPort.name),
     operatorsPortGiven: given(settings.operatorsPort.name),
   };
+  const { tlsCertFile, tlsKeyFile, tlsClientCaFile, oidcIssuer, oidcAudience, oidcJwksUrl } = settings;
+  faults.push(
+    ...together([tlsCertFile, tlsKeyFile], given),
+    ...together([oidcIssuer, oidcAudience, oidcJwksUrl], given),
+  );
+  if (given(tlsClientCaFile.name) && !given(tlsCertFile.name))
+    faults.push({ name: tlsCertFile.name, message: `is needed where ${tlsClientCaFile.name} is given` });
   const known = new Set(Object.values(settings).map(({ name }) => name));
   for (const name of Object.keys(env)) {
     if (name.startsWith('PROV_LEDGER_') && !known.has(name)) {

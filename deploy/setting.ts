@@ -55,8 +55,19 @@ export const hostName = (raw: string) =>
     ? raw
     : { fault: 'give an address or a host name, for example 127.0.0.1 or ::' };
 
+/** Settings that mean something only together: which are missing where one of them is given. */
+export const together = (
+  settings: readonly Setting<string | undefined>[],
+  given: (name: string) => boolean,
+): readonly { readonly name: string; readonly message: string }[] => {
+  const there = settings.find(({ name }) => given(name));
+  return settings
+    .filter(({ name }) => there !== undefined && !given(name))
+    .map(({ name }) => ({ name, message: `is needed where ${there?.name} is given` }));
+};
+
 /** Longer ones are a mistake, and would be shown. */
-export const line = (raw: string) =>
+export const text = (raw: string) =>
   /^[\x21-\x7e]{1,512}$/.test(raw)
     ? raw
     : { fault: 'give 1 to 512 visible ASCII characters, without spaces' };

@@ -3,12 +3,14 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { RunningService, ServeOptions } from '#gateway/cli/world.ts';
 import { readWithin, storeWithin } from '#gateway/http/deadline.ts';
+import { oidcIdentities } from '#gateway/http/oidc.ts';
 import { createGateway, type Gateway } from '#gateway/http/server.ts';
 import type { TlsMaterial } from '#gateway/http/tls.ts';
 import { receiptList } from '#projectors/postgres/receipt-list.ts';
 import type { Configuration } from '../configuration.ts';
 import type { ServerEvent } from '../embedded/server.ts';
 import { limitsOf } from '../http-settings.ts';
+import { oidcOf } from '../oidc-settings.ts';
 import { errorFields, type Log } from '../telemetry/logs.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import { readTls, type TlsFiles, tlsFilesOf, watchTls } from '../tls-files.ts';
@@ -124,9 +126,11 @@ const gatewayOf = (
   const patienceMs = configuration.storeSeconds * 1_000;
   const list = receiptList(ledger.pool);
   const { heads } = observed;
+  const oidc = oidcOf(configuration);
   return createGateway({
     limits: limitsOf(configuration),
     tls,
+    identify: oidc && oidcIdentities(oidc),
     store: storeWithin(
       patienceMs,
       telemetry.store(heads ? closedWhileLost(ledger.store, heads) : ledger.store),

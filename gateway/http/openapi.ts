@@ -19,9 +19,11 @@ const GUARDED: readonly ProblemCode[] = [
   'token-refused',
   'token-expired',
   'token-revoked',
+  'tenant-unnamed',
   'tenant-suspended',
   'scope-missing',
   'rate-limited',
+  'issuer-unavailable',
   'store-unavailable',
 ];
 const WITH_BODY: readonly ProblemCode[] = [

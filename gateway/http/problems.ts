@@ -4,6 +4,7 @@
 import { CanonicalError, type CanonicalFault, type CanonicalFaultCode } from '#proofs/canonical.ts';
 import type { Fault } from '#schemas/event.ts';
 import { StreamError, type StreamErrorCode } from '#streams/errors.ts';
+import { IssuerUnavailable } from './identity.ts';
 
 interface Entry {
   readonly status: number;
@@ -85,6 +86,11 @@ export const catalogue = {
     status: 403,
     title: 'The tenant is suspended',
     todo: 'Ask the operator to resume the tenant.',
+  },
+  'tenant-unnamed': {
+    status: 403,
+    title: 'The token names no tenant of this ledger',
+    todo: 'Ask the provider for a token with the tenant in the claim named in "claim"; an operator makes tenants.',
   },
   'scope-missing': {
     status: 403,
@@ -180,6 +186,12 @@ export const catalogue = {
     title: 'This process is shutting down',
     todo: 'Send the request again: another process, or the next one, answers.',
     retryAfter: 1,
+  },
+  'issuer-unavailable': {
+    status: 503,
+    title: 'The provider whose tokens are taken here cannot be reached',
+    todo: 'Nothing was stored. Send the request again after the pause, or use a token of this ledger.',
+    retryAfter: 5,
   },
   'store-unavailable': {
     status: 503,
@@ -305,6 +317,8 @@ const STREAM_CODES: { readonly [code in StreamErrorCode]: ProblemCode } = {
 export const problemOf = (error: unknown): Problem => {
   if (error instanceof StreamError)
     return problem(STREAM_CODES[error.code], catalogue[STREAM_CODES[error.code]].title);
+  if (error instanceof IssuerUnavailable)
+    return problem('issuer-unavailable', catalogue['issuer-unavailable'].title);
   if (error instanceof CanonicalError) return bodyProblem(error.fault);
   return problem('internal-error', catalogue['internal-error'].title);
 };

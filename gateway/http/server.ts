@@ -6,6 +6,7 @@ import type { Instant } from '#schemas/ids.ts';
 import type { StreamFeed, StreamStore } from '#streams/stream.ts';
 import { type Authorise, authoriser } from './auth.ts';
 import { type Build, documentationRoutes } from './documentation.ts';
+import type { Identify } from './identity.ts';
 import { LIMITS, type Limits } from './limits.ts';
 import { type Listener, listener } from './listener.ts';
 import { gatewayMetrics, type Measure } from './metrics.ts';
@@ -45,6 +46,8 @@ export interface GatewayOptions {
   readonly measures?: readonly Measure[];
   /** What differs from `LIMITS`. */
   readonly limits?: Partial<Limits>;
+  /** For tokens that are none of this ledger. */
+  readonly identify?: Identify | undefined;
   /** For callers' connections; plain HTTP without. */
   readonly tls?: TlsMaterial | undefined;
   /** Told what was thrown behind an answer of 500 or 503: the caller learns only the request's id. */
@@ -70,7 +73,7 @@ export const createGateway = (options: GatewayOptions): Gateway => {
   const requests = requestCount();
   const metrics = gatewayMetrics(measures, requests.active);
   const ending = new AbortController();
-  const authorise = authoriser({ store, clock: now });
+  const authorise = authoriser({ store, clock: now, identify: options.identify });
   const rates = rateLimiter(options.rates ?? {});
   const service = serviceOf(options, {
     ...tailing(options, authorise, ending.signal),

@@ -46,6 +46,9 @@ export interface ParsedToken {
 // 43 base64url characters carry 258 bits; the hash is over the text, so the two spare bits cannot be varied.
 const TOKEN = /^plt_([a-z][a-z0-9-]{1,62})\.([A-Za-z0-9_-]{1,64})\.([A-Za-z0-9_-]{43})$/;
 
+/** Whether it claims to be one; any other is for another issuer to judge. */
+export const isLedgerToken = (text: string): boolean => text.startsWith('plt_');
+
 /** `undefined` when the text is no token. */
 export const parseToken = (text: string): ParsedToken | undefined => {
   const parts = TOKEN.exec(text);

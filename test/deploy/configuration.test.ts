@@ -37,6 +37,15 @@ describe('deploy/configuration', () => {
       tlsCertFile: undefined,
       tlsKeyFile: undefined,
       tlsClientCaFile: undefined,
+      oidcIssuer: undefined,
+      oidcAudience: undefined,
+      oidcJwksUrl: undefined,
+      oidcAlgorithms: ['RS256', 'PS256', 'ES256', 'EdDSA'],
+      oidcClockSeconds: 30,
+      oidcTenantClaim: 'tenant',
+      oidcScopeClaim: 'scope',
+      oidcTenants: new Map(),
+      oidcScopes: new Map(),
     });
   });
 
