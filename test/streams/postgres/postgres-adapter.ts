@@ -9,7 +9,7 @@ import {
   type PostgresStoreOptions,
   postgresStreamStore,
 } from '#streams/postgres/store.ts';
-import type { StreamFeed, StreamStore } from '#streams/stream.ts';
+import type { StreamFeed } from '#streams/stream.ts';
 import type {
   CommitFault,
   Instance,
