@@ -86,6 +86,8 @@ export const invitation = ({ facts, url }: Started): string =>
     `  curl -s ${url}/receipts -H 'Authorization: Bearer ${facts.token}' -H 'Content-Type: application/json' -d '{"action":"db.export","actor":"you","decision":"allow"}'`,
     'Ask in SQL:',
     `  node deploy/prov-ledger.mjs sql "${QUESTION}"`,
+    'Administer tenants and tokens over HTTP (docs/operations/http.md), with a token from:',
+    '  node deploy/prov-ledger.mjs operator create --label you',
     'Verify everything:',
     '  node deploy/prov-ledger.mjs verify all',
     '',

@@ -9,7 +9,8 @@ import { attributesFromHeaders, hasEventHeaders } from '../cloudevents/headers.t
 import { receiptOf } from '../cloudevents/receipt.ts';
 import type { Parameter } from './operation.ts';
 import { mediaType } from './operation.ts';
-import { bodyProblem, type Problem, problem } from './problems.ts';
+import { bodyProblem } from './problem-causes.ts';
+import { type Problem, problem } from './problems.ts';
 import { recordingReply, recordingResult } from './receipt-answers.ts';
 import { type Recorder, type Recording, recordSent, type Sender } from './record.ts';
 import { type Call, jsonReply, problemReply, type Reply } from './route.ts';

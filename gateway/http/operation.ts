@@ -26,7 +26,7 @@ export interface AnswerKind {
   readonly headers?: { readonly [name: string]: string };
 }
 
-export type Subject = 'receipts' | 'ledger' | 'verification' | 'service' | 'documentation';
+export type Subject = 'receipts' | 'ledger' | 'verification' | 'administration' | 'service' | 'documentation';
 
 export interface Operation {
   /** Unique; generated clients name their functions after it. */

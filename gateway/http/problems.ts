@@ -1,10 +1,6 @@
 // Everything that can go wrong with a request, in one catalogue: RFC 9457 problem documents. A code is a promise to
 // callers: it is never given another meaning. `todo` says what the caller does about it; what exactly happened
 // in one case goes into `detail`. No document carries a stack, a payload or a secret.
-import { CanonicalError, type CanonicalFault, type CanonicalFaultCode } from '#proofs/canonical.ts';
-import type { Fault } from '#schemas/event.ts';
-import { StreamError, type StreamErrorCode } from '#streams/errors.ts';
-import { IssuerUnavailable } from './identity.ts';
 
 interface Entry {
   readonly status: number;
@@ -164,6 +160,37 @@ export const catalogue = {
     title: 'The Idempotency-Key says another id than the body',
     todo: "Leave one of the two out: a receipt's id is its key. In a batch, give each receipt its id.",
   },
+  // Administration.
+  'body-malformed': {
+    status: 422,
+    title: 'The body is JSON, but not what this path takes',
+    todo: 'Correct the members listed in "errors".',
+  },
+  'tenant-exists': {
+    status: 409,
+    title: 'There is a tenant of this name',
+    todo: 'Nothing was stored. Use it as it is, or choose another name.',
+  },
+  'no-such-tenant': {
+    status: 404,
+    title: 'There is no tenant of this name',
+    todo: 'Check the name; GET /v1/tenants lists those there are.',
+  },
+  'no-such-token': {
+    status: 404,
+    title: 'The tenant has no token with this id',
+    todo: "Check the id; GET /v1/tenants/{tenant}/tokens lists the tenant's tokens.",
+  },
+  'state-forbids': {
+    status: 409,
+    title: 'The state of the tenant or token forbids this',
+    todo: 'Nothing was stored. "detail" says what stands in the way.',
+  },
+  'idempotency-key-taken': {
+    status: 409,
+    title: 'This Idempotency-Key stands for another request',
+    todo: 'Nothing was stored. Look at what "first" names; another request needs a key of its own.',
+  },
   'no-such-receipt': {
     status: 404,
     title: 'The tenant has no receipt with this id',
@@ -267,58 +294,3 @@ export const problemDocument = ({ code, detail, members }: Problem, requestId: s
 };
 
 export type ProblemDocument = ReturnType<typeof problemDocument>;
-
-/** RFC 9457's own example lists faults as `errors`, each with a JSON Pointer in URI fragment form (RFC 6901 section 6). */
-export const receiptMalformed = (faults: readonly Fault[]): Problem =>
-  problem(
-    'receipt-malformed',
-    `${faults.length === 1 ? 'one member is' : `${faults.length} members are`} not as a receipt has them`,
-    {
-      errors: faults.map(({ pointer, message }) => ({ pointer: `#${encodeURI(pointer)}`, detail: message })),
-    },
-  );
-
-const FAULT_CODES: { readonly [code in CanonicalFaultCode]: ProblemCode } = {
-  'not-json': 'body-not-json',
-  'not-a-json-value': 'body-not-json',
-  'duplicate-key': 'body-duplicate-key',
-  'unsafe-integer': 'body-unsafe-integer',
-  'number-out-of-range': 'body-number-out-of-range',
-  'lone-surrogate': 'body-lone-surrogate',
-  'nul-character': 'body-nul-character',
-  'too-deep': 'body-too-deep',
-  'too-large': 'body-too-large',
-  'invalid-utf8': 'body-invalid-utf8',
-  'forbidden-key': 'body-forbidden-key',
-};
-
-/** Longer pointers are cut: names in a hostile body shall not buy a long answer. */
-const POINTER_MAX = 200;
-
-export const bodyProblem = ({ code, message, path, offset }: CanonicalFault): Problem =>
-  problem(FAULT_CODES[code], message, {
-    ...(path && path.length <= POINTER_MAX && { pointer: `#${encodeURI(path.toWellFormed())}` }),
-    ...(offset !== undefined && { offset }),
-  });
-
-const STREAM_CODES: { readonly [code in StreamErrorCode]: ProblemCode } = {
-  unavailable: 'store-unavailable',
-  'in-doubt': 'outcome-unknown',
-  'out-of-space': 'out-of-space',
-  corrupt: 'store-corrupt',
-  'schema-mismatch': 'store-mismatch',
-  forbidden: 'store-mismatch',
-  closed: 'shutting-down',
-  overloaded: 'overloaded',
-  unexpected: 'internal-error',
-};
-
-/** What a thrown error means to the caller. Messages of errors stay inside: they may quote SQL, paths and values. */
-export const problemOf = (error: unknown): Problem => {
-  if (error instanceof StreamError)
-    return problem(STREAM_CODES[error.code], catalogue[STREAM_CODES[error.code]].title);
-  if (error instanceof IssuerUnavailable)
-    return problem('issuer-unavailable', catalogue['issuer-unavailable'].title);
-  if (error instanceof CanonicalError) return bodyProblem(error.fault);
-  return problem('internal-error', catalogue['internal-error'].title);
-};

@@ -11,7 +11,8 @@ import { type JsonObject, receiptVersion } from '#schemas/receipts.ts';
 import type { Appended, AppendRequest, StreamStore } from '#streams/stream.ts';
 import type { Admission, Admit } from './admission.ts';
 import type { Caller } from './auth.ts';
-import { bodyProblem, type Problem, problem, problemOf, receiptMalformed } from './problems.ts';
+import { bodyProblem, problemOf, receiptMalformed } from './problem-causes.ts';
+import { type Problem, problem } from './problems.ts';
 
 export interface Recorder {
   readonly store: Pick<StreamStore, 'append'>;

@@ -1,5 +1,8 @@
 // Every path of the service, each with its guard beside it. A path that is not in this table does not exist; a route
 // without a guard does not start (server.ts), and a test reads this table and plants one to see that.
+import type { AdminParts } from './admin-command.ts';
+import { tenantRoutes } from './admin-tenants.ts';
+import { tokenRoutes } from './admin-tokens.ts';
 import { programDocument } from './conditional.ts';
 import { chainRoutes, type LedgerParts, receiptRoutes } from './ledger-routes.ts';
 import type { GatewayMetrics } from './metrics.ts';
@@ -50,7 +53,8 @@ export interface Readiness {
   readonly missing: readonly string[];
 }
 
-export interface Service extends LedgerParts {
+export interface Service extends Omit<LedgerParts, 'store'>, Omit<AdminParts, 'store'> {
+  readonly store: LedgerParts['store'] & AdminParts['store'];
   readonly readiness: () => Promise<Readiness>;
   readonly metrics: GatewayMetrics;
 }
@@ -58,6 +62,8 @@ export interface Service extends LedgerParts {
 export const routes = (service: Service): readonly Route[] => [
   ...receiptRoutes(service),
   ...chainRoutes(service),
+  ...tenantRoutes(service),
+  ...tokenRoutes(service),
   ...serviceRoutes(service),
 ];
 

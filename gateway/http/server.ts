@@ -19,7 +19,7 @@ import { web } from './web.ts';
 
 export type GatewayStore = Pick<
   StreamStore,
-  'append' | 'find' | 'head' | 'ledgerId' | 'proof' | 'read' | 'readStream'
+  'append' | 'find' | 'head' | 'heads' | 'ledgerId' | 'proof' | 'read' | 'readStream'
 >;
 
 export interface GatewayOptions {
@@ -134,9 +134,11 @@ const serviceOf = (
     append: rest.metrics.timed((request) => store.append(request)),
     find: store.find,
     head: store.head,
+    heads: store.heads,
     ledgerId: store.ledgerId,
     proof: store.proof,
     read: store.read,
+    readStream: store.readStream,
   },
   listReceipts,
   jwks,

@@ -3,6 +3,13 @@
 import { dateTime, sha256Hex, tenantName } from '#schemas/faults.ts';
 import { receiptBodySchema, receiptV01Schema, receiptV02Schema } from '#schemas/receipts.ts';
 import { cloudEventSchema } from '../cloudevents/event.ts';
+import {
+  newTenantSchema,
+  newTokenSchema,
+  revocationSchema,
+  suspensionSchema,
+  tenantNameSchema,
+} from './admin-bodies.ts';
 import { catalogue } from './problems.ts';
 
 const ref = (name: string) => ({ $ref: `#/components/schemas/${name}` });
@@ -46,6 +53,30 @@ const factMembers = {
   payload: text('the exact text whose bytes were hashed: RFC 8785 canonical JSON'),
   prev_hash: sha256Hex('the fact before'),
   hash: sha256Hex('this fact'),
+};
+
+const changeMembers = {
+  tenant: tenantName,
+  seq: count('its place in the chain'),
+  type: text('<domain>.<PastTense>'),
+  recorded_at: dateTime,
+  hash: sha256Hex('the fact'),
+};
+
+const tenantMembers = {
+  tenant: tenantName,
+  display_name: text('the name people know it by'),
+  status: { type: 'string', enum: ['active', 'suspended'] },
+  facts: count('how many facts its chain has'),
+  head_hash: sha256Hex('the last of them'),
+  last_recorded_at: dateTime,
+};
+
+const tokenMembers = {
+  token_id: text('which token it is'),
+  scopes: { type: 'array', items: { type: 'string' }, description: 'what its bearer may do' },
+  label: { type: ['string', 'null'], description: 'what it is for' },
+  expires_at: { type: ['string', 'null'], description: 'when it ends by itself; null when it does not' },
 };
 
 type Members = { readonly [name: string]: object };
@@ -147,6 +178,32 @@ export const shapes = {
     hash: sha256Hex('the last fact'),
     recorded_at: dateTime,
     proof: ref('Proof'),
+  }),
+  NewTenant: newTenantSchema,
+  TenantName: tenantNameSchema,
+  Suspension: suspensionSchema,
+  NewToken: newTokenSchema,
+  Revocation: revocationSchema,
+  Change: object("a fact of the tenant's own chain: what was changed", changeMembers),
+  Tenant: object('a tenant as its own facts have it', tenantMembers),
+  TenantPage: object('tenants by their names', {
+    tenants: { type: 'array', items: ref('Tenant') },
+    'next_cursor?': text('for the next page; absent on the last one'),
+  }),
+  IssuedToken: object('a new token, shown once', {
+    ...changeMembers,
+    token: text('what its bearer sends'),
+    ...tokenMembers,
+  }),
+  Tokens: object("a tenant's tokens", {
+    tenant: tenantName,
+    tokens: {
+      type: 'array',
+      items: object('a token without its secret', {
+        ...tokenMembers,
+        status: { type: 'string', enum: ['in force', 'expired', 'revoked'] },
+      }),
+    },
   }),
   Keys: {
     type: 'object',

@@ -13,7 +13,8 @@ import { EVENT, EVENT_BATCH, EVENT_BATCH_BYTES_MAX } from './cloud-events.ts';
 import { type Exchanges, exchanges } from './exchanges.ts';
 import { type Limits, requestFault } from './limits.ts';
 import { mediaType, type Operation } from './operation.ts';
-import { type Problem, type ProblemCode, problem, problemEntry, problemOf } from './problems.ts';
+import { problemOf } from './problem-causes.ts';
+import { type Problem, type ProblemCode, problem, problemEntry } from './problems.ts';
 import type { RateLimiter } from './rate-limit.ts';
 import { requestIds } from './request-id.ts';
 import {

@@ -2,11 +2,21 @@
 // the other comes back, and nothing of it changes. A real socket, so that answers that never end are read as they come.
 import { expect } from 'chai';
 import fc from 'fast-check';
+import { SCOPES } from '#gateway/http/tokens.ts';
 import type { MountedRoute } from '#gateway/http/web.ts';
 import { acme, type GatewayUnderTest, globex, openGateway, receipt } from './gateway-under-test.ts';
 
 /** Stands in every fact of globex but its first; in none of acme's. */
 const MARK = 'belongs-to-globex';
+/** What each path takes, about globex as far as it says so. */
+const body = ({ path }: MountedRoute, [value]: readonly string[]): string => {
+  if (path === '/tenants') return JSON.stringify({ tenant: 'globex-2' });
+  if (path.endsWith('/suspend') || path.endsWith('/revoke')) return JSON.stringify({ reason: 'intruder' });
+  if (path.endsWith('/rename')) return JSON.stringify({ display_name: 'intruder' });
+  if (path.startsWith('/tenants/')) return '{}';
+  return JSON.stringify(receipt({ id: value, tenant: 'globex', actor: 'intruder' }));
+};
+
 /** How long an answer that does not end is listened to. */
 const LISTEN_MS = 250;
 
@@ -31,8 +41,10 @@ describe('gateway/http: isolation', function () {
   before(async () => {
     under = await openGateway();
     base = await under.gateway.listen({ host: '127.0.0.1', port: 0 });
-    ours = await under.token({ tenant: acme });
+    // Scopes of operators too, as if somebody had given them to it by mistake.
+    ours = await under.token({ tenant: acme, scopes: SCOPES });
     theirs = await under.token({ tenant: globex });
+    const theirToken = theirs.split('.')[1] as string;
     await under.post(ours, receipt({ id: 'shared-id', actor: 'alice' }));
     const hashes: string[] = [];
     for (const id of ['shared-id', 'only-globex', 'git:globex/repo@1'])
@@ -44,8 +56,8 @@ describe('gateway/http: isolation', function () {
         facts.push(fact.id, String(fact.seq));
       }
     }
-    known = ['shared-id', 'only-globex', 'git:globex/repo@1', 'globex', ...hashes, ...facts];
-    secrets = [MARK, 'only-globex', ...hashes];
+    known = ['shared-id', 'only-globex', 'git:globex/repo@1', 'globex', theirToken, ...hashes, ...facts];
+    secrets = [MARK, 'only-globex', theirToken, ...hashes];
   });
   after(() => under[Symbol.asyncDispose]());
 
@@ -65,7 +77,7 @@ describe('gateway/http: isolation', function () {
         signal: ended.signal,
         headers: { authorization: `Bearer ${token}`, [header[0]]: header[1] },
         ...(['POST', 'PUT', 'PATCH'].includes(route.method) && {
-          body: JSON.stringify(receipt({ id: values[0], tenant: 'globex', actor: 'intruder' })),
+          body: body(route, values),
           headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
         }),
       });
@@ -132,7 +144,7 @@ describe('gateway/http: isolation', function () {
           expect(text, asked).to.not.include(secret);
         expect(text, asked).to.not.include(MARK);
       }),
-      { numRuns: 250 },
+      { numRuns: 400 },
     );
     expect([...statuses.keys()].length).to.equal(
       new Set(
@@ -142,6 +154,7 @@ describe('gateway/http: isolation', function () {
       ).size,
     );
     expect(await under.store.head(globex)).to.deep.equal(before);
+    expect((await under.store.heads()).map(({ tenant }) => tenant)).to.have.members([acme, globex]);
   });
 
   it('every guarded route that names a tenant refuses another one, and an id of both is its own', async () => {

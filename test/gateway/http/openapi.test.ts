@@ -3,6 +3,7 @@ import { Ajv2020 } from 'ajv/dist/2020.js';
 import { expect } from 'chai';
 import type { InjectedAnswer } from '#gateway/http/listener.ts';
 import { catalogue } from '#gateway/http/problems.ts';
+import { OPERATOR_SCOPES, OPERATORS } from '#gateway/http/tokens.ts';
 import { isInstant } from '#schemas/ids.ts';
 import { type GatewayUnderTest, openGateway, receipt } from './gateway-under-test.ts';
 
@@ -142,6 +143,60 @@ describe('gateway/http: /openapi.json', () => {
     if (line) for (const each of answer.body.trim().split('\n')) check(line, JSON.parse(each), about);
     else if (type.endsWith('json')) check(content?.schema ?? {}, JSON.parse(answer.body), about);
   };
+
+  it('describes the answers to operators and to senders of events', async () => {
+    await under.command(OPERATORS, { type: 'CreateTenant', displayName: 'operators' });
+    const token = await under.token({ tenant: OPERATORS, scopes: OPERATOR_SCOPES });
+    const send = async (method: 'GET' | 'POST', path: string, { at = path, body = '{}' } = {}) => {
+      const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
+      const answer = await under.gateway.inject({
+        method,
+        path: at,
+        headers,
+        ...(method === 'POST' && { body }),
+      });
+      hold(answer, method.toLowerCase(), path);
+      return answer;
+    };
+    for (const body of ['{"tenant":"initech"}', '{"tenant":"initech"}', '{}', '['])
+      await send('POST', '/v1/tenants', { body });
+    for (const query of ['', '?limit=1', '?limit=0'])
+      await send('GET', '/v1/tenants', { at: `/v1/tenants${query}` });
+    for (const tenant of ['initech', 'nobody']) {
+      const own = `/v1/tenants/${tenant}`;
+      await send('GET', '/v1/tenants/{tenant}', { at: own });
+      await send('GET', '/v1/tenants/{tenant}/tokens', { at: `${own}/tokens` });
+      const { token_id: id = 'none' } = JSON.parse(
+        (await send('POST', '/v1/tenants/{tenant}/tokens', { at: `${own}/tokens` })).body,
+      ) as { token_id?: string };
+      for (const each of [id, id, 'none'])
+        await send('POST', '/v1/tenants/{tenant}/tokens/{token_id}/revoke', {
+          at: `${own}/tokens/${each}/revoke`,
+        });
+      for (const [path, body] of [
+        ['rename', '{"display_name":"I"}'],
+        ['suspend', '{"reason":"x"}'],
+        ['suspend', '{"reason":"x"}'],
+        ['resume', '{}'],
+      ] as const)
+        await send('POST', `/v1/tenants/{tenant}/${path}`, { at: `${own}/${path}`, body });
+    }
+    const sender = await under.token();
+    const event = {
+      specversion: '1.0',
+      id: '1',
+      source: '/s',
+      type: 't',
+      data: { decision: 'allow', actor: 'a' },
+    };
+    for (const [type, body] of [
+      ['application/cloudevents+json', event],
+      ['application/cloudevents+json', { ...event, data: {} }],
+      ['application/cloudevents+json', {}],
+      ['application/cloudevents-batch+json', [event, {}, { ...event, id: '2' }]],
+    ] as const)
+      hold(await under.post(sender, body, { 'content-type': type }), 'post', '/v1/receipts');
+  });
 
   it('describes the answers that are given', async () => {
     const token = await under.token();

@@ -1,12 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { expect } from 'chai';
-import {
-  catalogue,
-  type ProblemCode,
-  problem,
-  problemDocument,
-  receiptMalformed,
-} from '#gateway/http/problems.ts';
+import { receiptMalformed } from '#gateway/http/problem-causes.ts';
+import { catalogue, type ProblemCode, problem, problemDocument } from '#gateway/http/problems.ts';
 import { StreamError, type StreamErrorCode } from '#streams/errors.ts';
 import { acme, openGateway, receipt } from './gateway-under-test.ts';
 
