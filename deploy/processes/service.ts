@@ -10,6 +10,7 @@ import { receiptList } from '#projectors/postgres/receipt-list.ts';
 import type { Configuration } from '../configuration.ts';
 import type { ServerEvent } from '../embedded/server.ts';
 import { limitsOf } from '../http-settings.ts';
+import { rateLimitsOf } from '../load-settings.ts';
 import { oidcOf } from '../oidc-settings.ts';
 import { errorFields, type Log } from '../telemetry/logs.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
@@ -129,6 +130,8 @@ const gatewayOf = (
   const oidc = oidcOf(configuration);
   return createGateway({
     limits: limitsOf(configuration),
+    rates: rateLimitsOf(configuration),
+    load: ledger.store.queueLoad,
     tls,
     identify: oidc && oidcIdentities(oidc),
     store: storeWithin(
@@ -152,7 +155,7 @@ const gatewayOf = (
   });
 };
 
-/** SIGHUP looks at once, as operators are used to; systemd's `reload` sends it. */
+/** SIGHUP looks at once, as operators are used to. */
 const renewing = (gateway: Gateway, files: TlsFiles, log: Log): Disposable => {
   const watch = watchTls({
     files,
