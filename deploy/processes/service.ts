@@ -10,7 +10,6 @@ import { receiptList } from '#projectors/postgres/receipt-list.ts';
 import type { Configuration } from '../configuration.ts';
 import type { ServerEvent } from '../embedded/server.ts';
 import { limitsOf } from '../http-settings.ts';
-import { rateLimitsOf } from '../load-settings.ts';
 import { oidcOf } from '../oidc-settings.ts';
 import { errorFields, type Log } from '../telemetry/logs.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
@@ -130,8 +129,6 @@ const gatewayOf = (
   const oidc = oidcOf(configuration);
   return createGateway({
     limits: limitsOf(configuration),
-    rates: rateLimitsOf(configuration),
-    load: ledger.store.queueLoad,
     tls,
     identify: oidc && oidcIdentities(oidc),
     store: storeWithin(

@@ -8,7 +8,6 @@ import { postgresRowSink } from '#projectors/postgres/sink.ts';
 import { sourceDigests } from '#projectors/postgres/source.ts';
 import { type Halt, type Holding, type RunOptions, runProjectors } from '#projectors/run.ts';
 import { KeyFolderFault, type LocalKeys, localKeys } from '#proofs/keys/local.ts';
-import { ledgerFeed } from '#replay-harness/ledger-feed.ts';
 import type { StreamError } from '#streams/errors.ts';
 import type { CommitDone } from '#streams/postgres/commit.ts';
 import { connect, RUNTIME_ROLE } from '#streams/postgres/connect.ts';
@@ -74,8 +73,6 @@ export const wireLedger = async (
       pool,
       signer: keys.signer,
       onCommit,
-      maxQueuedFacts: configuration.queueFacts,
-      maxQueuedBytes: configuration.queueMib * 2 ** 20,
       ...(patience && { retryForMs: patience }),
     }),
   );
@@ -105,14 +102,6 @@ export const wireLedger = async (
       }),
     verifyWhole: (request) =>
       verifyStoredChain({ ...request, pool, url: database.url, ledgerId: store.ledgerId }),
-    replayFeed: (request) =>
-      ledgerFeed({
-        ...request,
-        pool,
-        url: database.url,
-        ledgerId: store.ledgerId,
-        keys: keys.keys.map(({ publicJwk }) => publicJwk),
-      }),
     catchUp: (signal) => run({ signal, untilCaughtUp: true }),
     project: (signal, { around = asItIs, ...hooks } = {}) =>
       run({ ...hooks, feed: around(feedOf()), signal }),
