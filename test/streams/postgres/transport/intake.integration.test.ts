@@ -10,7 +10,7 @@ import type { Intake, Piece } from '#streams/postgres/transport/intake.ts';
 import { listLetters } from '#streams/postgres/transport/letters.ts';
 import type { Message, Reader } from '#streams/postgres/transport/message.ts';
 import type { Position } from '#streams/postgres/transport/positions.ts';
-import { discardLetter, replayLetter } from '#streams/postgres/transport/settle.ts';
+import { discardLetter, replayLetter, replayWaiting } from '#streams/postgres/transport/settle.ts';
 import { expectLedgerSound } from '#test/support/ledger-sound.ts';
 import { aReceipt, createTenant, messageAt, receiptValue, transportLedger } from '#test/support/transport.ts';
 
@@ -265,8 +265,19 @@ describe('streams/postgres/transport', () => {
       ),
     );
     const accepted = both.map((result) => (result.kind === 'done' ? result.accepted : 0));
-    expect(accepted.sort()).to.deep.equal([0, 2]);
+    expect(accepted.sort((a, b) => a - b)).to.deep.equal([0, 2]);
     expect((await ledger.store.head(acme))?.seq).to.equal(3);
+  });
+
+  it('what waits for the registry goes in by itself once it answers, and those behind it', async () => {
+    await using ledger = await transportLedger('acme');
+    await take(ledger.intake, message(0, aReceipt(), { schema: 3 }), message(1, aReceipt()));
+    const settling = { pool: ledger.pool, together: ledger.together, read };
+    expect(await replayWaiting(settling)).to.equal(0);
+    learned.add(3);
+    expect(await replayWaiting(settling)).to.equal(2);
+    const [flow] = await readFlow(ledger.pool);
+    expect(flow).to.deep.include({ received: 2, ...counts({ accepted: 2 }) });
   });
 
   it('a message for a tenant that is made later goes in when it is replayed', async () => {
