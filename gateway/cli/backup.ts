@@ -24,7 +24,7 @@ interface BackupOptions extends Options {
 }
 
 const factsOf = ({ tables }: BackupManifest): number =>
-  tables.find(({ table }) => table === 'facts')?.rows ?? 0;
+  tables.find(({ schema, table }) => schema === 'ledger' && table === 'facts')?.rows ?? 0;
 
 export const backupCommand = (run: Run): Command =>
   leaf<BackupOptions>(

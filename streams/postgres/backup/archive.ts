@@ -18,8 +18,14 @@ export interface BackupFile {
   readonly sha256: string;
 }
 
+/**
+ * The schemas that cannot be worked out again: the facts, and what a broker was told and had answered. Read models
+ * (`projections`, `views`) are folds of the facts.
+ */
+export const BACKED_UP: readonly string[] = ['ledger', 'transport'];
+
 export interface BackupTable extends BackupFile {
-  /** In the schema `ledger`. */
+  readonly schema: string;
   readonly table: string;
   /** In the order of the rows' fields. */
   readonly columns: readonly { readonly name: string; readonly type: string }[];
@@ -41,6 +47,7 @@ export interface BackupManifest {
   /** One that refers to another comes after it. */
   readonly tables: readonly BackupTable[];
   readonly sequences: readonly {
+    readonly schema: string;
     readonly sequence: string;
     readonly value: string;
     readonly called: boolean;
@@ -144,9 +151,15 @@ const isMigration = ({ set, number, sha256 }: Loose): boolean =>
 
 const isTable = (value: Loose): boolean =>
   isFile(value) &&
+  isBackedUp(value['schema']) &&
   matches(value['table'], NAME) &&
   isCount(value['rows']) &&
   isListOf(value['columns'], ({ name, type }) => matches(name, NAME) && matches(type, TYPE));
 
-const isSequence = ({ sequence, value, called }: Loose): boolean =>
-  matches(sequence, NAME) && matches(value, /^-?\d{1,19}$/) && typeof called === 'boolean';
+const isBackedUp = (schema: unknown): boolean => BACKED_UP.some((each) => each === schema);
+
+const isSequence = ({ schema, sequence, value, called }: Loose): boolean =>
+  isBackedUp(schema) &&
+  matches(sequence, NAME) &&
+  matches(value, /^-?\d{1,19}$/) &&
+  typeof called === 'boolean';

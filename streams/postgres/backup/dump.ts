@@ -1,4 +1,4 @@
-// A backup of a running ledger: every table of the schema `ledger`, as of one moment. It is one REPEATABLE READ
+// A backup of a running ledger: every table of the schemas that hold what cannot be worked out again, as of one moment. It is one REPEATABLE READ
 // transaction, so heads, facts and signatures belong together whatever is appended meanwhile, and nobody waits for it.
 // Read models are not in it: they are folds, and are folded again.
 import { createHash } from 'node:crypto';
@@ -14,6 +14,7 @@ import type { Signer } from '#proofs/keys/signer.ts';
 import { type Instant, instantText, type Seq, type Sha256, type TenantId } from '#schemas/ids.ts';
 import { type Client, connect, sqlState, streamError, withClient } from '../connect.ts';
 import {
+  BACKED_UP,
   BACKUP_FORMAT,
   type BackupFile,
   type BackupManifest,
@@ -95,12 +96,12 @@ const writeAll = async (client: Client, into: string, options: DumpOptions): Pro
   const about = await describe(client);
   const heads = await readKeptHeads(client);
   const tables: BackupTable[] = [];
-  for (const { table, columns } of await listTables(client)) {
+  for (const shape of await listTables(client)) {
     options.signal?.throwIfAborted();
-    tables.push({ table, columns, ...(await dumpTable(client, { table, columns, into }, options)) });
+    tables.push({ ...shape, ...(await dumpTable(client, { ...shape, into }, options)) });
   }
   const facts = heads.reduce((sum, { seq }) => sum + seq, 0);
-  const stored = tables.find(({ table }) => table === 'facts')?.rows ?? 0;
+  const stored = tables.find(({ schema, table }) => schema === 'ledger' && table === 'facts')?.rows ?? 0;
   if (stored !== facts)
     throw new BackupError(
       'incomplete',
@@ -144,6 +145,7 @@ const readKeptHeads = async (client: Client) => {
 };
 
 interface TableShape {
+  readonly schema: string;
   readonly table: string;
   readonly columns: BackupTable['columns'];
 }
@@ -151,35 +153,37 @@ interface TableShape {
 /** Generated columns are left out: the restored table works them out again. */
 const listTables = async (client: Client): Promise<readonly TableShape[]> => {
   const { rows } = await client.query<TableShape & { readonly refers_to: readonly string[] }>(
-    `SELECT c.relname::text AS table,
+    `SELECT c.relnamespace::regnamespace::text AS schema, c.relname::text AS table,
             (SELECT json_agg(json_build_object('name', a.attname, 'type', format_type(a.atttypid, a.atttypmod)) ORDER BY a.attnum)
              FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '') AS columns,
-            coalesce((SELECT json_agg(r.relname) FROM pg_constraint k JOIN pg_class r ON r.oid = k.confrelid
+            coalesce((SELECT json_agg(r.relnamespace::regnamespace::text || '.' || r.relname) FROM pg_constraint k JOIN pg_class r ON r.oid = k.confrelid
                       WHERE k.conrelid = c.oid AND k.contype = 'f' AND r.oid <> c.oid), '[]') AS refers_to
-     FROM pg_class c WHERE c.relnamespace = 'ledger'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
-     ORDER BY c.relname`,
+     FROM pg_class c
+     WHERE c.relnamespace::regnamespace::text = ANY ($1) AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+     ORDER BY 1, 2`,
+    [BACKED_UP],
   );
   const placed: TableShape[] = [];
   const waiting = [...rows];
   while (waiting.length > 0) {
     const free = waiting.findIndex(({ refers_to }) =>
-      refers_to.every((other) => placed.some(({ table }) => table === other)),
+      refers_to.every((other) => placed.some(({ schema, table }) => `${schema}.${table}` === other)),
     );
     const [next] = waiting.splice(Math.max(free, 0), 1);
-    if (next) placed.push({ table: next.table, columns: next.columns });
+    if (next) placed.push({ schema: next.schema, table: next.table, columns: next.columns });
   }
   return placed;
 };
 
 const dumpTable = async (
   client: Client,
-  { table, columns, into }: TableShape & { readonly into: string },
+  { schema, table, columns, into }: TableShape & { readonly into: string },
   { onBytes, signal }: DumpOptions,
 ): Promise<BackupFile & { readonly rows: number }> => {
-  const file = `${table}.copy.gz`;
+  const file = `${schema}_${table}.copy.gz`;
   const names = columns.map(({ name }) => `"${name}"`).join(', ');
   const rows = client.query(
-    copyTo(`COPY (SELECT ${names} FROM ledger."${table}") TO STDOUT (FORMAT binary)`, {
+    copyTo(`COPY (SELECT ${names} FROM "${schema}"."${table}") TO STDOUT (FORMAT binary)`, {
       highWaterMark: 1 << 20,
     }),
   );
@@ -201,15 +205,17 @@ const dumpTable = async (
 
 /** Sequences live outside transactions: what is read after the rows is never behind them. */
 const readSequences = async (client: Client): Promise<BackupManifest['sequences']> => {
-  const { rows } = await client.query<{ name: string }>(
-    "SELECT relname::text AS name FROM pg_class WHERE relnamespace = 'ledger'::regnamespace AND relkind = 'S' ORDER BY 1",
+  const { rows } = await client.query<{ schema: string; name: string }>(
+    `SELECT relnamespace::regnamespace::text AS schema, relname::text AS name FROM pg_class
+     WHERE relnamespace::regnamespace::text = ANY ($1) AND relkind = 'S' ORDER BY 1, 2`,
+    [BACKED_UP],
   );
   const sequences: BackupManifest['sequences'][number][] = [];
-  for (const { name } of rows) {
+  for (const { schema, name } of rows) {
     const { rows: at } = await client.query<{ value: string; called: boolean }>(
-      `SELECT last_value::text AS value, is_called AS called FROM ledger."${name}"`,
+      `SELECT last_value::text AS value, is_called AS called FROM "${schema}"."${name}"`,
     );
-    for (const { value, called } of at) sequences.push({ sequence: name, value, called });
+    for (const { value, called } of at) sequences.push({ schema, sequence: name, value, called });
   }
   return sequences;
 };

@@ -34,10 +34,14 @@ export const loadLedger = async (options: LoadOptions): Promise<void> => {
         await loadTable(client, folder, table);
         onRows?.(table.rows);
       }
-      for (const { sequence, value, called } of manifest.sequences)
-        await client.query('SELECT setval($1::regclass, $2, $3)', [`ledger."${sequence}"`, value, called]);
+      for (const { schema, sequence, value, called } of manifest.sequences)
+        await client.query('SELECT setval($1::regclass, $2, $3)', [
+          `"${schema}"."${sequence}"`,
+          value,
+          called,
+        ]);
     });
-    for (const { table } of manifest.tables) await pool.query(`ANALYZE ledger."${table}"`);
+    for (const table of manifest.tables) await pool.query(`ANALYZE ${nameOf(table)}`);
     await migrate(pool, sets);
   } catch (error) {
     if (error instanceof BackupError) throw error;
@@ -75,9 +79,12 @@ const levelsOf = ({ migrations }: BackupManifest): ReadonlyMap<string, number> =
   return levels;
 };
 
-const loadTable = async (client: Client, folder: string, { table, columns, rows, file }: BackupTable) => {
-  const name = `ledger."${table}"`;
-  await refuseOtherShape(client, table, columns);
+const nameOf = ({ schema, table }: Pick<BackupTable, 'schema' | 'table'>): string => `"${schema}"."${table}"`;
+
+const loadTable = async (client: Client, folder: string, table: BackupTable): Promise<void> => {
+  const { columns, rows, file } = table;
+  const name = nameOf(table);
+  await refuseOtherShape(client, table);
   // The triggers refuse to the owner what a restore must do: to take out the rows that migrations put in.
   await client.query(`ALTER TABLE ${name} DISABLE TRIGGER USER; DELETE FROM ${name}`);
   const names = columns.map((column) => `"${column.name}"`).join(', ');
@@ -89,22 +96,18 @@ const loadTable = async (client: Client, folder: string, { table, columns, rows,
 };
 
 /** Binary rows do not name their types: into other ones they would go in as something else. */
-const refuseOtherShape = async (
-  client: Client,
-  table: string,
-  columns: BackupTable['columns'],
-): Promise<void> => {
+const refuseOtherShape = async (client: Client, table: BackupTable): Promise<void> => {
   const { rows } = await client.query<{ name: string; type: string }>(
     `SELECT a.attname::text AS name, format_type(a.atttypid, a.atttypmod) AS type FROM pg_attribute a
      WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped`,
-    [`ledger."${table}"`],
+    [nameOf(table)],
   );
   const found = new Map(rows.map(({ name, type }) => [name, type]));
-  for (const { name, type } of columns) {
+  for (const { name, type } of table.columns) {
     if (found.get(name) !== type)
       throw new BackupError(
         'malformed',
-        `ledger.${table} has ${name} as ${found.get(name) ?? 'nothing'}, the backup as ${type}: restore it with the program that made it`,
+        `${nameOf(table)} has ${name} as ${found.get(name) ?? 'nothing'}, the backup as ${type}: restore it with the program that made it`,
       );
   }
 };

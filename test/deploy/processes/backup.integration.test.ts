@@ -4,6 +4,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { expect } from 'chai';
+import { BACKED_UP, readManifest } from '#streams/postgres/backup/archive.ts';
+import { connect } from '#streams/postgres/connect.ts';
 import { type FreshDatabase, freshDatabase } from '#test/support/postgres.ts';
 import { dataFolder, type Ended, endAll, run, start } from './program.ts';
 
@@ -57,6 +59,27 @@ describe('prov-ledger backup and restore', function () {
     expect(done).to.include({ ok: true, facts: 301, tenants: 1 });
     const asked = await ok(restored.url, 'sql', 'SELECT count(*)::int AS n FROM views.receipts');
     expect(asked.rows).to.deep.equal([{ n: 300 }]);
+  });
+
+  it('holds every schema that cannot be worked out again', async () => {
+    const pool = connect({ url: database.url, max: 1 });
+    try {
+      const { rows } = await pool.query<{ schema: string }>(
+        `SELECT DISTINCT schemaname AS schema FROM pg_tables WHERE schemaname <> ALL (ARRAY['pg_catalog', 'information_schema'])
+         ORDER BY 1`,
+      );
+      // Read models are folded again, and `public` has the register of migrations, which the manifest repeats.
+      const derived = ['projections', 'public'];
+      expect(rows.map(({ schema }) => schema)).to.have.members([...BACKED_UP, ...derived]);
+      const { tables } = await readManifest(path('first'));
+      expect([...new Set(tables.map(({ schema }) => schema))]).to.have.members(BACKED_UP);
+      expect(tables.map(({ schema, table }) => `${schema}.${table}`)).to.include.members([
+        'ledger.facts',
+        'transport.positions',
+      ]);
+    } finally {
+      await pool.end();
+    }
   });
 
   it('an older backup verifies, and the heads kept outside name what is missing', async () => {

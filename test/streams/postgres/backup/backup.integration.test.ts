@@ -130,7 +130,7 @@ describe('streams/postgres/backup', function () {
     expect(await faultOf(load(made, ledger.database))).to.equal('not-empty');
     expect(await faultOf(readManifest(folder))).to.equal('no-backup');
     await using database = await freshDatabase();
-    const facts = join(made, 'facts.copy.gz');
+    const facts = join(made, 'ledger_facts.copy.gz');
     const whole = readFileSync(facts);
     const turned = Buffer.from(whole);
     turned[turned.length >> 1] = (turned[turned.length >> 1] ?? 0) ^ 1;
@@ -142,7 +142,8 @@ describe('streams/postgres/backup', function () {
     const manifest = join(made, 'manifest.json');
     const text = readFileSync(manifest, 'utf8');
     for (const [from, to] of [
-      ['"facts.copy.gz"', '"../facts.copy.gz"'],
+      ['"ledger_facts.copy.gz"', '"../ledger_facts.copy.gz"'],
+      ['"schema": "ledger"', '"schema": "pg_catalog"'],
       ['"table": "facts"', '"table": "facts\\"; DROP"'],
       ['backup/1', 'backup/2'],
     ] as const) {
