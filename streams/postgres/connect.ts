@@ -130,11 +130,15 @@ export const sqlState = (error: unknown): string | undefined =>
 // session or its transaction for the same reason. 25006: it is a standby now, and another server the primary.
 const AWAY = /^(?:08...|57P0[1-5]|53[023]00|57014|25P0[34]|25006)$/;
 
+/** What the driver says without a code; "timeout exceeded …" when no connection of the pool came free. */
+const WITHOUT_CODE =
+  /connection|timeout expired|timeout exceeded when trying to connect|client has encountered/i;
+
 /** The server cannot be used, now or over this connection, whoever asks it for what: another try may find it well. */
 export const isConnectionFailure = (error: unknown): boolean => {
   const code = sqlState(error);
   if (code !== undefined) return CONNECTION_CODES.has(code) || AWAY.test(code);
-  return error instanceof Error && /connection|timeout expired|client has encountered/i.test(error.message);
+  return error instanceof Error && WITHOUT_CODE.test(error.message);
 };
 
 /** Gives a driver error its place in the closed union of `StreamError`. */

@@ -29,4 +29,16 @@ describe('streams/postgres: what an error of the driver means', () => {
         expect(isConnectionFailure(answer(state)), state).to.equal(code === 'unavailable');
       }
     });
+
+  it('what the driver says without a code: the connection is lost, or none came in time', () => {
+    for (const message of [
+      'Connection terminated unexpectedly',
+      'Connection terminated due to connection timeout',
+      'timeout exceeded when trying to connect',
+      'timeout expired',
+      'Client has encountered a connection error and is not queryable',
+    ])
+      expect(streamError(new Error(message)), message).to.have.property('code', 'unavailable');
+    expect(streamError(new Error('something else'))).to.have.property('code', 'unexpected');
+  });
 });
