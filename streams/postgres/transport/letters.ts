@@ -154,3 +154,29 @@ export const openKeys = async (
   );
   return new Set(rows.map(({ key }) => key.toString('latin1')));
 };
+
+/** Dead letters that were not sent to their topic's `.dlq` yet, the oldest first. */
+export const unpublishedLetters = async (
+  client: Queryable,
+  topic: string,
+  limit: number,
+): Promise<readonly Letter[]> => {
+  const { rows } = await client.query<LetterRow>(
+    `SELECT * FROM transport.letters WHERE topic = $1 AND state = 'dead' AND NOT published ORDER BY letter LIMIT $2`,
+    [topic, limit],
+  );
+  return rows.map(letterOf);
+};
+
+export const markPublished = async (client: Queryable, letters: readonly number[]): Promise<void> => {
+  await client.query('UPDATE transport.letters SET published = true WHERE letter = ANY ($1)', [[...letters]]);
+};
+
+/** Letters that wait for the registry and for no other letter, the oldest first. */
+export const waitingForRegistry = async (client: Queryable, limit: number): Promise<readonly Letter[]> => {
+  const { rows } = await client.query<LetterRow>(
+    `SELECT * FROM transport.letters WHERE state = 'held' AND error_class = 'registry-away' ORDER BY letter LIMIT $1`,
+    [limit],
+  );
+  return rows.map(letterOf);
+};

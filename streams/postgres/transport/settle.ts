@@ -6,7 +6,7 @@ import type { Client, Pool } from '../connect.ts';
 import type { ClaimHolder, Fate, Together } from '../together.ts';
 import { addFlow, type FlowChange, noFlow } from './flow.ts';
 import { flowOf } from './intake.ts';
-import { findLetter, type Letter, openLettersOf } from './letters.ts';
+import { findLetter, type Letter, openLettersOf, waitingForRegistry } from './letters.ts';
 import type { FlowFate, Message, Reader, Reading } from './message.ts';
 import { bumpEpoch } from './positions.ts';
 
@@ -43,6 +43,23 @@ export const replayLetter = (
   letter: number,
   record?: AppendRequest,
 ): Promise<ReplayResult> => begin(options, letter, { record });
+
+/**
+ * Takes the letters that wait for the registry, and those behind them; returns how many letters went in. Stops at the first for
+ * which it still does not answer.
+ */
+export const replayWaiting = async (options: SettleOptions): Promise<number> => {
+  let taken = 0;
+  for (const { letter } of await waitingForRegistry(options.pool, AT_ONCE)) {
+    const result = await replayLetter(options, letter);
+    if (result.kind !== 'done') continue;
+    const now = result.accepted + result.duplicate + result.conflict;
+    taken += now;
+    const still = result.stopped && (await findLetter(options.pool, result.stopped.letter));
+    if (now === 0 && still?.errorClass === 'registry-away') break;
+  }
+  return taken;
+};
 
 /** Gives a letter up, and takes those held behind it. */
 export const discardLetter = (

@@ -1,0 +1,163 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as pause } from 'node:timers/promises';
+import { expect } from 'chai';
+import type { Producer } from 'kafkajs';
+import { messageReader } from '#gateway/kafka/read-message.ts';
+import { type Instant, tenantId } from '#schemas/ids.ts';
+import { type Subject, subjectOf } from '#schemas/registry/subjects.ts';
+import { topicsAdmin } from '#streams/kafka/admin.ts';
+import { type KafkaConnection, kafkaConnection } from '#streams/kafka/connect.ts';
+import { type Consumption, consumeMessages } from '#streams/kafka/consume.ts';
+import { publishDeadLetters } from '#streams/kafka/dead-letters.ts';
+import { wireSchemas } from '#streams/kafka/registry.ts';
+import { declared } from '#streams/kafka/topics.ts';
+import { readFlow, readPartitions } from '#streams/postgres/transport/flow.ts';
+import type { Reader } from '#streams/postgres/transport/message.ts';
+import { type KafkaPair, kafkaPair } from '#test/support/kafka.ts';
+import { expectLedgerSound } from '#test/support/ledger-sound.ts';
+import { aReceipt, receiptValue, type TransportLedger, transportLedger } from '#test/support/transport.ts';
+
+const acme = tenantId('acme');
+
+describe('streams/kafka/consume', function () {
+  this.timeout(120_000);
+  let pair: KafkaPair;
+  let connection: KafkaConnection;
+  let topic: string;
+  let ledger: TransportLedger;
+  let producer: Producer;
+  let schemaId: number;
+  let read: Reader;
+
+  before(async function () {
+    pair = await kafkaPair(this);
+  });
+
+  beforeEach(async () => {
+    connection = kafkaConnection({ brokers: [pair.broker], topicPrefix: `${randomUUID().slice(0, 8)}.` });
+    topic = connection.topic('provenance.receipts.v1');
+    await using admin = await topicsAdmin(connection, {
+      topics: ['provenance.receipts.v1', 'provenance.receipts.v1.dlq'].map(declared),
+    });
+    await admin.apply();
+    const schemas = wireSchemas({ url: pair.registryUrl });
+    schemaId = await schemas.publish(subjectOf('receipts.ReceiptRecorded') as Subject);
+    const eventsOf = () => ['receipts.ReceiptRecorded'];
+    read = messageReader({ schemas, eventsOf, clock: Date.now as () => Instant });
+    ledger = await transportLedger('acme');
+    producer = connection.kafka.producer({ allowAutoTopicCreation: false });
+    await producer.connect();
+  });
+
+  afterEach(async () => {
+    await producer?.disconnect();
+    await ledger?.[Symbol.asyncDispose]();
+  });
+
+  const consume = (intake = ledger.intake): Promise<Consumption> =>
+    consumeMessages({ connection, groupId: topic, topics: [topic], intake, read, sessionTimeoutMs: 6_000 });
+
+  const send = (messages: readonly { readonly key: string; readonly value: Buffer | null }[]) =>
+    producer.send({ topic, messages: [...messages] });
+  const receipts = (count: number) =>
+    Array.from({ length: count }, (_, n) => ({
+      key: `acme/${n % 20}`,
+      value: receiptValue(aReceipt(), schemaId),
+    }));
+
+  /** Waits until so many messages were taken; the sums of their fates. */
+  const taken = async (count: number): Promise<Record<string, number>> => {
+    for (const deadline = Date.now() + 60_000; ; await pause(50)) {
+      const rows = await readFlow(ledger.pool);
+      const sum = (of: (row: (typeof rows)[number]) => number) => rows.reduce((all, row) => all + of(row), 0);
+      const received = sum((row) => row.received);
+      if (received >= count || Date.now() > deadline)
+        return {
+          received,
+          accepted: sum((row) => row.accepted),
+          duplicate: sum((row) => row.duplicate),
+          dead_lettered: sum((row) => row.dead_lettered),
+          held: sum((row) => row.held),
+        };
+    }
+  };
+
+  it('takes what was sent, once, and goes on from the store and not from what Kafka remembers', async () => {
+    const messages = receipts(300);
+    await send([...messages, ...messages.slice(0, 30)]);
+    const first = await consume();
+    expect(await taken(330)).to.include({ received: 330, accepted: 300, duplicate: 30 });
+    await first.stop();
+    // The group's offsets are put back to the beginning, as an operator might: nothing is taken twice.
+    const admin = connection.kafka.admin();
+    await admin.connect();
+    await admin.resetOffsets({ groupId: topic, topic, earliest: true });
+    await admin.disconnect();
+    await send(receipts(10));
+    const second = await consume();
+    expect(await taken(340)).to.include({ received: 340, accepted: 310, duplicate: 30 });
+    await second.stop();
+    expect((await readPartitions(ledger.pool)).every(({ missing }) => missing === 0)).to.equal(true);
+    expect((await ledger.store.head(acme))?.seq).to.equal(311);
+    await expectLedgerSound(ledger);
+  });
+
+  it('members that come and go under load lose nothing and take nothing twice (pitfall 13)', async () => {
+    const sending = (async () => {
+      for (let batch = 0; batch < 40; batch += 1) {
+        await send(receipts(50));
+        await pause(50);
+      }
+    })();
+    const one = await consume();
+    for (let member = 0; member < 3; member += 1) {
+      const other = await consume(ledger.another().intake);
+      await pause(400);
+      await other.stop();
+    }
+    await sending;
+    expect(await taken(2_000)).to.include({ received: 2_000, accepted: 2_000, duplicate: 0 });
+    await one.stop();
+    expect((await readPartitions(ledger.pool)).every(({ missing }) => missing === 0)).to.equal(true);
+    expect((await ledger.store.head(acme))?.seq).to.equal(2_001);
+    await expectLedgerSound(ledger);
+  });
+
+  it('a message that cannot be taken goes to the dead letters with where it came from; its key waits', async () => {
+    const [good] = receipts(1);
+    await send([{ key: 'a', value: Buffer.from('poison') }]);
+    await send([
+      { key: 'a', value: good?.value ?? null },
+      { key: 'b', value: receiptValue(aReceipt(), schemaId) },
+    ]);
+    const consumption = await consume();
+    expect(await taken(3)).to.include({ accepted: 1, dead_lettered: 1, held: 1 });
+    await consumption.stop();
+    expect(await publishDeadLetters(ledger.pool, producer, topic)).to.equal(1);
+    expect(await publishDeadLetters(ledger.pool, producer, topic)).to.equal(0);
+    const reader = connection.kafka.consumer({ groupId: `${topic}-letters`, maxWaitTimeInMs: 100 });
+    await reader.connect();
+    await reader.subscribe({ topic: `${topic}.dlq`, fromBeginning: true });
+    const letter = await new Promise<{ value: string; headers: Record<string, string> }>(
+      (resolve, reject) => {
+        const eachMessage = async ({
+          message: { value, headers = {} },
+        }: {
+          message: Letter;
+        }): Promise<void> => resolve({ value: String(value), headers: texts(headers) });
+        reader.run({ eachMessage }).catch(reject);
+      },
+    );
+    await reader.disconnect();
+    expect(letter.value).to.equal('poison');
+    expect(letter.headers).to.include({ dlq_topic: topic, dlq_offset: '0', dlq_error_class: 'not-framed' });
+  });
+});
+
+interface Letter {
+  readonly value: Buffer | null;
+  readonly headers?: { readonly [name: string]: unknown } | undefined;
+}
+
+const texts = (headers: object): Record<string, string> =>
+  Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, String(value)]));
