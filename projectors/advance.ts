@@ -42,7 +42,7 @@ const attempt = <T>(work: () => T): T | Error => {
 const MESSAGE_MAX = 2000;
 
 // What halts a read model is written into the database, which takes neither NUL nor half a surrogate pair.
-const faultAt = ({ seq, id }: Recorded, message: string): HaltCause => ({
+export const faultAt = ({ seq, id }: Recorded, message: string): HaltCause => ({
   seq,
   id,
   message: message.replaceAll('\0', '\\0').slice(0, MESSAGE_MAX).toWellFormed(),
@@ -54,6 +54,8 @@ interface Tried {
   readonly poison?: { readonly seq: Seq; readonly error: Error };
   /** Facts to fold at most in one step; halved until the one that the database refuses stands alone. */
   readonly most: number;
+  /** Facts to pass over; asked for when the first one cannot be taken. */
+  readonly skips?: ReadonlySet<Seq> | undefined;
 }
 
 const UNTRIED: Tried = { most: Number.POSITIVE_INFINITY };
@@ -75,17 +77,21 @@ export const advance = async (
     if (nextIndex(batch, at) < 0) return 'gap';
     const step = stepFrom(projector, batch, at, tried);
     if (!step) return at;
+    if (step.fault && !tried.skips) {
+      tried = { ...tried, skips: await sink.skips(projector, tenant) };
+      continue;
+    }
     const result = await sink.apply(projector, step);
     switch (result.kind) {
       case 'applied':
         at = { tenant, ...step.to, fault: step.fault };
-        tried = tried.poison ? tried : UNTRIED;
+        tried = tried.poison ? tried : { ...UNTRIED, skips: tried.skips };
         break;
       case 'overtaken':
         at = (await sink.checkpoints(projector, tenant))[0] ?? beginning(tenant);
         break;
       case 'refused':
-        tried = afterRefusal(step, result.error, result.fact);
+        tried = { ...afterRefusal(step, result.error, result.fact), skips: tried.skips };
         break;
       default:
         return result satisfies never;
@@ -123,7 +129,10 @@ export const advanceAll = async (
 const firstStep = (projector: AnyProjector, batch: SharedBatch, at: Checkpoint): Step | undefined =>
   at.fault !== undefined || at.held !== undefined || nextIndex(batch, at) < 0
     ? undefined
-    : stepFrom(projector, batch, at, UNTRIED);
+    : unlessFaulty(stepFrom(projector, batch, at, UNTRIED));
+
+/** One that ends at a fact which cannot be taken goes by itself. */
+const unlessFaulty = (step: Step | undefined): Step | undefined => (step?.fault ? undefined : step);
 
 const afterRefusal = ({ facts }: Step, error: Error, fact: Fact | undefined): Tried => {
   const poison = fact ?? (facts.length === 1 ? facts[0] : undefined);
@@ -141,7 +150,7 @@ const stepFrom = (
   projector: AnyProjector,
   batch: SharedBatch,
   at: Checkpoint,
-  { poison, most }: Tried,
+  { poison, most, skips }: Tried,
 ): Step | undefined => {
   const { tenant, facts } = batch;
   const next = nextIndex(batch, at);
@@ -153,6 +162,7 @@ const stepFrom = (
   for (; index < facts.length; index += 1) {
     const recorded = facts[index] as Recorded;
     fault = index > next ? brokenLink(facts[index - 1] as Recorded, recorded) : undefined;
+    if (!fault && skips?.has(recorded.seq)) continue;
     if (recorded.seq === poison?.seq) fault ??= faultAt(recorded, poison.error.message);
     if (fault) break;
     if (!projector.handles.includes(recorded.type)) continue;

@@ -48,6 +48,8 @@ export interface RowSink {
   /** The checkpoints of a read model, of all tenants or of one; those that never took a step are not there. */
   checkpoints(projector: AnyProjector, tenant?: TenantId): Promise<readonly Checkpoint[]>;
   held(projector: AnyProjector): Promise<Held | undefined>;
+  /** Facts of the tenant that this read model passes over, because somebody decided so (with a reason, in the ledger). */
+  skips(projector: AnyProjector, tenant: TenantId): Promise<ReadonlySet<Seq>>;
   /** Throws `StreamError` when infrastructure failed: it is then unknown whether the step was taken. */
   apply(projector: AnyProjector, step: Step): Promise<StepResult>;
   /** Steps of different tenants, each by itself taken or not, in as few transactions as may be. */

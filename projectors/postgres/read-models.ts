@@ -156,7 +156,7 @@ const adoptSource = (client: Client, { name, version }: AnyProjector, digest: st
 const attachAll = async (client: Client, projector: AnyProjector): Promise<boolean> => {
   const { name, version } = projector;
   const { rows } = await client.query<{ build: number }>(
-    `SELECT build FROM projections.builds WHERE projection = $1 AND version = $2 AND only_tenant IS NULL ORDER BY build`,
+    `SELECT build FROM projections.builds WHERE projection = $1 AND version = $2 AND only_tenant IS NULL AND state <> 'building' ORDER BY build`,
     [name, version],
   );
   const gate = gateOf(projector);

@@ -5,11 +5,12 @@
 // compares the build's epoch too: a runner that was superseded (a rebuild took its place) changes nothing.
 import { type AnyProjector, foldBatch, touchedKeys } from '#projectors/batch.ts';
 import type { Row } from '#projectors/projector.ts';
-import { beginning, type Checkpoint, type RowSink, type Step, type StepResult } from '#projectors/sink.ts';
+import { beginning, type RowSink, type Step, type StepResult } from '#projectors/sink.ts';
 import type { Fact } from '#schemas/event.ts';
-import { type Instant, instantText, type Seq, type Sha256, type TenantId } from '#schemas/ids.ts';
+import { instantText, type Seq, type TenantId } from '#schemas/ids.ts';
 import { type Client, type Pool, sqlState, streamError, transaction } from '#streams/postgres/connect.ts';
 import { type BuildRef, type LiveBuild, liveBuild, type SourceDigests } from './builds.ts';
+import { readCheckpoints } from './checkpoints.ts';
 import { UnfitValue } from './columns.ts';
 import { type Statements, statementsOf, type TenantKey } from './statements.ts';
 import { type TenantChanges, write } from './write.ts';
@@ -31,9 +32,14 @@ export interface RowSinkOptions {
   readonly sources?: SourceDigests | undefined;
   /** Writes to this build and no other: that of a rebuild. The live one unless told. */
   readonly target?: BuildRef | undefined;
+  /** Facts that a read model passes over; none unless told. */
+  readonly skips?: Skips | undefined;
   /** Names who may write at all, checked in the transaction of each step. */
   readonly fence?: Fence | undefined;
 }
+
+/** The places of the facts that a read model passes over, by what was decided in the tenant's own chain. */
+export type Skips = (projection: string, tenant: TenantId) => Promise<ReadonlySet<Seq>>;
 
 /** Takes what it checks so that it cannot change before the transaction ends; false: nothing may be written. */
 export type Fence = (client: Client, tenants: readonly TenantId[]) => Promise<boolean>;
@@ -88,6 +94,7 @@ export const postgresRowSink = (options: RowSinkOptions): RowSink => {
       }
     },
     held: async (projector) => (await look(projector)).live.held,
+    skips: async ({ name }, tenant) => (await options.skips?.(name, tenant)) ?? NO_SKIPS,
     apply: async (projector, step) => (await applyAll(projector, [step]))[0] as StepResult,
     applyAll,
   };
@@ -123,6 +130,7 @@ export const takeSteps = async (
   return tenants.map((tenant) => moved.has(tenant));
 };
 
+const NO_SKIPS: ReadonlySet<Seq> = new Set();
 const NO_ROWS: ReadonlyMap<string, Row> = new Map();
 
 const refusalOf = (error: unknown): StepResult => {
@@ -213,38 +221,4 @@ const loadRows = async (
     byTenant.set(tenant, known.set(statements.keyTextOf(row), row));
   }
   return byTenant;
-};
-
-interface CheckpointRow {
-  readonly tenant: TenantId;
-  readonly seq: Seq;
-  readonly hash: Sha256;
-  readonly ms: Instant;
-  readonly fault_seq: Seq | null;
-  readonly fault_id: string;
-  readonly fault_message: string;
-}
-
-/** The checkpoints of one build, of all tenants or of one. */
-export const readCheckpoints = async (
-  client: Pick<Client, 'query'>,
-  { name, version }: Pick<AnyProjector, 'name' | 'version'>,
-  { build }: Pick<BuildRef, 'build'>,
-  tenant: TenantId | undefined,
-): Promise<readonly Checkpoint[]> => {
-  const { rows } = await client.query<CheckpointRow>(
-    `SELECT tenant, seq, encode(hash, 'hex') AS hash, (extract(epoch FROM recorded_at) * 1000)::bigint AS ms, fault_seq, fault_id, fault_message
-     FROM projections.checkpoints WHERE projection = $1 AND version = $2 AND build = $3 AND ($4::text IS NULL OR tenant = $4)`,
-    [name, version, build, tenant ?? null],
-  );
-  return rows.map((row) => ({
-    tenant: row.tenant,
-    seq: row.seq,
-    hash: row.hash,
-    recordedAt: row.ms,
-    fault:
-      row.fault_seq === null
-        ? undefined
-        : { seq: row.fault_seq, id: row.fault_id, message: row.fault_message },
-  }));
 };

@@ -1,0 +1,74 @@
+// The row hashes of one tenant's rows, as they come: parted by first byte, so that each part is sorted by itself.
+import { digestOfSorted, ROW_HASH_BYTES, sortRowHashes } from '#projectors/digest.ts';
+
+const PARTS = 256;
+const FIRST_BYTES = 4 * ROW_HASH_BYTES;
+
+export interface HashSet {
+  /** 32 bytes, as one character a byte or as they are. */
+  add(hash: string | Uint8Array): void;
+  count(): number;
+  /** As in `projectors/digest.ts`. */
+  digest(): string;
+  /** All hashes in ascending order, a part at a time. */
+  sorted(): Generator<Buffer>;
+}
+
+interface Part {
+  bytes: Buffer;
+  end: number;
+}
+
+export const hashSet = (): HashSet => {
+  const parts: Part[] = Array.from({ length: PARTS }, () => ({ bytes: Buffer.alloc(0), end: 0 }));
+  const add = (hash: string | Uint8Array): void => {
+    const text = typeof hash === 'string';
+    const part = parts[text ? hash.charCodeAt(0) : (hash[0] as number)] as Part;
+    if (part.end === part.bytes.length)
+      part.bytes = Buffer.concat([part.bytes], Math.max(FIRST_BYTES, part.bytes.length * 2));
+    if (text) part.bytes.write(hash, part.end, 'latin1');
+    else part.bytes.set(hash, part.end);
+    part.end += ROW_HASH_BYTES;
+  };
+  const sorted = function* (): Generator<Buffer> {
+    for (const { bytes, end } of parts) if (end > 0) yield sortRowHashes(bytes.subarray(0, end));
+  };
+  return {
+    add,
+    count: () => parts.reduce((sum, { end }) => sum + end, 0) / ROW_HASH_BYTES,
+    digest: () => {
+      const digest = digestOfSorted();
+      for (const part of sorted()) digest.add(part);
+      return digest.end();
+    },
+    sorted,
+  };
+};
+
+export interface HashDifference {
+  /** In hexadecimal. */
+  readonly onlyLeft: readonly string[];
+  readonly onlyRight: readonly string[];
+}
+
+/** What one holds and the other does not, each hash as often as it is there more often; `most` of each side at most. */
+export const hashDifference = (left: HashSet, right: HashSet, most: number): HashDifference => {
+  const [ours, theirs] = [walk(left), walk(right)];
+  const onlyLeft: string[] = [];
+  const onlyRight: string[] = [];
+  let [a, b] = [ours.next().value, theirs.next().value];
+  while (a ?? b) {
+    const order = a && b ? Buffer.compare(a, b) : a ? -1 : 1;
+    if (order < 0 && onlyLeft.length < most) onlyLeft.push((a as Buffer).toString('hex'));
+    if (order > 0 && onlyRight.length < most) onlyRight.push((b as Buffer).toString('hex'));
+    if (order <= 0) a = ours.next().value;
+    if (order >= 0) b = theirs.next().value;
+  }
+  return { onlyLeft, onlyRight };
+};
+
+const walk = function* (set: HashSet): Generator<Buffer, undefined> {
+  for (const part of set.sorted())
+    for (let at = 0; at < part.length; at += ROW_HASH_BYTES) yield part.subarray(at, at + ROW_HASH_BYTES);
+  return undefined;
+};
