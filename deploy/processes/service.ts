@@ -6,10 +6,12 @@ import { readWithin, storeWithin } from '#gateway/http/deadline.ts';
 import { oidcIdentities } from '#gateway/http/oidc.ts';
 import { createGateway, type Gateway } from '#gateway/http/server.ts';
 import type { TlsMaterial } from '#gateway/http/tls.ts';
+import { projectors } from '#projectors/index.ts';
 import { receiptList } from '#projectors/postgres/receipt-list.ts';
 import type { Configuration } from '../configuration.ts';
 import type { ServerEvent } from '../embedded/server.ts';
 import { limitsOf } from '../http-settings.ts';
+import { rateLimitsOf } from '../load-settings.ts';
 import { oidcOf } from '../oidc-settings.ts';
 import { errorFields, type Log } from '../telemetry/logs.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
@@ -17,6 +19,7 @@ import { readTls, type TlsFiles, tlsFilesOf, watchTls } from '../tls-files.ts';
 import { closedWhileLost } from './heads-keeper.ts';
 import { listenTwice } from './listening.ts';
 import { type Observed, observe } from './observed.ts';
+import { readiness } from './readiness.ts';
 import { startReport } from './start-report.ts';
 import { version } from './version.ts';
 import type { WiredLedger } from './wire.ts';
@@ -127,8 +130,17 @@ const gatewayOf = (
   const list = receiptList(ledger.pool);
   const { heads } = observed;
   const oidc = oidcOf(configuration);
+  const ready = readiness({
+    pool: ledger.pool,
+    ledgerId: ledger.store.ledgerId,
+    projectors,
+    withinMs: Math.min(READY_WITHIN_MS, patienceMs),
+    lostHeads: () => heads?.lost().length ?? 0,
+  });
   return createGateway({
     limits: limitsOf(configuration),
+    rates: rateLimitsOf(configuration),
+    load: ledger.store.queueLoad,
     tls,
     identify: oidc && oidcIdentities(oidc),
     store: storeWithin(
@@ -139,8 +151,7 @@ const gatewayOf = (
     feed: { subscribe: (options) => ledger.feed.subscribe(options) },
     listReceipts: (question) => readWithin(patienceMs, list(question)),
     jwks: ledger.jwks,
-    readiness: () =>
-      stopping.aborted ? Promise.resolve(STOPPING) : readiness({ ledger, patienceMs, heads }),
+    readiness: () => (stopping.aborted ? Promise.resolve(STOPPING) : ready()),
     build: {
       name: 'prov-ledger',
       version,
@@ -179,24 +190,5 @@ const HELD = {
 /** A lame duck: load balancers look elsewhere while it still serves. */
 const STOPPING = { ready: false, missing: ['the service is stopping'] };
 
+/** Asked often, by somebody who waits a second or two: that the database is slow is the answer. */
 const READY_WITHIN_MS = 2_000;
-
-interface ReadinessParts {
-  readonly ledger: Pick<WiredLedger, 'pool'>;
-  readonly patienceMs: number;
-  readonly heads: Observed['heads'];
-}
-
-const readiness = async ({ ledger: { pool }, patienceMs, heads }: ReadinessParts) => {
-  // Open to everybody: how many, not whose.
-  const lost = heads?.lost().length ?? 0;
-  const missing =
-    lost > 0 ? [`${lost} heads that the heads file has: run \`prov-ledger heads check\` on it`] : [];
-  try {
-    // Asked often, by somebody who waits a second or two: that the database is slow is the answer.
-    await readWithin(Math.min(READY_WITHIN_MS, patienceMs), pool.query('SELECT 1'));
-  } catch (error) {
-    missing.push(`the database does not answer: ${(error as Error).message}`);
-  }
-  return { ready: missing.length === 0, missing };
-};
