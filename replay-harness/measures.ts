@@ -9,6 +9,8 @@ export interface Sample {
 }
 
 export interface Measured {
+  /** Of this run: fewer than the history has where an earlier one was gone on from. */
+  readonly facts: number;
   readonly seconds: number;
   readonly factsPerSecond: number;
   /** Of the whole process, all threads. */
@@ -83,6 +85,7 @@ export const measuring = (): Measuring => {
       const seconds = (performance.now() - start) / 1_000;
       const used = process.cpuUsage(cpu);
       return {
+        facts,
         seconds,
         factsPerSecond: facts / seconds,
         cpuSeconds: { user: used.user / 1e6, system: used.system / 1e6 },

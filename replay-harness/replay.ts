@@ -11,7 +11,7 @@ import type { TenantId } from '#schemas/ids.ts';
 import { type Course, type CourseState, replayCourse } from './course.ts';
 import type { FeedChunk, FeedCursor, ReplayFeed } from './feed.ts';
 import type { Expectation } from './fixtures/format.ts';
-import type { ReplayFault } from './lane-messages.ts';
+import { type ReplayFault, Unsound } from './lane-messages.ts';
 import { type LaneThread, startLanes } from './lanes.ts';
 import { type Measured, type Measuring, measuring } from './measures.ts';
 
@@ -28,6 +28,9 @@ export interface ReplayOptions {
   readonly onProgress?: (progress: ReplayProgress) => void;
   /** Goes on from where an earlier replay of the same history stopped. */
   readonly from?: ReplayState | undefined;
+  /** Told now and then where it stands, so that even a killed replay can go on: after so many facts, half a million unless told. */
+  readonly onState?: ((state: ReplayState) => void) | undefined;
+  readonly stateEvery?: number;
 }
 
 export interface ReplayProgress {
@@ -111,6 +114,7 @@ const drive = async (options: ReplayOptions, driving: Driving): Promise<Ended> =
   const source = feed.chunks(from?.cursor)[Symbol.asyncIterator]();
   const underway: Underway[] = [];
   let cursor = from?.cursor;
+  const saving = stateSaver(options, driving.course);
   let number = 0;
   let over = false;
   try {
@@ -130,10 +134,24 @@ const drive = async (options: ReplayOptions, driving: Driving): Promise<Ended> =
       const fault = await finish(options, driving, oldest);
       if (fault) return { fault, cursor, interrupted: false };
       cursor = oldest.chunk.cursor;
+      saving(cursor);
     }
+  } catch (error) {
+    // A feed that proves what it reads stops at what does not hold.
+    if (error instanceof Unsound) return { fault: error.fault, cursor, interrupted: false };
+    throw error;
   } finally {
     await source.return?.();
   }
+};
+
+const stateSaver = ({ onState, stateEvery = 500_000 }: ReplayOptions, course: Course) => {
+  let last = course.facts();
+  return (cursor: FeedCursor): void => {
+    if (!onState || course.facts() - last < stateEvery) return;
+    last = course.facts();
+    onState({ cursor, course: course.state() });
+  };
 };
 
 /** One chunk to its end: proved, joined to the one before, folded. */

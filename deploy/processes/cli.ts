@@ -77,6 +77,10 @@ process.exitCode = await runCli({
   open: async () => await openLedger(configured().configuration),
   migrate: migrateConfigured,
   keys,
+  scratch: async () => {
+    const { scratchLedger } = await import('./scratch.ts');
+    return await scratchLedger(configured().configuration);
+  },
   serve,
   backup: async (request) => {
     const { backUp } = await import('./backup.ts');

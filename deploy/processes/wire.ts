@@ -4,10 +4,12 @@ import { CliError } from '#gateway/cli/exit.ts';
 import type { OpenLedger } from '#gateway/cli/world.ts';
 import { importReceipts } from '#gateway/ingest/import.ts';
 import { projectors } from '#projectors/index.ts';
+import type { SourceDigests } from '#projectors/postgres/builds.ts';
 import { postgresRowSink } from '#projectors/postgres/sink.ts';
 import { sourceDigests } from '#projectors/postgres/source.ts';
 import { type Halt, type Holding, type RunOptions, runProjectors } from '#projectors/run.ts';
 import { KeyFolderFault, type LocalKeys, localKeys } from '#proofs/keys/local.ts';
+import { ledgerFeed } from '#replay-harness/ledger-feed.ts';
 import type { StreamError } from '#streams/errors.ts';
 import type { CommitDone } from '#streams/postgres/commit.ts';
 import { connect, RUNTIME_ROLE } from '#streams/postgres/connect.ts';
@@ -91,21 +93,41 @@ export const wireLedger = async (
       return feedOf();
     },
     jwks: keys.jwks,
-    importInBulk: (options) =>
-      importReceipts({
-        ...options,
-        pool,
-        ledgerId: store.ledgerId,
-        signer: keys.signer,
-        inline: projectors,
-        sources,
-      }),
-    verifyWhole: (request) =>
-      verifyStoredChain({ ...request, pool, url: database.url, ledgerId: store.ledgerId }),
+    ...inBulk({ pool, database, store, keys, sources }),
     catchUp: (signal) => run({ signal, untilCaughtUp: true }),
     project: (signal, { around = asItIs, ...hooks } = {}) =>
       run({ ...hooks, feed: around(feedOf()), signal }),
     [Symbol.asyncDispose]: () => open.disposeAsync(),
+  };
+};
+
+interface BulkParts extends Pick<WiredLedger, 'store' | 'keys' | 'pool'> {
+  readonly database: Database;
+  readonly sources: SourceDigests;
+}
+
+/** What goes past the ports, with threads and connections of its own. */
+const inBulk = ({
+  pool,
+  database,
+  store,
+  keys,
+  sources,
+}: BulkParts): Pick<OpenLedger, 'importInBulk' | 'verifyWhole' | 'replayFeed'> => {
+  const { url } = database;
+  const { ledgerId } = store;
+  return {
+    importInBulk: (options) =>
+      importReceipts({ ...options, pool, ledgerId, signer: keys.signer, inline: projectors, sources }),
+    verifyWhole: (request) => verifyStoredChain({ ...request, pool, url, ledgerId }),
+    replayFeed: (request) =>
+      ledgerFeed({
+        ...request,
+        pool,
+        url,
+        ledgerId,
+        keys: keys.keys.map(({ publicJwk }) => publicJwk),
+      }),
   };
 };
 

@@ -21,6 +21,7 @@ import {
 import { operatorCommands } from './operators.ts';
 import { visible } from './output.ts';
 import { projectionCommands } from './projections.ts';
+import { replayCommand } from './replay.ts';
 import { tenantCommands, tokenCommands } from './tenants.ts';
 import { verifyCommands } from './verify.ts';
 import type { World } from './world.ts';
@@ -65,6 +66,7 @@ export const program = (run: Run): Command => {
     verifyCommands(run),
     exportCommand(run),
     fixtureCommands(run),
+    replayCommand(run),
     statusCommand(run),
     projectionCommands(run),
     sqlCommand(run),

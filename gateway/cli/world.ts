@@ -3,6 +3,9 @@
 import type { Readable } from 'node:stream';
 import type { LocalKeys } from '#proofs/keys/local.ts';
 import type { KeySet } from '#proofs/keys/public-key.ts';
+import type { Signer } from '#proofs/keys/signer.ts';
+import type { ReplayFeed } from '#replay-harness/feed.ts';
+import type { LedgerFeedOptions } from '#replay-harness/ledger-feed.ts';
 import type { Instant } from '#schemas/ids.ts';
 import type { BackupManifest } from '#streams/postgres/backup/archive.ts';
 import type { Pool } from '#streams/postgres/connect.ts';
@@ -20,6 +23,13 @@ export interface Terminal {
 
 export type WholeChain = Pick<StoredChainRequest, 'tenant' | 'keys' | 'signal' | 'onProgress'>;
 
+export type LedgerReplay = Pick<LedgerFeedOptions, 'tenants' | 'events'>;
+
+/** A ledger made for one replay, gone with it. */
+export interface ScratchLedger extends OpenLedger {
+  readonly signer: Signer;
+}
+
 /** An open ledger; disposing closes everything, and stops the embedded server if this process started it. */
 export interface OpenLedger extends AsyncDisposable {
   readonly store: StreamStore;
@@ -31,6 +41,8 @@ export interface OpenLedger extends AsyncDisposable {
   readonly importInBulk?: BulkImport;
   /** The quick way through a whole chain, with several threads, where the store has one; `undefined` without such a tenant. */
   readonly verifyWhole?: (request: WholeChain) => Promise<StoredChainResult | undefined>;
+  /** All of the ledger, or some tenants of it, as a replay reads it; where the store has a way for several threads. */
+  readonly replayFeed?: (request: LedgerReplay) => Promise<ReplayFeed>;
   /** Folds what the read models have not seen yet, and returns when they have. */
   readonly catchUp: (signal: AbortSignal) => Promise<void>;
 }
@@ -90,6 +102,8 @@ export interface World {
   readonly open: () => Promise<OpenLedger>;
   readonly migrate: () => Promise<readonly Migration[]>;
   readonly keys: () => Promise<LocalKeys>;
+  /** An empty ledger on a PostgreSQL of its own, in a folder that goes when it is disposed. */
+  readonly scratch: () => Promise<ScratchLedger>;
   readonly serve: (options: ServeOptions) => Promise<RunningService>;
   readonly examine: () => AsyncIterable<Finding>;
   /** Throws `BackupError`, as does `restore`. */

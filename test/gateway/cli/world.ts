@@ -46,6 +46,7 @@ export const runIn = async (
     migrate: refuse('migrate'),
     keys: refuse('keys'),
     serve: refuse('serve'),
+    scratch: refuse('scratch'),
     backup: refuse('backup'),
     restore: refuse('restore'),
     examine: async function* () {
