@@ -1,5 +1,6 @@
 // A batch of receipts as NDJSON: read and answered while it arrives, a line for a line.
 import { Readable } from 'node:stream';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { inOrder, type Window } from './in-order.ts';
 import { type Line, type LineLimits, readLines } from './lines.ts';
 import { type Problem, type ProblemCode, problem } from './problems.ts';
@@ -61,7 +62,19 @@ const batchResults = (recorder: Recorder, body: Readable, sender: Sender): Async
   const chunks = {
     [Symbol.asyncIterator]: () => body.iterator({ destroyOnReturn: false }) as AsyncIterator<Buffer>,
   };
-  return inOrder(readLines(chunks, BATCH), work, WINDOW);
+  return inOrder(inTurn(readLines(chunks, BATCH)), work, WINDOW);
+};
+
+/** Lines read at once: what comes on other connections is looked at between them. */
+const LINES_A_TURN = 16;
+
+const inTurn = async function* (lines: AsyncIterable<Line>): AsyncGenerator<Line> {
+  let count = 0;
+  for await (const line of lines) {
+    yield line;
+    count += 1;
+    if (count % LINES_A_TURN === 0) await nextTurn();
+  }
 };
 
 const resultLine = (line: number, recording: Recording, { requestId }: Sender): string =>

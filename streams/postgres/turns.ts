@@ -15,7 +15,10 @@ export interface Turns<Item extends Waiting> {
   add(item: Item): void;
   /** Before what waits of their tenants, in their order; and these tenants are the next. */
   putBack(items: readonly Item[]): void;
-  /** Whole items of so many facts at most, and one at least. Everything, when everything fits. */
+  /**
+   * Whole items of so many facts at most, and one at least; of a quarter as many while several tenants wait, so that
+   * none waits long for a commit that another has filled.
+   */
   take(maxFacts: number): readonly Item[];
   /** What of this tenant waits. */
   readonly held: (tenant: string) => Held;
@@ -28,6 +31,8 @@ interface Lane<Item> {
   facts: number;
   bytes: number;
 }
+
+const SHARED = 4;
 
 const NOTHING: Held = { facts: 0, bytes: 0 };
 
@@ -94,7 +99,8 @@ export const turns = <Item extends Waiting>(): Turns<Item> => {
       for (const [tenant, lane] of others) lanes.set(tenant, lane);
     },
     take: (maxFacts) => {
-      const batch: Batch<Item> = { taken: [], room: maxFacts };
+      const room = lanes.size > 1 ? Math.max(lanes.size, Math.ceil(maxFacts / SHARED)) : maxFacts;
+      const batch: Batch<Item> = { taken: [], room: Math.min(room, maxFacts) };
       for (let before = -1; before < batch.taken.length && batch.room > 0 && lanes.size > 0; ) {
         before = batch.taken.length;
         serveEach(batch);
