@@ -86,7 +86,12 @@ const usage = (ledger: WiredLedger): Usage => {
 
 const serve = async (job: ServiceJob): Promise<void> => {
   const read = readConfiguration(
-    { PROV_LEDGER_LOG_LEVEL: 'warn', PROV_LEDGER_HTTP_PORT: '0', ...job.env },
+    {
+      PROV_LEDGER_LOG_LEVEL: 'warn',
+      PROV_LEDGER_HTTP_PORT: '0',
+      PROV_LEDGER_OPERATORS_PORT: '0',
+      ...job.env,
+    },
     () => '',
   );
   if (!read.ok) throw new Error(JSON.stringify(read.faults));
