@@ -25,8 +25,17 @@ export const certificates = (name: string): Certificates | undefined => {
   const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
   try {
     openssl(
-      ...['req', '-x509', ...newKey, '-keyout', 'ca.key', '-out', 'ca.pem'],
-      ...['-subj', `/CN=${name}`, '-days', '2'],
+      'req',
+      '-x509',
+      ...newKey,
+      '-keyout',
+      'ca.key',
+      '-out',
+      'ca.pem',
+      '-subj',
+      `/CN=${name}`,
+      '-days',
+      '2',
     );
   } catch (error) {
     dispose();
@@ -39,12 +48,33 @@ export const certificates = (name: string): Certificates | undefined => {
     issue: (of, days = 2) => {
       const [certificate, key, request] = [`${of}.pem`, `${of}.key`, `${of}.csr`];
       openssl(
-        ...['req', ...newKey, '-keyout', key, '-out', request, '-subj', `/CN=${of}`],
-        ...['-addext', 'subjectAltName=IP:127.0.0.1,DNS:localhost'],
+        'req',
+        ...newKey,
+        '-keyout',
+        key,
+        '-out',
+        request,
+        '-subj',
+        `/CN=${of}`,
+        '-addext',
+        'subjectAltName=IP:127.0.0.1,DNS:localhost',
       );
       openssl(
-        ...['x509', '-req', '-in', request, '-CA', 'ca.pem', '-CAkey', 'ca.key', '-CAcreateserial'],
-        ...['-copy_extensions', 'copy', '-days', String(days), '-out', certificate],
+        'x509',
+        '-req',
+        '-in',
+        request,
+        '-CA',
+        'ca.pem',
+        '-CAkey',
+        'ca.key',
+        '-CAcreateserial',
+        '-copy_extensions',
+        'copy',
+        '-days',
+        String(days),
+        '-out',
+        certificate,
       );
       return { certificate: join(folder, certificate), key: join(folder, key) };
     },
