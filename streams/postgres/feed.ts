@@ -14,15 +14,18 @@ export interface PostgresFeedOptions {
   readonly pollMs?: number;
   /** Never listen for notifications: poll only (for a pooler in transaction mode). */
   readonly pollOnly?: boolean;
+  /** How often the listening connection is asked whether it still hears; 30,000 unless told. */
+  readonly heartbeatMs?: number;
 }
 
 export const postgresStreamFeed = ({
   pool,
   pollMs = 1_000,
   pollOnly = false,
+  heartbeatMs = 30_000,
 }: PostgresFeedOptions): StreamFeed => {
   const closed = new AbortController();
-  const bell = pollOnly ? undefined : listener(pool, closed.signal);
+  const bell = pollOnly ? undefined : listener(pool, closed.signal, heartbeatMs);
   return {
     subscribe: (options) => deliver({ pool, pollMs, bell, closed: closed.signal }, options),
     [Symbol.asyncDispose]: async () => {
@@ -122,7 +125,7 @@ interface Bell {
 }
 
 /** One connection that listens for commits, made anew whenever it is lost. */
-const listener = (pool: Pool, signal: AbortSignal): Bell => {
+const listener = (pool: Pool, signal: AbortSignal, heartbeatMs: number): Bell => {
   let ring = Promise.withResolvers<void>();
   const ringAll = (): void => {
     ring.resolve();
@@ -131,19 +134,24 @@ const listener = (pool: Pool, signal: AbortSignal): Bell => {
   const listen = async (): Promise<void> => {
     while (!signal.aborted) {
       let client: Client | undefined;
+      let heart: NodeJS.Timeout | undefined;
       try {
         client = await pool.connect();
+        const asked = client;
         const lost = once(client, 'end');
         lost.catch(() => undefined);
         client.on('error', () => undefined);
         client.on('notification', ringAll);
         await client.query('LISTEN ledger_facts');
         ringAll();
+        // A network that forgot the connection never says so: it is heard from its silence (silence.ts).
+        heart = setInterval(() => void asked.query('SELECT').catch(() => undefined), heartbeatMs);
         // The feed may have been closed while the connection was made: that abort is over and fires no more.
         if (!signal.aborted) await Promise.race([lost, once(signal, 'abort')]);
       } catch {
         await wait(500, signal);
       } finally {
+        clearInterval(heart);
         client?.removeAllListeners('notification');
         client?.release(true);
       }

@@ -11,7 +11,7 @@ export type Weather = 'open' | 'one-way' | 'dark' | 'refusing';
 
 export interface TcpProxy extends AsyncDisposable {
   readonly port: number;
-  /** From now on, for connections that are there and for those to come. A connection that lost bytes stays dark. */
+  /** From now on, also for connections that are there. One that was there in the dark, or lost bytes, stays dark. */
   readonly turn: (weather: Weather) => void;
   /** Closes every connection; returns how many there were. */
   readonly cut: () => number;
@@ -20,16 +20,16 @@ export interface TcpProxy extends AsyncDisposable {
 export const tcpProxy = async (to: { readonly port: number }): Promise<TcpProxy> => {
   let weather: Weather = 'open';
   const sockets = new Set<Socket>();
+  const forgotten = new WeakSet<Socket>();
   const keep = (socket: Socket): void => {
     sockets.add(socket);
     socket.on('error', () => undefined);
     socket.on('close', () => sockets.delete(socket));
   };
   const carry = (from: Socket, into: Socket, lost: (now: Weather) => boolean): void => {
-    let dark = false;
     from.on('data', (bytes) => {
-      dark ||= lost(weather);
-      if (!dark) into.write(bytes);
+      if (lost(weather)) forgotten.add(from);
+      if (!forgotten.has(from)) into.write(bytes);
     });
     from.on('close', () => into.destroy());
   };
@@ -54,6 +54,7 @@ export const tcpProxy = async (to: { readonly port: number }): Promise<TcpProxy>
     turn: (next) => {
       weather = next;
       if (next === 'refusing') cut();
+      if (next === 'dark') for (const socket of sockets) forgotten.add(socket);
     },
     [Symbol.asyncDispose]: async () => {
       cut();

@@ -3,10 +3,11 @@
 
 import { setTimeout as pause } from 'node:timers/promises';
 import { expect } from 'chai';
-import type { Pool } from '#streams/postgres/connect.ts';
+import { connect, type Pool, RUNTIME_ROLE } from '#streams/postgres/connect.ts';
 import { postgresStreamFeed } from '#streams/postgres/feed.ts';
 import type { StreamFeed } from '#streams/stream.ts';
 import { acme, append, draft, drafts, openTenants } from '#test/contracts/ledger-adapter.ts';
+import { tcpProxy, through } from '#test/faults/tcp-proxy.ts';
 import { openPostgres } from './postgres-adapter.ts';
 
 const NEVER_MS = 600_000;
@@ -103,6 +104,29 @@ describe('how the Postgres feed wakes', () => {
       await until(following, facts, 1_500);
     }
     await following.end();
+  });
+
+  it('a listening connection that the network forgot is noticed, and made anew', async () => {
+    await using ledger = await openPostgres();
+    await openTenants(ledger.store, acme);
+    const { port } = ledger.database.connection;
+    await using proxy = await tcpProxy({ port });
+    const tcp = new URL(ledger.database.url);
+    tcp.search = '';
+    const url = through(proxy, tcp.href);
+    const pool = connect({ url, role: RUNTIME_ROLE, patienceMs: 1_000, name: 'forgotten' });
+    {
+      await using feed = postgresStreamFeed({ pool, pollMs: NEVER_MS, heartbeatMs: 100 });
+      const following = follow(feed);
+      await until(following, 1, 10_000);
+      proxy.turn('dark');
+      await pause(400);
+      proxy.turn('open');
+      await append(ledger.store, acme, draft());
+      await until(following, 2, 15_000);
+      await following.end();
+    }
+    await pool.end();
   });
 
   it('one notification per commit, which carries nothing', async () => {
