@@ -83,21 +83,28 @@ export const postgresRowSink = (options: RowSinkOptions): RowSink => {
     return taken.map((applied) => ({ kind: applied ? 'applied' : 'overtaken' }));
   };
   return {
-    checkpoints: async (projector, tenant) => {
-      try {
+    checkpoints: async (projector, tenant) =>
+      await asked(async () => {
         const { live } = await look(projector);
         const found = await readCheckpoints(pool, projector, live, tenant);
         const known = tenant !== undefined && found.length === 0 ? [beginning(tenant)] : found;
         return live.held ? known.map((checkpoint) => ({ ...checkpoint, held: live.held })) : known;
-      } catch (error) {
-        throw streamError(error);
-      }
-    },
-    held: async (projector) => (await look(projector)).live.held,
-    skips: async ({ name }, tenant) => (await options.skips?.(name, tenant)) ?? NO_SKIPS,
+      }),
+    held: async (projector) => await asked(async () => (await look(projector)).live.held),
+    skips: async ({ name }, tenant) =>
+      await asked(async () => (await options.skips?.(name, tenant)) ?? NO_SKIPS),
     apply: async (projector, step) => (await applyAll(projector, [step]))[0] as StepResult,
     applyAll,
   };
+};
+
+/** A runner waits a `StreamError` out; an error of the driver would end it, and the service with it. */
+const asked = async <T>(ask: () => Promise<T>): Promise<T> => {
+  try {
+    return await ask();
+  } catch (error) {
+    throw streamError(error);
+  }
 };
 
 export interface Applying {
