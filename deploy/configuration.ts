@@ -1,6 +1,7 @@
 // The environment, read once and whole: a validated configuration, or everything that is wrong with it.
 import { join, resolve } from 'node:path';
 import { httpSettings } from './http-settings.ts';
+import { loadSettings } from './load-settings.ts';
 import { oidcSettings } from './oidc-settings.ts';
 import {
   file,
@@ -158,6 +159,7 @@ const settingsFor = (env: Environment, defaultDataDir: () => string) => {
     ...operatingSettings,
     ...httpSettings,
     ...oidcSettings,
+    ...loadSettings,
   };
 };
 

@@ -11,6 +11,7 @@ import { receiptList } from '#projectors/postgres/receipt-list.ts';
 import type { Configuration } from '../configuration.ts';
 import type { ServerEvent } from '../embedded/server.ts';
 import { limitsOf } from '../http-settings.ts';
+import { rateLimitsOf } from '../load-settings.ts';
 import { oidcOf } from '../oidc-settings.ts';
 import { errorFields, type Log } from '../telemetry/logs.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
@@ -138,6 +139,8 @@ const gatewayOf = (
   });
   return createGateway({
     limits: limitsOf(configuration),
+    rates: rateLimitsOf(configuration),
+    load: ledger.store.queueLoad,
     tls,
     identify: oidc && oidcIdentities(oidc),
     store: storeWithin(

@@ -75,6 +75,8 @@ export const wireLedger = async (
       pool,
       signer: keys.signer,
       onCommit,
+      maxQueuedFacts: configuration.queueFacts,
+      maxQueuedBytes: configuration.queueMib * 2 ** 20,
       ...(patience && { retryForMs: patience }),
     }),
   );

@@ -46,6 +46,10 @@ describe('deploy/configuration', () => {
       oidcScopeClaim: 'scope',
       oidcTenants: new Map(),
       oidcScopes: new Map(),
+      rateLimit: undefined,
+      rateLimits: new Map(),
+      queueFacts: 50_000,
+      queueMib: 256,
     });
   });
 
