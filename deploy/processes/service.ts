@@ -6,8 +6,10 @@ import { readWithin, storeWithin } from '#gateway/http/deadline.ts';
 import { oidcIdentities } from '#gateway/http/oidc.ts';
 import { createGateway, type Gateway } from '#gateway/http/server.ts';
 import type { TlsMaterial } from '#gateway/http/tls.ts';
+import { type TokenUses, tokenUses } from '#gateway/http/token-uses.ts';
 import { projectors } from '#projectors/index.ts';
 import { receiptList } from '#projectors/postgres/receipt-list.ts';
+import { writeTokenUses } from '#streams/postgres/token-uses.ts';
 import type { Configuration } from '../configuration.ts';
 import type { ServerEvent } from '../embedded/server.ts';
 import { limitsOf } from '../http-settings.ts';
@@ -64,16 +66,13 @@ export const startService = async (
   await using opening = new AsyncDisposableStack();
   const observed = opening.use(await observe({ configuration, ledger, log }));
   const tlsFiles = tlsFilesOf(configuration);
-  const gateway = opening.use(
-    gatewayOf(
-      { configuration, ledger, telemetry },
-      {
-        stopping: ending.signal,
-        observed,
-        tls: tlsFiles && readTls(tlsFiles, Date.now()),
-      },
-    ),
-  );
+  const parts = {
+    stopping: ending.signal,
+    observed,
+    tls: tlsFiles && readTls(tlsFiles, Date.now()),
+    uses: opening.use(usesOf(ledger, log)),
+  };
+  const gateway = opening.use(gatewayOf({ configuration, ledger, telemetry }, parts));
   const { url, operatorsUrl } = await listenTwice(gateway, { configuration, options, log });
   opening.use(telemetry.watch(gateway));
   if (tlsFiles) opening.use(renewing(gateway, tlsFiles, log));
@@ -120,11 +119,12 @@ interface GatewayParts {
   readonly stopping: AbortSignal;
   readonly observed: Observed;
   readonly tls: TlsMaterial | undefined;
+  readonly uses: TokenUses;
 }
 
 const gatewayOf = (
   { configuration, ledger, telemetry }: ServiceParts,
-  { stopping, observed, tls }: GatewayParts,
+  { stopping, observed, tls, uses }: GatewayParts,
 ): Gateway => {
   const patienceMs = configuration.storeSeconds * 1_000;
   const list = receiptList(ledger.pool);
@@ -142,6 +142,8 @@ const gatewayOf = (
     rates: rateLimitsOf(configuration),
     load: ledger.store.queueLoad,
     tls,
+    onTokenUse: uses.note,
+    lastUses: ledger.lastUses,
     identify: oidc && oidcIdentities(oidc),
     store: storeWithin(
       patienceMs,
@@ -162,6 +164,12 @@ const gatewayOf = (
       telemetry.log('error', 'a request failed', { requestId, ...errorFields(error) }),
   });
 };
+
+const usesOf = ({ pool }: WiredLedger, log: Log): TokenUses =>
+  tokenUses({
+    write: (uses) => writeTokenUses(pool, uses),
+    onFault: (error) => log('warn', 'the last uses of tokens are not written yet', errorFields(error)),
+  });
 
 /** SIGHUP looks at once, as operators are used to. */
 const renewing = (gateway: Gateway, files: TlsFiles, log: Log): Disposable => {

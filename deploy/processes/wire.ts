@@ -15,6 +15,7 @@ import type { CommitDone } from '#streams/postgres/commit.ts';
 import { connect, RUNTIME_ROLE } from '#streams/postgres/connect.ts';
 import { postgresStreamFeed } from '#streams/postgres/feed.ts';
 import { type PostgresStore, postgresStreamStore } from '#streams/postgres/store.ts';
+import { lastTokenUses } from '#streams/postgres/token-uses.ts';
 import { verifyStoredChain } from '#streams/postgres/verify/chain.ts';
 import type { StreamFeed } from '#streams/stream.ts';
 import type { Configuration } from '../configuration.ts';
@@ -96,6 +97,7 @@ export const wireLedger = async (
     },
     jwks: keys.jwks,
     ...inBulk({ pool, database, store, keys, sources }),
+    lastUses: lastTokenUses(pool),
     catchUp: (signal) => run({ signal, untilCaughtUp: true }),
     project: (signal, { around = asItIs, ...hooks } = {}) =>
       run({ ...hooks, feed: around(feedOf()), signal }),

@@ -233,18 +233,26 @@ const listTokens = (run: Run) =>
     run,
     {
       usage: 'list <tenant>',
-      summary: 'the tokens of a tenant; never their secrets',
+      summary: 'the tokens of a tenant, and when each last let somebody in; never their secrets',
       examples: ['token list acme'],
     },
     async ({ ledger, output, world }, _, args) => {
       const { tenant } = await headOf(ledger, tenantArgument(args));
-      const rows = tokenDocuments(await tenantState(ledger.store, tenant), world.clock());
+      const uses = await ledger.lastUses?.(tenant);
+      const rows = tokenDocuments(await tenantState(ledger.store, tenant), world.clock(), uses);
       output.answer({ tenant, tokens: rows }, () =>
         rows.length === 0
           ? `${tenant} has no tokens`
           : table(
-              ['TOKEN', 'STATUS', 'SCOPES', 'EXPIRES', 'LABEL'],
-              rows.map((row) => [row.token_id, row.status, row.scopes.join(' '), row.expires_at, row.label]),
+              ['TOKEN', 'STATUS', 'SCOPES', 'EXPIRES', 'LAST USED', 'LABEL'],
+              rows.map((row) => [
+                row.token_id,
+                row.status,
+                row.scopes.join(' '),
+                row.expires_at,
+                row.last_used_at,
+                row.label,
+              ]),
             ),
       );
       return 'ok';

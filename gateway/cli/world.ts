@@ -10,6 +10,7 @@ import type { Instant } from '#schemas/ids.ts';
 import type { BackupManifest } from '#streams/postgres/backup/archive.ts';
 import type { Pool } from '#streams/postgres/connect.ts';
 import type { Migration } from '#streams/postgres/migrate.ts';
+import type { LastUses } from '#streams/postgres/token-uses.ts';
 import type { StoredChainRequest, StoredChainResult } from '#streams/postgres/verify/chain.ts';
 import type { StreamFeed, StreamStore } from '#streams/stream.ts';
 import type { BulkImport } from '../ingest/bulk-progress.ts';
@@ -43,6 +44,8 @@ export interface OpenLedger extends AsyncDisposable {
   readonly verifyWhole?: (request: WholeChain) => Promise<StoredChainResult | undefined>;
   /** All of the ledger, or some tenants of it, as a replay reads it; where the store has a way for several threads. */
   readonly replayFeed?: (request: LedgerReplay) => Promise<ReplayFeed>;
+  /** When a tenant's tokens were last used, where the store knows. */
+  readonly lastUses?: LastUses;
   /** Folds what the read models have not seen yet, and returns when they have. */
   readonly catchUp: (signal: AbortSignal) => Promise<void>;
 }

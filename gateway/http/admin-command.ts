@@ -7,6 +7,7 @@ import { parseStrictBytes } from '#proofs/canonical.ts';
 import type { Fault, Recorded } from '#schemas/event.ts';
 import { faultsAgainst } from '#schemas/faults.ts';
 import { type Instant, instantText, MalformedId, type TenantId, tenantId } from '#schemas/ids.ts';
+import type { LastUses } from '#streams/postgres/token-uses.ts';
 import type { StreamStore } from '#streams/stream.ts';
 import type { Caller } from './auth.ts';
 import { idempotencyKey } from './idempotency.ts';
@@ -21,6 +22,7 @@ import { traceparentOf } from './traceparent.ts';
 export interface AdminParts {
   readonly store: Pick<StreamStore, 'append' | 'find' | 'head' | 'heads' | 'readStream'>;
   readonly clock: () => Instant;
+  readonly lastUses?: LastUses | undefined;
 }
 
 /**

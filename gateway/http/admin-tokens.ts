@@ -159,13 +159,14 @@ const grantFault = (tenant: TenantId, scopes: readonly string[], caller: Caller)
     : undefined;
 };
 
-const list = ({ store, clock }: AdminParts) =>
+const list = ({ store, clock, lastUses }: AdminParts) =>
   forOperators(SCOPE, async (call) => {
     const tenant = namedTenant(call);
     if (typeof tenant === 'object') return problemReply(tenant, call.requestId);
     const state = await tenantState(store, tenant);
     if (state.standing === 'absent') return problemReply(noSuchTenant(tenant), call.requestId);
-    return jsonReply({ tenant, tokens: tokenDocuments(state, clock()) }, 200, NO_STORE);
+    const tokens = tokenDocuments(state, clock(), await lastUses?.(tenant));
+    return jsonReply({ tenant, tokens }, 200, NO_STORE);
   });
 
 const revoke = (parts: AdminParts) => {

@@ -28,6 +28,8 @@ export interface AuthOptions {
   readonly steadyClock?: () => number;
   /** Asked about tokens that are none of this ledger; without it they are refused. */
   readonly identify?: Identify | undefined;
+  /** Told of each entry by a token of this ledger; must not throw. */
+  readonly onUse?: ((tenant: TenantId, tokenId: string, at: Instant) => void) | undefined;
 }
 
 /** Answers at once when the tenant's facts are fresh in memory. Rejects with the store's error when it is away. */
@@ -46,6 +48,7 @@ export const authoriser = ({
   clock,
   steadyClock = () => performance.now(),
   identify,
+  onUse,
 }: AuthOptions): Authorise => {
   const states = tenantStates({ store, steadyClock });
   /** By what is known of the tenant, and once more by what is newest where that may turn a refusal into an entry. */
@@ -70,7 +73,12 @@ export const authoriser = ({
     if (identify && text !== undefined && !isLedgerToken(text)) return vouchedFor(text, scope, identify);
     const token = text !== undefined && text.length <= 256 ? parseToken(text) : undefined;
     if (!token) return NO_TOKEN;
-    return decided(token.tenant, (state) => judge(state, token, { scope, at: clock() }));
+    return decided(token.tenant, (state) => {
+      const at = clock();
+      const verdict = judge(state, token, { scope, at });
+      if ('caller' in verdict) onUse?.(token.tenant, token.tokenId, at);
+      return verdict;
+    });
   };
 };
 

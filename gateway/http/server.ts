@@ -3,8 +3,9 @@
 import type { ListReceipts } from '#projectors/postgres/receipt-list.ts';
 import type { KeySet } from '#proofs/keys/public-key.ts';
 import type { Instant } from '#schemas/ids.ts';
+import type { LastUses } from '#streams/postgres/token-uses.ts';
 import type { StreamFeed, StreamStore } from '#streams/stream.ts';
-import { type Authorise, authoriser } from './auth.ts';
+import { type AuthOptions, type Authorise, authoriser } from './auth.ts';
 import { type Build, documentationRoutes } from './documentation.ts';
 import type { Identify } from './identity.ts';
 import { LIMITS, type Limits } from './limits.ts';
@@ -48,6 +49,10 @@ export interface GatewayOptions {
   readonly limits?: Partial<Limits>;
   /** For tokens that are none of this ledger. */
   readonly identify?: Identify | undefined;
+  /** Told of each entry by a token of this ledger. */
+  readonly onTokenUse?: AuthOptions['onUse'];
+  /** Shown with the tokens of a tenant. */
+  readonly lastUses?: LastUses | undefined;
   /** For callers' connections; plain HTTP without. */
   readonly tls?: TlsMaterial | undefined;
   /** Told what was thrown behind an answer of 500 or 503: the caller learns only the request's id. */
@@ -73,7 +78,8 @@ export const createGateway = (options: GatewayOptions): Gateway => {
   const requests = requestCount();
   const metrics = gatewayMetrics(measures, requests.active);
   const ending = new AbortController();
-  const authorise = authoriser({ store, clock: now, identify: options.identify });
+  const { identify, onTokenUse: onUse } = options;
+  const authorise = authoriser({ store, clock: now, identify, onUse });
   const rates = rateLimiter(options.rates ?? {});
   const service = serviceOf(options, {
     ...tailing(options, authorise, ending.signal),
@@ -123,7 +129,7 @@ export const createGateway = (options: GatewayOptions): Gateway => {
 
 /** What the routes are made of. */
 const serviceOf = (
-  { store, listReceipts, jwks, readiness }: GatewayOptions,
+  { store, listReceipts, jwks, readiness, lastUses }: GatewayOptions,
   rest: Pick<
     Service,
     'metrics' | 'admission' | 'clock' | 'fault' | 'watch' | 'stillMay' | 'ending' | 'patienceMs'
@@ -143,6 +149,7 @@ const serviceOf = (
   listReceipts,
   jwks,
   readiness,
+  lastUses,
 });
 
 /** Figures are of callers' requests, and are asked for until the end. */

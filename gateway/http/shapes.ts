@@ -201,6 +201,10 @@ export const shapes = {
       type: 'array',
       items: object('a token without its secret', {
         ...tokenMembers,
+        last_used_at: {
+          type: ['string', 'null'],
+          description: 'when it last let somebody in, known half a minute later; null when it never did',
+        },
         status: { type: 'string', enum: ['in force', 'expired', 'revoked'] },
       }),
     },

@@ -30,11 +30,18 @@ export const tenantDocument = (
 });
 
 /** Never their secrets, nor the hashes of them. */
-export const tokenDocuments = ({ tokens }: TenantState, now: Instant) =>
+export const tokenDocuments = (
+  { tokens }: TenantState,
+  now: Instant,
+  lastUses: ReadonlyMap<string, Instant> = new Map(),
+) =>
   [...tokens.values()].map(({ tokenId: id, scopes, label, expiresAt, revoked }) => ({
     token_id: id,
     scopes,
     label: label ?? null,
-    expires_at: expiresAt === undefined ? null : instantText(expiresAt),
+    expires_at: textOf(expiresAt),
+    last_used_at: textOf(lastUses.get(id)),
     status: revoked ? 'revoked' : expiresAt !== undefined && expiresAt <= now ? 'expired' : 'in force',
   }));
+
+const textOf = (at: Instant | undefined): string | null => (at === undefined ? null : instantText(at));

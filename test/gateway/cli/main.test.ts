@@ -159,8 +159,17 @@ describe('gateway/cli', () => {
     );
     const listed = await runIn(ledger, ['token', 'list', 'acme', '--json']);
     expect(JSON.parse(listed.stdout).tokens).to.deep.equal([
-      { token_id: id, scopes: ['ledger:read'], label: null, expires_at: null, status: 'in force' },
+      {
+        token_id: id,
+        scopes: ['ledger:read'],
+        label: null,
+        expires_at: null,
+        last_used_at: null,
+        status: 'in force',
+      },
     ]);
+    const used = { ...ledger, lastUses: async () => new Map([[id, Date.UTC(2026, 10, 21, 9)]]) };
+    expect((await runIn(used, ['token', 'list', 'acme'])).stdout).to.contain('2026-11-21T09:00:00');
     expect(listed.stdout).not.to.contain(token.split('.')[2]);
     expect((await runIn(ledger, ['token', 'revoke', 'acme', id])).code).to.equal(0);
     expect((await runIn(ledger, ['token', 'revoke', 'acme', id])).code).to.equal(1);

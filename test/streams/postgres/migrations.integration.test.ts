@@ -54,8 +54,12 @@ const copied = async (change: (folder: string) => Promise<void>): Promise<Migrat
   };
 };
 
+const released = (await readMigrations(LEDGER_MIGRATIONS)).length;
+const numbered = (after: number, name: string): string =>
+  `${String(released + after).padStart(4, '0')}_${name}.sql`;
+
 const later = (folder: string): Promise<void> =>
-  writeFile(join(folder, '0002_later.sql'), 'CREATE TABLE ledger.later (n integer);');
+  writeFile(join(folder, numbered(1, 'later')), 'CREATE TABLE ledger.later (n integer);');
 
 describe('migrations of the ledger', () => {
   it('what has shipped is frozen by hash', async () => {
@@ -104,7 +108,7 @@ describe('migrations of the ledger', () => {
       const error = await attempt(database.owner, [LEDGER_MIGRATIONS]).catch((failure: unknown) => failure);
       expect(error).to.be.an('error').with.property('code', 'schema-mismatch');
       expect((error as Error).message)
-        .to.include('ledger/2')
+        .to.include(`ledger/${released + 1}`)
         .and.include('newer program');
     }
     expect(await schemaText(database.owner, ['ledger'])).to.include('ledger.later');
@@ -127,7 +131,7 @@ describe('migrations of the ledger', () => {
   it('a migration that fails leaves nothing of itself, and the ones before it in place', async () => {
     await using database = await emptyDatabase();
     await using broken = await copied((folder) =>
-      writeFile(join(folder, '0002_broken.sql'), 'CREATE TABLE ledger.half (n integer); SELECT 1 / 0;'),
+      writeFile(join(folder, numbered(1, 'broken')), 'CREATE TABLE ledger.half (n integer); SELECT 1 / 0;'),
     );
     const error = await migrate(database.owner, [broken]).catch((failure: unknown) => failure);
     expect(error).to.be.an('error').with.property('name', 'StreamError');
@@ -139,7 +143,7 @@ describe('migrations of the ledger', () => {
 
   it('a gap in the numbers is refused before anything is applied', async () => {
     await using database = await emptyDatabase();
-    await using gap = await copied((folder) => writeFile(join(folder, '0003_late.sql'), 'SELECT 1;'));
+    await using gap = await copied((folder) => writeFile(join(folder, numbered(2, 'late')), 'SELECT 1;'));
     const error = await migrate(database.owner, [gap]).catch((failure: unknown) => failure);
     expect((error as Error).message).to.include('without gaps');
     expect(await schemaText(database.owner, ['ledger'])).to.not.include('ledger.facts');
