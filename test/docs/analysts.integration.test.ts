@@ -109,7 +109,7 @@ describe('docs/operations/analysts.md', function () {
         `SELECT array_agg(relname::text) AS relations FROM pg_class WHERE relrowsecurity AND relname !~ '_gate$'`,
       )
     )[0] as { readonly relations: readonly string[] };
-    expect(relations).to.have.members(['heads', 'checkpoints', 'analysts']);
-    for (const name of relations) expect(PAGE).to.match(new RegExp(`(?:ledger|projections)\\.${name}`));
+    expect(relations).to.have.members(['heads', 'checkpoints', 'analysts', 'flow']);
+    for (const name of relations) expect(PAGE).to.match(new RegExp(`(?:ledger|projections|transport)\\.${name}`));
   });
 });

@@ -102,7 +102,7 @@ describe('gateway/http: a batch', () => {
       append: async (request) => {
         now += 1;
         most = Math.max(most, now);
-        await new Promise((resolve) => setTimeout(resolve, 5));
+        await new Promise((resolve) => setTimeout(resolve, 50));
         now -= 1;
         return await store.append(request);
       },
