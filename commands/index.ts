@@ -1,5 +1,6 @@
 // What can be asked of the ledger: one decider per domain, one line each.
 import { messages } from './messages.ts';
+import { projections } from './projections.ts';
 import { receipts } from './receipts.ts';
 import { tenants } from './tenants.ts';
 
@@ -7,4 +8,5 @@ export const deciders = {
   tenants,
   receipts,
   messages,
+  projections,
 } as const;

@@ -1,14 +1,15 @@
 // The domains of the ledger, and the way from a stored fact to one that can be folded.
 import type { DomainSchema, EventSchema, Fact, Fault, Recorded } from './event.ts';
 import { type MessageEvent, messages } from './messages.ts';
+import { type ProjectionEvent, projections } from './projections.ts';
 import { type ReceiptEvent, receipts } from './receipts.ts';
 import { type TenantEvent, tenants } from './tenants.ts';
 
 /** One line each. */
-export const domains: readonly DomainSchema[] = [tenants, receipts, messages];
+export const domains: readonly DomainSchema[] = [tenants, receipts, messages, projections];
 
 /** Everything that may be said. */
-export type LedgerEvent = TenantEvent | ReceiptEvent | MessageEvent;
+export type LedgerEvent = TenantEvent | ReceiptEvent | MessageEvent | ProjectionEvent;
 
 /**
  * A stored fact that this program cannot read: its type is not known here, it is of a newer version, or its

@@ -1,4 +1,5 @@
 // What a command ends with. The codes are a promise to scripts; docs/operations lists them.
+import { RebuildError } from '#projectors/rebuild/errors.ts';
 import { CanonicalError } from '#proofs/canonical.ts';
 import { MalformedId } from '#schemas/ids.ts';
 import { StreamError } from '#streams/errors.ts';
@@ -58,6 +59,17 @@ const BACKUP_EXITS: { readonly [Code in BackupError['code']]: Exit } = {
   incomplete: 'internal',
 };
 
+const REBUILD_EXITS: { readonly [Code in RebuildError['code']]: Exit } = {
+  'under-way': 'refused',
+  'lost-lease': 'refused',
+  'nothing-there': 'refused',
+  'not-equal': 'internal',
+  halted: 'refused',
+  'never-level': 'unavailable',
+  'in-use': 'unavailable',
+  interrupted: 'interrupted',
+};
+
 /** Any failure as the line and the code a command ends with. */
 export const cliError = (error: unknown): CliError => {
   if (error instanceof CliError) return error;
@@ -65,6 +77,8 @@ export const cliError = (error: unknown): CliError => {
     return new CliError(STREAM_EXITS[error.code], error.code, error.message, { cause: error });
   if (error instanceof BackupError)
     return new CliError(BACKUP_EXITS[error.code], `backup-${error.code}`, error.message, { cause: error });
+  if (error instanceof RebuildError)
+    return new CliError(REBUILD_EXITS[error.code], error.code, error.message, { cause: error });
   if (error instanceof MalformedId)
     return new CliError('usage', 'malformed-id', error.message, { cause: error });
   if (error instanceof NoSuchTenant)

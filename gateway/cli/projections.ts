@@ -1,10 +1,24 @@
 // prov-ledger projections ...: how far the read models are, and letting one that has halted try again.
 import type { Command } from 'commander';
-import { type ProjectionStatus, projectionStatus, resumeHalted } from '#projectors/postgres/status.ts';
+import {
+  type ProjectionStatus,
+  pauseReadModel,
+  projectionStatus,
+  resumeHalted,
+  resumeReadModel,
+} from '#projectors/postgres/status.ts';
 import { type TenantId, tenantId } from '#schemas/ids.ts';
 import { aTenant, group, headOf, ledgerLeaf, type Options, type Run } from './command.ts';
 import { CliError } from './exit.ts';
 import { count, figure, table, visible } from './output.ts';
+import { parkedCommands } from './parked.ts';
+import {
+  dropOldCommand,
+  projectorNamed,
+  rebuildCommand,
+  rollbackCommand,
+  verifyReadModelCommand,
+} from './rebuild.ts';
 
 const status = (run: Run): Command =>
   ledgerLeaf(
@@ -45,17 +59,45 @@ const statusText = (rows: readonly ProjectionStatus[]): string => {
 export const resumeLine = (projection: string, tenant: TenantId): string =>
   `prov-ledger projections resume ${projection} --tenant ${tenant}`;
 
+const pause = (run: Run): Command =>
+  ledgerLeaf<{ readonly reason: string } & Options>(
+    run,
+    {
+      usage: 'pause <name>',
+      summary: 'let nobody take a read model further until it is resumed; it can be asked meanwhile',
+      examples: ['projections pause receipts_daily --reason "the disk is full"'],
+      build: (command) => command.requiredOption('--reason <text>', 'why, for whoever finds it paused'),
+    },
+    async ({ ledger, output }, { reason }, [name = '']) => {
+      const paused = await pauseReadModel(ledger.pool, projectorNamed(name).name, reason);
+      output.answer({ projection: name, status: 'paused' }, () =>
+        paused ? `${name} is paused, with every tenant` : `${name} was paused before`,
+      );
+      return 'ok';
+    },
+  );
+
 const resume = (run: Run): Command =>
-  ledgerLeaf<{ readonly tenant: TenantId } & Options>(
+  ledgerLeaf<{ readonly tenant?: TenantId } & Options>(
     run,
     {
       usage: 'resume <name>',
-      summary: 'let a halted read model try the same fact again; none is ever skipped',
-      examples: ['projections resume receipts_daily --tenant acme'],
-      build: (command) =>
-        command.requiredOption('-t, --tenant <tenant>', 'the tenant it has halted for', aTenant),
+      summary:
+        'let a paused read model go on; with a tenant: let a halted one try the same fact again, which is never skipped',
+      examples: ['projections resume receipts_daily', 'projections resume receipts_daily --tenant acme'],
+      build: (command) => command.option('-t, --tenant <tenant>', 'the tenant it has halted for', aTenant),
     },
     async ({ ledger, output }, { tenant }, [name = '']) => {
+      if (tenant === undefined) {
+        if (!(await resumeReadModel(ledger.pool, projectorNamed(name).name)))
+          throw new CliError(
+            'refused',
+            'not-paused',
+            `${name} is not paused; when it has halted for a tenant, name that one with --tenant`,
+          );
+        output.answer({ projection: name, status: 'running' }, () => `${name} goes on`);
+        return 'ok';
+      }
       await headOf(ledger, tenant);
       const resumed = await resumeHalted(ledger.pool, name, tenant);
       if (!resumed) throw notHalted(await projectionStatus(ledger.pool, tenant), name, tenant);
@@ -83,4 +125,13 @@ const notHalted = (rows: readonly ProjectionStatus[], name: string, tenant: Tena
 };
 
 export const projectionCommands = (run: Run): Command =>
-  group('projections', 'the read models', [status(run), resume(run)]);
+  group('projections', 'the read models', [
+    status(run),
+    verifyReadModelCommand(run),
+    rebuildCommand(run),
+    rollbackCommand(run),
+    dropOldCommand(run),
+    pause(run),
+    resume(run),
+    parkedCommands(run),
+  ]);

@@ -5,14 +5,16 @@ import { avroSchema, fromAvro, toAvro } from '#schemas/codec.ts';
 import type { DomainEvent } from '#schemas/event.ts';
 import { domains, eventSchema, faultsOf } from '#schemas/index.ts';
 import * as messages from '#schemas/messages.ts';
+import * as projections from '#schemas/projections.ts';
 import { receiptSchema } from '#schemas/receipts.ts';
 import * as tenants from '#schemas/tenants.ts';
-import { messageEvent, receipt, tenantEvent } from '#test/support/arbitraries.ts';
+import { messageEvent, projectionEvent, receipt, tenantEvent } from '#test/support/arbitraries.ts';
 
 const event: fc.Arbitrary<DomainEvent<string, object>> = fc.oneof(
   receipt.map((data) => ({ type: 'receipts.ReceiptRecorded', data })),
   tenantEvent,
   messageEvent,
+  projectionEvent,
 );
 
 /** The JSON schema of each event's newest version, by its type. */
@@ -32,6 +34,8 @@ const JSON_SCHEMAS: Readonly<
   'messages.LetterReplayed': messages.letterReplayedSchema,
   'messages.LetterDiscarded': messages.letterDiscardedSchema,
   'messages.FlowStated': messages.flowStatedSchema,
+  'projections.RebuildProved': projections.rebuildProvedSchema,
+  'projections.FactSkipped': projections.factSkippedSchema,
 };
 
 describe('schemas/codec', () => {

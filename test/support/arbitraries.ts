@@ -2,6 +2,7 @@
 // each can catch the other in a mistake.
 import fc from 'fast-check';
 import type { MessageEvent } from '#schemas/messages.ts';
+import type { ProjectionEvent } from '#schemas/projections.ts';
 import type { Receipt, ReceiptV01, ReceiptV02 } from '#schemas/receipts.ts';
 import type { TenantEvent } from '#schemas/tenants.ts';
 
@@ -196,4 +197,22 @@ export const messageEvent: Arb<MessageEvent> = fc.oneof(
       discarded: count,
     }),
   }).map(([type, data]) => data.map((payload) => ({ type, data: payload }) as MessageEvent)),
+);
+
+const projection = { projection: fc.stringMatching(/^[a-z][a-z0-9_]{0,20}$/) };
+
+export const projectionEvent: Arb<ProjectionEvent> = fc.oneof(
+  record({
+    ...projection,
+    version: fc.nat().map((n) => n + 1),
+    build: fc.nat().map((n) => n + 1),
+    source_digest: hex(64),
+    as_of_seq: count,
+    as_of_hash: hex(64),
+    rows: count,
+    digest: hex(64),
+  }).map((data) => ({ type: 'projections.RebuildProved', data }) as ProjectionEvent),
+  record({ ...projection, seq: fc.nat().map((n) => n + 1), reason: text(512) }).map(
+    (data) => ({ type: 'projections.FactSkipped', data }) as ProjectionEvent,
+  ),
 );
