@@ -73,12 +73,16 @@ const CLIENTS = 200;
 const SSE_RATE = 1_000;
 /** What watching may add to the process. */
 const MEMORY_MIB_MAX = 256;
+const PAST_SECONDS = 5;
 /** Longer than the service waits for a client that takes nothing. */
-const SSE_SECONDS = 20;
+const SSE_SECONDS = 30;
 
 export const sse = async ({ ledger, token, tenant }: LiveBench): Promise<BenchResult> => {
   await using service = await startServiceUnderLoad(ledger, { execArgv: ['--expose-gc'] });
   const { url } = service;
+  // More than the sockets of the client that takes nothing can hold.
+  const past = { connections: 16, lines: 100, seconds: PAST_SECONDS, warmupSeconds: 0 };
+  await generate({ url, token, tenant, ...past });
   const before = await service.usage();
   const job: WatchJob = { url, token, tenant, clients: CLIENTS };
   const watchers = fork(join(import.meta.dirname, 'http-watchers.ts'), [JSON.stringify(job)]);

@@ -1,5 +1,5 @@
 // Clients that watch a tenant's facts as server-sent events, from a process of their own; one of them takes nothing, and
-// is to be let go while the others do not feel it. Runs until its parent says that the load is over.
+// is let go while the others do not feel it. Runs until its parent says that the load is over.
 import { connect, type Socket } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { quantile } from './harness.ts';
@@ -32,14 +32,16 @@ interface Watcher {
 const EVENT = Buffer.from('\nevent: fact\n');
 const RECORDED_AT = /"recorded_at":"([^"]+)"/;
 const SAMPLED = 100;
+/** More than a last event and the chunk that it comes in. */
+const LAST_EVENT_BYTES = 128 << 10;
 
-const open = async ({ url, token, tenant }: WatchJob): Promise<Socket> => {
+const open = async ({ url, token, tenant }: WatchJob, query = ''): Promise<Socket> => {
   const { hostname, port } = new URL(url);
   const socket = connect({ host: hostname, port: Number(port) });
   socket.on('error', () => undefined);
   await new Promise<void>((resolve, reject) => socket.once('connect', resolve).once('error', reject));
   socket.write(
-    `GET /v1/ledger/${tenant}/tail HTTP/1.1\r\nHost: ledger\r\nAuthorization: Bearer ${token}\r\n\r\n`,
+    `GET /v1/ledger/${tenant}/tail${query} HTTP/1.1\r\nHost: ledger\r\nAuthorization: Bearer ${token}\r\n\r\n`,
   );
   return socket;
 };
@@ -65,26 +67,32 @@ const watch = async (job: WatchJob, latencies: number[]): Promise<Watcher> => {
   return watcher;
 };
 
-/** Takes nothing until the end, and then what is there. */
-const sleeper = async (job: WatchJob): Promise<() => Promise<string>> => {
-  const socket = await open(job);
+/** Longer than the service is patient, and shorter than it then waits for its last words to be taken. */
+const SLEEP_MS = 15_000;
+
+/** Asks for everything, takes nothing for a while, and then what is there. Says what came last. */
+const sleeper = async (job: WatchJob): Promise<string> => {
+  const socket = await open(job, '?from=1');
   socket.pause();
-  return async () => {
-    let tail = '';
+  await pause(SLEEP_MS);
+  let tail = '';
+  const ended = new Promise<string>((resolve) => {
     socket.on('data', (chunk) => {
-      tail = (tail + chunk.toString('latin1')).slice(-4_096);
+      tail = (tail + chunk.toString('latin1')).slice(-LAST_EVENT_BYTES);
+      const code = /event: end\ndata: .*"code":"([a-z-]+)"/.exec(tail)?.[1];
+      if (code) resolve(code);
     });
-    const closed = new Promise<boolean>((resolve) => socket.once('close', () => resolve(true)));
-    const gone = await Promise.race([closed, pause(5_000, false)]);
-    socket.destroy();
-    const code = /event: end\ndata: .*"code":"([a-z-]+)"/.exec(tail)?.[1];
-    return gone ? (code ?? 'closed without a word') : 'still held';
-  };
+    socket.once('close', () => resolve('closed without a word'));
+    socket.resume();
+  });
+  const outcome = await Promise.race([ended, pause(5_000, 'still held')]);
+  socket.destroy();
+  return outcome;
 };
 
 const run = async (job: WatchJob): Promise<void> => {
   const latencies: number[] = [];
-  const slow = await sleeper(job);
+  const slow = sleeper(job);
   const watchers = await Promise.all(Array.from({ length: job.clients - 1 }, () => watch(job, latencies)));
   const from = performance.now();
   process.send?.('watching');
@@ -98,7 +106,7 @@ const run = async (job: WatchJob): Promise<void> => {
     most: Math.max(...counts),
     p50: quantile(latencies, 0.5),
     p95: quantile(latencies, 0.95),
-    slowClient: await slow(),
+    slowClient: await slow,
   };
   process.send?.(result, () => process.exit());
 };
