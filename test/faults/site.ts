@@ -107,6 +107,7 @@ export const openSite = async ({ settings, dataDir }: SiteOptions = {}): Promise
     }
   };
   const tokens = await withStore(openTenants);
+  await checkpoint(server.url);
   const running = new Set<Service>();
   opening.defer(async () => {
     for (const service of running) await service.kill();
@@ -128,6 +129,13 @@ export const openSite = async ({ settings, dataDir }: SiteOptions = {}): Promise
       await withStore((store) => expectLedgerSound({ store, keys: keys.keys }, options)),
     [Symbol.asyncDispose]: () => open.disposeAsync(),
   };
+};
+
+/** What was made so far is on disk, whatever the settings: it is not at stake. */
+const checkpoint = async (url: string): Promise<void> => {
+  const owner = connect({ url, max: 1 });
+  await owner.query('CHECKPOINT');
+  await owner.end();
 };
 
 const openTenants = async (store: PostgresStore): Promise<ReadonlyMap<TenantId, string>> => {
