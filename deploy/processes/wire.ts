@@ -7,6 +7,7 @@ import { projectors } from '#projectors/index.ts';
 import type { SourceDigests } from '#projectors/postgres/builds.ts';
 import { postgresRowSink } from '#projectors/postgres/sink.ts';
 import { sourceDigests } from '#projectors/postgres/source.ts';
+import { skipsIn } from '#projectors/rebuild/skips.ts';
 import { type Halt, type Holding, type RunOptions, runProjectors } from '#projectors/run.ts';
 import { KeyFolderFault, type LocalKeys, localKeys } from '#proofs/keys/local.ts';
 import { ledgerFeed } from '#replay-harness/ledger-feed.ts';
@@ -87,7 +88,12 @@ export const wireLedger = async (
   let feed: StreamFeed | undefined;
   const feedOf = (): StreamFeed => (feed ??= open.use(postgresStreamFeed({ pool })));
   const run = (options: Partial<RunOptions> & Pick<RunOptions, 'signal'>) =>
-    runProjectors({ feed: feedOf(), sink: postgresRowSink({ pool, sources }), projectors, ...options });
+    runProjectors({
+      feed: feedOf(),
+      sink: postgresRowSink({ pool, sources, skips: skipsIn(store) }),
+      projectors,
+      ...options,
+    });
   return {
     store,
     pool,

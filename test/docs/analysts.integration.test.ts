@@ -110,6 +110,7 @@ describe('docs/operations/analysts.md', function () {
       )
     )[0] as { readonly relations: readonly string[] };
     expect(relations).to.have.members(['heads', 'checkpoints', 'analysts', 'flow']);
-    for (const name of relations) expect(PAGE).to.match(new RegExp(`(?:ledger|projections|transport)\\.${name}`));
+    for (const name of relations)
+      expect(PAGE).to.match(new RegExp(`(?:ledger|projections|transport)\\.${name}`));
   });
 });

@@ -3,6 +3,7 @@
 // that stands still is superseded after it. Whoever takes over counts the build's epoch up: the one before, should it
 // wake, changes nothing.
 import { hostname } from 'node:os';
+import { setTimeout as pause } from 'node:timers/promises';
 import type { AnyProjector } from '#projectors/batch.ts';
 import { RebuildError } from '#projectors/rebuild/errors.ts';
 import type { TenantId } from '#schemas/ids.ts';
@@ -25,6 +26,7 @@ export interface ClaimOptions {
 }
 
 export interface Claim extends BuildRef, AsyncDisposable {
+  readonly leaseMs: number;
   readonly state: 'building' | 'proved';
   /** The build was begun by a rebuild that did not come to its end. */
   readonly resumed: boolean;
@@ -44,17 +46,28 @@ export const claimRebuild = async (options: ClaimOptions): Promise<Claim> => {
   const { pool, projector, leaseMs = LEASE_MS } = options;
   const guard = await pool.connect();
   try {
-    const { rows } = await guard.query<{ got: boolean }>(
-      'SELECT pg_try_advisory_lock($1, hashtext($2)) AS got',
-      [LOCK_CLASS, projector.name],
-    );
-    const alone = rows[0]?.got === true;
+    const alone = await tryLock(guard, projector);
     const taken = await asOwner(pool, (client) => takeBuild(client, { ...options, alone, leaseMs }));
-    return { ...taken, ...keepAlive(pool, guard, { projector, ref: taken, leaseMs }) };
+    return { ...taken, leaseMs, ...keepAlive(pool, guard, { projector, ref: taken, leaseMs }) };
   } catch (error) {
     // The connection ends, and the lock with it.
     guard.release(true);
     throw error;
+  }
+};
+
+const LOCK_ATTEMPTS = 10;
+const LOCK_PAUSE_MS = 100;
+
+/** A killed process's connection ends a moment after it: a lock that is held is asked for again for a second. */
+const tryLock = async (guard: Client, { name }: AnyProjector): Promise<boolean> => {
+  for (let attempt = 1; ; attempt += 1) {
+    const { rows } = await guard.query<{ got: boolean }>(
+      'SELECT pg_try_advisory_lock($1, hashtext($2)) AS got',
+      [LOCK_CLASS, name],
+    );
+    if (rows[0]?.got === true || attempt === LOCK_ATTEMPTS) return rows[0]?.got === true;
+    await pause(LOCK_PAUSE_MS);
   }
 };
 

@@ -27,7 +27,7 @@ import { type Portion, readStretches, type Stretch } from './facts.ts';
 export interface FillOptions {
   readonly pool: Pool;
   readonly projector: AnyProjector;
-  readonly build: BuildRef;
+  readonly build: HeldBuild;
   /** Up to where; of the tenants to be filled. */
   readonly heads: readonly StoredHead[];
   /** Where the build stands already, by tenant. */
@@ -198,12 +198,24 @@ const flush = async (filling: Filling): Promise<void> => {
   await at('chunk-committed');
 };
 
-/** Nobody takes the build over before the transaction ends. Throws `RebuildError`: `lost-lease`. */
+/** A build, and how long its rebuild may be silent. */
+export interface HeldBuild extends BuildRef {
+  readonly leaseMs?: number;
+}
+
+const LEASE_MS = 10_000;
+
+/**
+ * Nobody takes the build over before the transaction ends; and the server ends it when this process stands still in the
+ * middle of it for longer than its lease, so that nobody waits for a writer that is asleep. Throws `RebuildError`:
+ * `lost-lease`.
+ */
 export const holdEpoch = async (
   client: Client,
   { name, version }: AnyProjector,
-  { build, epoch }: BuildRef,
+  { build, epoch, leaseMs = LEASE_MS }: HeldBuild,
 ): Promise<void> => {
+  await client.query(`SET LOCAL idle_in_transaction_session_timeout = ${Math.ceil(leaseMs)}`);
   const { rowCount } = await client.query(
     'SELECT FROM projections.builds WHERE projection = $1 AND version = $2 AND build = $3 AND epoch = $4 FOR SHARE',
     [name, version, build, epoch],

@@ -16,18 +16,17 @@ import {
   transaction,
 } from '#streams/postgres/connect.ts';
 import type { StreamStore } from '#streams/stream.ts';
-import type { BuildRef } from '../builds.ts';
 import { readCheckpoints } from '../checkpoints.ts';
 import { takeSteps } from '../sink.ts';
 import { statementsOf } from '../statements.ts';
-import { holdEpoch } from './fill.ts';
+import { type HeldBuild, holdEpoch } from './fill.ts';
 
 export interface SwitchOptions {
   readonly pool: Pool;
   readonly store: Pick<StreamStore, 'read'>;
   readonly projector: AnyProjector;
   /** What is switched to. */
-  readonly build: BuildRef;
+  readonly build: HeldBuild;
   readonly decode: (recorded: Recorded) => Fact;
   readonly at: AtPoint;
   /** Facts that are folded within the transaction at most; 5,000 unless told. */

@@ -104,7 +104,8 @@ describe('bulk import', () => {
     expect(summary.lineFaults).to.have.nested.property('[0].code', 'id-taken');
   });
 
-  it('shares the tenant with others who append meanwhile: nobody loses a fact', async () => {
+  it('shares the tenant with others who append meanwhile: nobody loses a fact', async function () {
+    this.timeout(90_000);
     await using ledger = await importLedger();
     const lines = texts(2_400);
     const acknowledged: string[] = [];
