@@ -1,4 +1,5 @@
 // Binary COPY in and out of one connection.
+import { once } from 'node:events';
 import type pg from 'pg';
 import { to as copyTo } from 'pg-copy-streams';
 import { COPY_HEADER, COPY_TRAILER } from './binary.ts';
@@ -55,7 +56,8 @@ const send = (connection: pg.Connection, text: string, rows: Uint8Array): void =
 
 /**
  * Runs `COPY (query) TO STDOUT` and yields, for each chunk that arrives, the whole rows in it: a buffer and the
- * offset behind each row's field count. A row is valid until the next one is asked for.
+ * offset behind each row's field count. A row is valid until the next one is asked for. Who stops before the end has no
+ * use of the connection any more: what is still on its way would have to be read first, and may be a whole history.
  */
 export const copyOut = async function* (
   client: Client,
@@ -66,6 +68,11 @@ export const copyOut = async function* (
   );
   let rest: Buffer | undefined;
   let headerSeen = false;
+  let over = false;
+  // Loss of the connection is told once more when nobody reads any longer.
+  stream.on('error', () => {
+    over = true;
+  });
   try {
     for await (const chunk of stream as AsyncIterable<Buffer>) {
       const bytes: Buffer = rest ? Buffer.concat([rest, chunk]) : chunk;
@@ -82,9 +89,17 @@ export const copyOut = async function* (
       rest = end < bytes.length ? bytes.subarray(end) : undefined;
       if (rows.length > 0) yield { bytes, rows };
     }
+    over = true;
   } finally {
     stream.destroy();
+    if (!over) await cut(client);
   }
+};
+
+const cut = async (client: Client): Promise<void> => {
+  const ended = once(client, 'end');
+  (client as unknown as { readonly connection: pg.Connection }).connection.stream.destroy();
+  await ended;
 };
 
 /** Offsets behind the field count of each complete row from `start`; `end` is where the first incomplete one begins. */

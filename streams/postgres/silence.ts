@@ -6,7 +6,8 @@ import type pg from 'pg';
 interface Line {
   /** What waits to be sent is counted. */
   readonly bytesWritten: number;
-  setTimeout(ms: number, onSilence: () => void): unknown;
+  setTimeout(ms: number): unknown;
+  on(event: 'timeout', listener: () => void): unknown;
   destroy(error: Error): unknown;
 }
 
@@ -21,7 +22,9 @@ export const cutWhenSilent = (client: pg.PoolClient, silenceMs: number): void =>
   client.on('drain', () => {
     answered = stream.bytesWritten;
   });
-  stream.setTimeout(silenceMs, () => {
+  stream.setTimeout(silenceMs);
+  // Not as an argument of setTimeout: that one is called once, and an idle connection has used it up.
+  stream.on('timeout', () => {
     if (stream.bytesWritten === answered) return;
     const failure = new Error(`no answer for ${silenceMs / 1_000} s`);
     stream.destroy(Object.assign(failure, { code: 'ETIMEDOUT' }));
