@@ -9,7 +9,15 @@ import type { FactId, Instant, Seq, Sha256, TenantId } from '#schemas/ids.ts';
 import { StreamError } from '#streams/errors.ts';
 import { batchNumbers, FACTS, sealCall } from './batch-rows.ts';
 import { binaryArray, OID } from './binary.ts';
-import { type Client, type Pool, sqlState, streamError, transaction, withClient } from './connect.ts';
+import {
+  type Client,
+  isLostRace,
+  type Pool,
+  sqlState,
+  streamError,
+  transaction,
+  withClient,
+} from './connect.ts';
 import { copyIn } from './copy.ts';
 import { lockHeads, readHeads, type StoredHead } from './reader.ts';
 
@@ -132,7 +140,7 @@ const outcome = async (work: Promise<void>): Promise<BulkResult> => {
     const code = sqlState(error);
     if (code === '23505' && (error as { constraint?: string }).constraint === 'facts_claim')
       return 'id-taken';
-    if (code === '23505' || code === 'PL001' || code === '40001' || code === '40P01') return 'lost-race';
+    if (code === '23505' || isLostRace(code)) return 'lost-race';
     throw streamError(error);
   }
 };

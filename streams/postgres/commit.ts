@@ -4,6 +4,7 @@
 //   PL001, or 23505 on facts_place   another process moved a head first: read the heads and plan again; after a few
 //                                    losses the heads are locked first, so that nobody starves
 //   23505 on facts_claim             some ids are stored already: those requests get their first answer, the rest go again
+//   55P03                            another process holds a head: as PL001
 //   40001, 40P01                     the server asks for a repetition
 //   lost connection                  the commit may or may not have happened: planned again with the same ids, so
 //                                    that what was stored is found and answered as `repeated`; `in-doubt` when that
@@ -19,7 +20,15 @@ import type { AppendRequest } from '#streams/stream.ts';
 import { answerStored } from './answers.ts';
 import type { QueuedAppend } from './append-queue.ts';
 import { batchNumbers, encodeBatch, sharesOf } from './batch-rows.ts';
-import { type Client, isConnectionFailure, type Pool, sqlState, streamError, withClient } from './connect.ts';
+import {
+  type Client,
+  isConnectionFailure,
+  isLostRace,
+  type Pool,
+  sqlState,
+  streamError,
+  withClient,
+} from './connect.ts';
 import { type Plan, planBatch } from './plan.ts';
 import { lockHeads, readHeads, readRevisions, type StoredHead } from './reader.ts';
 
@@ -278,7 +287,6 @@ const afterFailure = async (
   }
   if (code === '23505' && (error as { constraint?: string }).constraint === 'batches_pkey')
     await state.numbers.skipStored(client);
-  if (code === 'PL001' || code === '23505' || code === '40001' || code === '40P01')
-    return { kind: 'again', items, losses: losses + 1 };
+  if (code === '23505' || isLostRace(code)) return { kind: 'again', items, losses: losses + 1 };
   throw error;
 };

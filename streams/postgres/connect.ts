@@ -119,6 +119,18 @@ const CONNECTION_CODES = new Set([
   'ENOTCONN',
 ]);
 
+/** SQLSTATEs that say that another writer was first; nothing is stored, and the same work is to be tried again. */
+const RACE_CODES: ReadonlySet<string | undefined> = new Set([
+  // `ledger.seal_batch`: a head is not where the batch begins.
+  'PL001',
+  // Another writer holds the head (its `lock_timeout`).
+  '55P03',
+  '40001',
+  '40P01',
+]);
+
+export const isLostRace = (code: string | undefined): boolean => RACE_CODES.has(code);
+
 /** SQLSTATE or errno of a driver error. */
 export const sqlState = (error: unknown): string | undefined =>
   typeof error === 'object' && error !== null && 'code' in error && typeof error.code === 'string'

@@ -11,6 +11,7 @@ import { batchNumbers, encodeBatch, sharesOf } from './batch-rows.ts';
 import {
   type Client,
   isConnectionFailure,
+  isLostRace,
   type Pool,
   sqlState,
   streamError,
@@ -117,8 +118,7 @@ const prepareAgain = async (state: State, error: unknown): Promise<void> => {
   if (constraint === 'facts_claim') state.wary = REMEMBERED_FOR;
   else if (constraint === 'batches_pkey')
     await transaction(state.pool, (client) => state.numbers.skipStored(client));
-  else if (code === 'PL001' || code === '40001' || code === '40P01' || constraint === 'facts_place')
-    state.contended = REMEMBERED_FOR;
+  else if (isLostRace(code) || constraint === 'facts_place') state.contended = REMEMBERED_FOR;
   else throw code !== undefined || isConnectionFailure(error) ? streamError(error) : error;
 };
 

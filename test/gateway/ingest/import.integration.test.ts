@@ -105,7 +105,7 @@ describe('bulk import', () => {
   });
 
   it('shares the tenant with others who append meanwhile: nobody loses a fact', async function () {
-    this.timeout(90_000);
+    this.timeout(60_000);
     await using ledger = await importLedger();
     const lines = texts(2_400);
     const acknowledged: string[] = [];

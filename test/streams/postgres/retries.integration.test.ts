@@ -100,6 +100,47 @@ describe('commits that PostgreSQL refuses or interrupts', () => {
     expect((await expectLedgerSound(ledger)).facts).to.equal(4);
   });
 
+  describe('with a server that would not notice a deadlock within the hour', () => {
+    const openPatient = async () => {
+      const ledger = await openPostgres();
+      await openTenants(ledger.store, acme, other);
+      const { database } = ledger.database.connection;
+      await ledger.owner.query(`ALTER DATABASE "${database}" SET deadlock_timeout = '1h'`);
+      return ledger;
+    };
+
+    it('nobody waits for a head with facts in hand: who holds it can put facts behind it', async () => {
+      await using ledger = await openPatient();
+      const { store } = await ledger.another();
+      const session = await ledger.owner.connect();
+      await session.query('BEGIN');
+      await session.query('SELECT FROM ledger.heads WHERE tenant = $1 FOR UPDATE', [acme]);
+      const rival = append(store, acme, draft());
+      await pause(200);
+      await session.query(`INSERT INTO ledger.facts
+        (seq, batch_no, recorded_at, occurred_at, tenant_no, schema_version, id, hash, type, payload)
+        SELECT seq + 1, batch_no, f.recorded_at, occurred_at, tenant_no, schema_version, gen_random_uuid(), f.hash, type, payload
+        FROM ledger.facts f JOIN ledger.heads USING (tenant_no, seq) WHERE tenant = '${acme}'`);
+      await session.query('ROLLBACK');
+      session.release();
+      expect(await rival).to.have.property('kind', 'appended');
+      expect((await expectLedgerSound(ledger)).facts).to.equal(3);
+    });
+  });
+
+  it('every process takes the places of several tenants in one order, so that none wait for each other in a circle', async () => {
+    await using ledger = await openPostgres();
+    await openTenants(ledger.store, acme, other);
+    // The first goes alone; the others wait for it and make one batch.
+    const order = [acme, other, acme, other, acme];
+    await Promise.all(order.map((tenant) => append(ledger.store, tenant, ...drafts(3))));
+    const { rows } = await ledger.owner.query<{ batch: number; tenants: readonly number[] }>(
+      'SELECT batch_no AS batch, array_agg(tenant_no ORDER BY ctid) AS tenants FROM ledger.facts GROUP BY 1 ORDER BY 1',
+    );
+    expect(rows.at(-1)?.tenants).to.have.length(12);
+    for (const { tenants } of rows) expect(tenants).to.deep.equal(tenants.toSorted((a, b) => a - b));
+  });
+
   it('every connection killed while 16 callers append: each caller gets an answer, each fact is stored once', async function () {
     this.timeout(60_000);
     await using ledger = await openPostgres();
