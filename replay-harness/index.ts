@@ -1,10 +1,16 @@
 // The generators of fixtures, by domain: one line each, as the role folders have them.
 import type { EventGenerator } from '#schemas/fixture.ts';
+import { messagesFixture } from '#schemas/messages.fixture.ts';
+import { projectionsFixture } from '#schemas/projections.fixture.ts';
 import { receiptsFixture } from '#schemas/receipts.fixture.ts';
 import { tenantsFixture } from '#schemas/tenants.fixture.ts';
 
-/** A domain whose events no fixture needs stands in `absent`, with the reason. */
 export const generators = {
   tenants: tenantsFixture,
   receipts: receiptsFixture,
+  messages: messagesFixture,
+  projections: projectionsFixture,
 } as const satisfies { readonly [domain: string]: EventGenerator };
+
+/** Domains whose events no fixture needs, and why. */
+export const absent = {} as const satisfies { readonly [domain: string]: string };

@@ -43,6 +43,8 @@ export interface EventGenerator {
   /** Its facts among ten thousand, about. */
   readonly perTenThousand: number;
   readonly forTenant: (tenant: TenantId, chance: Chance) => TenantSayings;
+  /** What it says in the chain of the ledger's own operations, where it says something there. */
+  readonly forOperations?: (chance: Chance) => TenantSayings;
   /** For a pure insert: another request under the same key, which the ledger refuses. */
   readonly contradict?: (saying: Saying) => Saying;
 }

@@ -64,8 +64,16 @@ const SAGAS = {
     "export const sagas = {};\nexport const absent = { appeals: 'no saga: nothing follows' };\n",
 };
 
+const HARNESS = {
+  'replay-harness/replay.ts': LAW,
+  'replay-harness/index.ts': 'export const generators = { appeals: appealsFixture } as const;\n',
+  'schemas/appeals.fixture.ts': '',
+};
+
 describe('the architecture check', () => {
   it('passes a sound house', () => expect(violations(treeWith({}))).to.deep.equal([]));
+  it('passes a generator of fixtures beside the domain', () =>
+    expect(violations(treeWith(HARNESS))).to.deep.equal([]));
   it('passes an absence that is stated with its reason', () =>
     expect(violations(treeWith(SAGAS))).to.deep.equal([]));
   it('lets sagas see the types of commands', () => {
@@ -186,6 +194,16 @@ describe('the architecture check', () => {
     ],
     ['a missing table', { 'projectors/appeals.sql': undefined }, /^projectors\/appeals\.sql: missing/],
     ['a missing command', { 'commands/appeals.ts': undefined }, /^commands\/appeals\.ts: missing/],
+    [
+      'a missing generator of fixtures',
+      { ...HARNESS, 'schemas/appeals.fixture.ts': undefined },
+      /^schemas\/appeals\.fixture\.ts: missing; the domain appeals needs it$/,
+    ],
+    [
+      'a domain that fixtures pass over in silence',
+      { ...HARNESS, 'replay-harness/index.ts': 'export const generators = {};' },
+      /^replay-harness\/index\.ts: appeals is neither in `generators` nor, with its reason, in `absent`$/,
+    ],
     ['a missing document', { 'docs/domains/appeals.md': undefined }, /^docs\/domains\/appeals\.md: missing/],
     [
       'a missing test',

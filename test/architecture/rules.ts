@@ -104,6 +104,7 @@ export const roles: Readonly<Record<string, { readonly list: string; readonly pa
     list: 'projectorsByDomain',
     parts: ['projectors/*.ts', 'projectors/*.sql', 'test/projectors/*.test.ts'],
   },
+  'replay-harness': { list: 'generators', parts: ['schemas/*.fixture.ts'] },
   sagas: { list: 'sagas', parts: ['sagas/*.ts', 'test/sagas/*.test.ts'] },
 };
 

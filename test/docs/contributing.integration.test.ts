@@ -85,6 +85,7 @@ describe('CONTRIBUTING.md: adding a domain', function () {
       'test/schemas/*.test.ts',
       'test/commands/*.test.ts',
       'test/projectors/objections.test.ts',
+      'test/replay-harness/fixtures/*.test.ts',
     ]);
     expect(code, said).to.equal(0);
     expect(files.filter(({ label }) => label.endsWith('.test.ts'))).to.have.length(3);

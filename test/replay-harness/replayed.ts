@@ -27,7 +27,7 @@ export const replayBench = (): Bench => {
       return folder;
     },
     generate: (options) =>
-      [...generateFixture({ events: 600, seed: 7, tenants: 3, projectors, folder, ...options })].join(''),
+      [...generateFixture({ events: 900, seed: 7, tenants: 3, projectors, folder, ...options })].join(''),
     replay: (text, options) =>
       replay({
         feed: typeof text === 'string' ? textFeed(text) : text,
