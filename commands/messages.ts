@@ -1,13 +1,9 @@
 // What is put on record about messages. Pure inserts: each states what has been done or seen, and nothing recorded before
 // can forbid it.
 import type { Fault } from '#schemas/event.ts';
-import { type TenantId, tenantId } from '#schemas/ids.ts';
 import { faultsOf } from '#schemas/index.ts';
 import type { MessageEvent } from '#schemas/messages.ts';
 import { accept, type Decider, type Refusal } from './decider.ts';
-
-/** The tenant whose chain holds what operators do, and what the ledger states about itself. */
-export const OPERATIONS: TenantId = tenantId('operations');
 
 export interface RecordAboutMessages {
   readonly type: 'RecordAboutMessages';

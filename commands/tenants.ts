@@ -1,8 +1,14 @@
 // Opening a tenant's chain, and who may act for it.
 import type { Sha256, TenantId } from '#schemas/ids.ts';
-import { type Instant, instant, streamName } from '#schemas/ids.ts';
+import { type Instant, instant, streamName, tenantId } from '#schemas/ids.ts';
 import type { TenantEvent, TokenId } from '#schemas/tenants.ts';
 import { accept, type Decider, type Refusal, refuse } from './decider.ts';
+
+/**
+ * The tenant of those who run the ledger: their tokens, what they do, and what the ledger states about itself are facts
+ * of a chain like any other.
+ */
+export const OPERATORS: TenantId = tenantId('operators');
 
 /** Each is for the tenant of its context. */
 export type TenantCommand =

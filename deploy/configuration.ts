@@ -1,6 +1,7 @@
 // The environment, read once and whole: a validated configuration, or everything that is wrong with it.
 import { join, resolve } from 'node:path';
 import { httpSettings } from './http-settings.ts';
+import { kafkaFaults, kafkaSettings } from './kafka-settings.ts';
 import { loadSettings } from './load-settings.ts';
 import { oidcSettings } from './oidc-settings.ts';
 import {
@@ -160,6 +161,7 @@ const settingsFor = (env: Environment, defaultDataDir: () => string) => {
     ...httpSettings,
     ...oidcSettings,
     ...loadSettings,
+    ...kafkaSettings,
   };
 };
 
@@ -192,6 +194,7 @@ export const readConfiguration = (env: Environment, defaultDataDir: () => string
   faults.push(
     ...together([tlsCertFile, tlsKeyFile], given),
     ...together([oidcIssuer, oidcAudience, oidcJwksUrl], given),
+    ...kafkaFaults(configuration),
   );
   if (given(tlsClientCaFile.name) && !given(tlsCertFile.name))
     faults.push({ name: tlsCertFile.name, message: `is needed where ${tlsClientCaFile.name} is given` });

@@ -1,8 +1,8 @@
 // Messages come over topics, and a few of them need a decision that must be on record: one whose id stands for another
 // receipt, those that could not be taken (letters), and what became of all of them, hour by hour.
 //
-// `messages.MessageConflicted` stands in the chain of the tenant whose id it is; all others in the chain of the ledger's
-// own operations, since what could not be read belongs to no tenant yet.
+// `messages.MessageConflicted` stands in the chain of the tenant whose id it is; all others in the chain of the tenant
+// `operators`, since what could not be read belongs to no tenant yet.
 import { type Static, Type } from '@sinclair/typebox';
 import type { DomainEvent, DomainSchema } from './event.ts';
 import { dateTime, sha256Hex, text, versioned, visible } from './faults.ts';

@@ -1,27 +1,15 @@
 // prov-ledger operator ...: who may administer tenants and tokens over HTTP. The first such token can only be made here,
 // by whoever reaches the database: over HTTP there is nobody yet who could ask for it.
-
-import { randomUUID } from 'node:crypto';
 import type { Command } from 'commander';
-import { runCommand } from '#commands/run.ts';
-import { tenants } from '#commands/tenants.ts';
-import { OPERATORS } from '../http/tokens.ts';
-import { aMoment, group, type LedgerContext, ledgerLeaf, type Options, type Run } from './command.ts';
+import { OPERATORS } from '#commands/tenants.ts';
+import { ensureOperators } from '../tenancy/operators.ts';
+import { aMoment, group, ledgerLeaf, type Options, type Run } from './command.ts';
 import { ACTOR, issueToken } from './tenants.ts';
 
 interface OperatorOptions extends Options {
   readonly label: string;
   readonly expires?: string;
 }
-
-/** The tenant that operators' tokens are of; its chain says who was ever let in. */
-const ensureOperators = async ({ ledger, world }: LedgerContext): Promise<void> => {
-  if (await ledger.store.head(OPERATORS)) return;
-  const command = { type: 'CreateTenant', displayName: 'Those who run the ledger' } as const;
-  const context = { tenant: OPERATORS, actor: ACTOR, at: world.clock(), key: randomUUID() };
-  // Refused when another command was faster, which is as good.
-  await runCommand({ store: ledger.store, decider: tenants }, command, context);
-};
 
 const create = (run: Run) =>
   ledgerLeaf<OperatorOptions>(
@@ -39,7 +27,8 @@ const create = (run: Run) =>
           .option('--expires <time>', 'when it ends by itself, RFC 3339', aMoment),
     },
     async (context, options) => {
-      await ensureOperators(context);
+      const { ledger, world } = context;
+      await ensureOperators(ledger.store, { actor: ACTOR, at: world.clock() });
       const issued = await issueToken(context, OPERATORS, options);
       context.output.answer(
         { tenant: OPERATORS, token_id: issued.tokenId, token: issued.token, scopes: issued.scopes },

@@ -1,8 +1,9 @@
 // Administration over HTTP: a body becomes a command to the tenants domain, whose decider says yes or no, and a refusal
 // becomes a problem. What was changed, and by whose token, is a fact of the chain of the tenant that it is about.
+
 import { randomUUID } from 'node:crypto';
 import { type Outcome, runCommand } from '#commands/run.ts';
-import { type TenantCommand, type TenantRefusal, tenants } from '#commands/tenants.ts';
+import { OPERATORS, type TenantCommand, type TenantRefusal, tenants } from '#commands/tenants.ts';
 import { parseStrictBytes } from '#proofs/canonical.ts';
 import type { Fault, Recorded } from '#schemas/event.ts';
 import { faultsAgainst } from '#schemas/faults.ts';
@@ -16,7 +17,6 @@ import { bodyMalformed, bodyProblem } from './problem-causes.ts';
 import { type Problem, type ProblemCode, problem } from './problems.ts';
 import type { Call } from './route.ts';
 import { problemReply, type Reply } from './route.ts';
-import { OPERATORS } from './tokens.ts';
 import { traceparentOf } from './traceparent.ts';
 
 export interface AdminParts {

@@ -1,5 +1,7 @@
 // Tenants, for operators: open a chain, find one, let nobody in for a while.
+
 import type { TenantCommand } from '#commands/tenants.ts';
+import { OPERATORS } from '#commands/tenants.ts';
 import { tenantName } from '#schemas/faults.ts';
 import { tenantId } from '#schemas/ids.ts';
 import type { Head } from '#streams/stream.ts';
@@ -20,7 +22,6 @@ import { problem } from './problems.ts';
 import { isProblem, queryReader } from './query.ts';
 import { REPLAYED } from './receipt-answers.ts';
 import { jsonReply, problemReply, type Route } from './route.ts';
-import { OPERATORS } from './tokens.ts';
 
 const inPath = { in: 'path', description: 'the tenant', schema: tenantName, example: 'acme' } as const;
 const CHANGED = {

@@ -1,5 +1,7 @@
 // Tokens of tenants, for operators: issue one, which is shown once, list them, revoke one.
+
 import type { TenantCommand } from '#commands/tenants.ts';
+import { OPERATORS } from '#commands/tenants.ts';
 import { tenantName } from '#schemas/faults.ts';
 import { MalformedId, type TenantId } from '#schemas/ids.ts';
 import { type TokenId, tokenId } from '#schemas/tenants.ts';
@@ -22,7 +24,7 @@ import { type Problem, problem } from './problems.ts';
 import { isProblem } from './query.ts';
 import { REPLAYED } from './receipt-answers.ts';
 import { type Call, jsonReply, problemReply, type Route } from './route.ts';
-import { grantableScopes, newToken, OPERATORS, usualScopes } from './tokens.ts';
+import { grantableScopes, newToken, usualScopes } from './tokens.ts';
 
 const inPath = { in: 'path', description: 'the tenant', schema: tenantName, example: 'acme' } as const;
 

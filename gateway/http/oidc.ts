@@ -1,6 +1,7 @@
 // Tokens of an OpenID Connect provider: JWTs (RFC 7519), signed by a key of its JWK Set. Everything that decides comes
 // from the configuration: issuer, audience, algorithms, where the keys are. A token chooses among the issuer's keys by
 // its `kid` and nothing else (RFC 8725 sections 3.1, 3.8, 3.9).
+
 import {
   createRemoteJWKSet,
   customFetch,
@@ -9,10 +10,11 @@ import {
   type JWTVerifyGetKey,
   jwtVerify,
 } from 'jose';
+import { OPERATORS } from '#commands/tenants.ts';
 import { MalformedId, type TenantId, tenantId } from '#schemas/ids.ts';
 import { type Identify, type Identity, IssuerUnavailable } from './identity.ts';
 import { type Problem, problem } from './problems.ts';
-import { grantableScopes, OPERATORS, SCOPES, type Scope } from './tokens.ts';
+import { grantableScopes, SCOPES, type Scope } from './tokens.ts';
 
 /** Asymmetric ones. With an HMAC the public key would be the secret, and `none` is no signature. */
 export const JWT_ALGORITHMS = [

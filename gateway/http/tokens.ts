@@ -1,6 +1,7 @@
 // Bearer tokens: `plt_<tenant>.<token id>.<secret>`. The tenant stands in it so that the token can be checked against
 // that tenant's own facts; the ledger keeps only the SHA-256 of the secret, which has 256 bits and needs no salt.
 import { hash, randomBytes } from 'node:crypto';
+import { OPERATORS } from '#commands/tenants.ts';
 import { type Sha256, type TenantId, tenantId } from '#schemas/ids.ts';
 import { type TokenId, tokenId } from '#schemas/tenants.ts';
 
@@ -11,9 +12,6 @@ export const OPERATOR_SCOPES = ['tenants:admin', 'tokens:admin'] as const;
 /** Rights a token can have. `tokens.scopes` may name others, of routes yet to come: those open nothing here. */
 export const SCOPES = [...TENANT_SCOPES, ...OPERATOR_SCOPES] as const;
 export type Scope = (typeof SCOPES)[number];
-
-/** The tenant of those who run the ledger: their tokens, and who has them, are facts of a chain like any other. */
-export const OPERATORS = tenantId('operators');
 
 /** What a token of this tenant may be given. */
 export const grantableScopes = (tenant: TenantId): readonly Scope[] =>

@@ -1,13 +1,12 @@
 // What is put on record about messages, as requests for the transaction that does it.
-import { messages, OPERATIONS } from '#commands/messages.ts';
-import { draftsOf, runCommand } from '#commands/run.ts';
-import { tenants } from '#commands/tenants.ts';
+import { messages } from '#commands/messages.ts';
+import { draftsOf } from '#commands/run.ts';
 import { payloadHash } from '#proofs/chain.ts';
 import type { Instant, TenantId } from '#schemas/ids.ts';
 import type { MessageEvent } from '#schemas/messages.ts';
 import type { ClaimHolder } from '#streams/postgres/together.ts';
 import type { Message } from '#streams/postgres/transport/message.ts';
-import type { AppendRequest, StreamStore } from '#streams/stream.ts';
+import type { AppendRequest } from '#streams/stream.ts';
 
 export interface About {
   readonly tenant: TenantId;
@@ -50,16 +49,4 @@ export const conflictRecord = (
       key: `message-conflicted:${topic}:${partition}:${offset}:${data.digest}`,
     },
   );
-};
-
-/** Opens the chain of the ledger's own operations, unless it is there. Throws what the store throws. */
-export const ensureOperations = async (store: StreamStore, at: Instant): Promise<void> => {
-  if (await store.head(OPERATIONS)) return;
-  const outcome = await runCommand(
-    { store, decider: tenants },
-    { type: 'CreateTenant', displayName: 'Operations' },
-    { tenant: OPERATIONS, actor: 'prov-ledger', at, key: 'create-operations' },
-  );
-  if (outcome.kind === 'refused' && outcome.refusal.refusal !== 'TenantAlreadyExists')
-    throw new Error(outcome.refusal.message);
 };

@@ -1,5 +1,6 @@
 import { expect } from 'chai';
-import { OPERATOR_SCOPES, OPERATORS, parseToken } from '#gateway/http/tokens.ts';
+import { OPERATORS } from '#commands/tenants.ts';
+import { OPERATOR_SCOPES, parseToken } from '#gateway/http/tokens.ts';
 import { tenantState } from '#gateway/tenancy/documents.ts';
 import { memoryLedger } from '#test/support/memory-ledger.ts';
 import { runIn } from './world.ts';

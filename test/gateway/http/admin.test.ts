@@ -1,6 +1,7 @@
 // Administration over HTTP: what operators can do, what others cannot, and what is recorded of it.
 import { expect } from 'chai';
-import { OPERATOR_SCOPES, OPERATORS, SCOPES, TENANT_SCOPES } from '#gateway/http/tokens.ts';
+import { OPERATORS } from '#commands/tenants.ts';
+import { OPERATOR_SCOPES, SCOPES, TENANT_SCOPES } from '#gateway/http/tokens.ts';
 import { tenantState } from '#gateway/tenancy/documents.ts';
 import { tenantId } from '#schemas/ids.ts';
 import { tokenId } from '#schemas/tenants.ts';

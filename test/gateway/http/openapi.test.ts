@@ -1,9 +1,10 @@
 // /openapi.json against the routes there are, its own examples, and the answers that the service really gives.
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { expect } from 'chai';
+import { OPERATORS } from '#commands/tenants.ts';
 import type { InjectedAnswer } from '#gateway/http/listener.ts';
 import { catalogue } from '#gateway/http/problems.ts';
-import { OPERATOR_SCOPES, OPERATORS } from '#gateway/http/tokens.ts';
+import { OPERATOR_SCOPES } from '#gateway/http/tokens.ts';
 import { isInstant } from '#schemas/ids.ts';
 import { type GatewayUnderTest, openGateway, receipt } from './gateway-under-test.ts';
 
