@@ -82,6 +82,18 @@ process.exitCode = await runCli({
     return await scratchLedger(configured().configuration);
   },
   serve,
+  topics: async () => {
+    const { configuredTopics } = await import('./kafka-parts.ts');
+    return await configuredTopics(configured().configuration);
+  },
+  registry: async () => {
+    const { configuredRegistry } = await import('./kafka-parts.ts');
+    return configuredRegistry(configured().configuration);
+  },
+  devKafka: async (request) => {
+    const { developersKafka } = await import('./kafka-parts.ts');
+    return await developersKafka(configured().configuration, request);
+  },
   backup: async (request) => {
     const { backUp } = await import('./backup.ts');
     return await backUp(configured().configuration, request);

@@ -20,6 +20,7 @@ import { lastTokenUses } from '#streams/postgres/token-uses.ts';
 import { verifyStoredChain } from '#streams/postgres/verify/chain.ts';
 import type { StreamFeed } from '#streams/stream.ts';
 import type { Configuration } from '../configuration.ts';
+import { PartsFault } from '../dev/parts.ts';
 import { EmbeddedPostgresError } from '../embedded/errors.ts';
 import { TlsFileFault } from '../tls-files.ts';
 import { type Database, openDatabase, prepareDatabase } from './database.ts';
@@ -162,6 +163,8 @@ export const commandError = (error: unknown): unknown => {
     return new CliError('unavailable', `embedded-${error.code.replaceAll('_', '-')}`, error.message, {
       cause: error,
     });
+  if (error instanceof PartsFault)
+    return new CliError('unavailable', `dev-${error.code}`, error.message, { cause: error });
   if (error instanceof TlsFileFault)
     return new CliError('unavailable', 'tls-files', error.message, { cause: error });
   if (error instanceof KeyFolderFault)

@@ -3,6 +3,7 @@ import { RebuildError } from '#projectors/rebuild/errors.ts';
 import { CanonicalError } from '#proofs/canonical.ts';
 import { MalformedId } from '#schemas/ids.ts';
 import { StreamError } from '#streams/errors.ts';
+import { KafkaError } from '#streams/kafka/errors.ts';
 import { BackupError } from '#streams/postgres/backup/errors.ts';
 import { ExportError } from '../export/chain-text.ts';
 import { NoSuchTenant } from '../ingest/appending.ts';
@@ -70,11 +71,25 @@ const REBUILD_EXITS: { readonly [Code in RebuildError['code']]: Exit } = {
   interrupted: 'interrupted',
 };
 
+const KAFKA_EXITS: { readonly [Code in KafkaError['code']]: Exit } = {
+  unavailable: 'unavailable',
+  forbidden: 'unavailable',
+  'no-such-topic': 'unavailable',
+  'registry-unavailable': 'unavailable',
+  'no-such-schema': 'refused',
+  incompatible: 'refused',
+  gap: 'refused',
+  corrupt: 'refused',
+  unexpected: 'internal',
+};
+
 /** Any failure as the line and the code a command ends with. */
 export const cliError = (error: unknown): CliError => {
   if (error instanceof CliError) return error;
   if (error instanceof StreamError)
     return new CliError(STREAM_EXITS[error.code], error.code, error.message, { cause: error });
+  if (error instanceof KafkaError)
+    return new CliError(KAFKA_EXITS[error.code], `kafka-${error.code}`, error.message, { cause: error });
   if (error instanceof BackupError)
     return new CliError(BACKUP_EXITS[error.code], `backup-${error.code}`, error.message, { cause: error });
   if (error instanceof RebuildError)

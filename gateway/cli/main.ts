@@ -4,6 +4,7 @@ import { analystCommands } from './analysts.ts';
 import { backupCommand, restoreCommand } from './backup.ts';
 import { headCommand, receiptCommands, tailCommand } from './chain.ts';
 import type { Run } from './command.ts';
+import { devCommands } from './dev.ts';
 import { cliError, EXIT } from './exit.ts';
 import { exportCommand } from './export.ts';
 import { fixtureCommands } from './fixtures.ts';
@@ -22,7 +23,9 @@ import { operatorCommands } from './operators.ts';
 import { visible } from './output.ts';
 import { projectionCommands } from './projections.ts';
 import { replayCommand } from './replay.ts';
+import { schemaCommands } from './schemas.ts';
 import { tenantCommands, tokenCommands } from './tenants.ts';
+import { topicCommands } from './topics.ts';
 import { verifyCommands } from './verify.ts';
 import type { World } from './world.ts';
 
@@ -75,6 +78,9 @@ export const program = (run: Run): Command => {
     backupCommand(run),
     restoreCommand(run),
     headsCommands(run),
+    topicCommands(run),
+    schemaCommands(run),
+    devCommands(run),
     keyCommands(run),
     configCommand(run),
   ];

@@ -7,6 +7,8 @@ import type { Signer } from '#proofs/keys/signer.ts';
 import type { ReplayFeed } from '#replay-harness/feed.ts';
 import type { LedgerFeedOptions } from '#replay-harness/ledger-feed.ts';
 import type { Instant } from '#schemas/ids.ts';
+import type { TopicsAdmin } from '#streams/kafka/admin.ts';
+import type { WireSchemas } from '#streams/kafka/registry.ts';
 import type { BackupManifest } from '#streams/postgres/backup/archive.ts';
 import type { Pool } from '#streams/postgres/connect.ts';
 import type { Migration } from '#streams/postgres/migrate.ts';
@@ -89,6 +91,25 @@ export interface BackupRequest {
   readonly onBytes: (bytes: number) => void;
 }
 
+/** The registry of schemas, as commands ask it: only for what it has, never for what is known of it while it is away. */
+export interface Registry {
+  readonly url: string;
+  readonly schemas: Pick<WireSchemas, 'idOf' | 'publish'>;
+  /** Where its ids are noted. */
+  readonly idsFile: string;
+}
+
+export interface DevKafkaRequest {
+  readonly kafkaPort?: number | undefined;
+  readonly registryPort?: number | undefined;
+  readonly dir?: string | undefined;
+}
+
+export interface DevKafka extends AsyncDisposable {
+  readonly broker: string;
+  readonly registryUrl: string;
+}
+
 export interface World {
   readonly argv: readonly string[];
   readonly stdin: Readable & { readonly isTTY?: boolean };
@@ -108,6 +129,12 @@ export interface World {
   /** An empty ledger on a PostgreSQL of its own, in a folder that goes when it is disposed. */
   readonly scratch: () => Promise<ScratchLedger>;
   readonly serve: (options: ServeOptions) => Promise<RunningService>;
+  /** The topics of the configured cluster. Throws `CliError` when none is named, and `KafkaError`. */
+  readonly topics: () => Promise<TopicsAdmin>;
+  /** Throws `CliError` when none is named. */
+  readonly registry: () => Promise<Registry>;
+  /** Starts a broker and a registry of this machine's own; resolves when both answer. */
+  readonly devKafka: (request: DevKafkaRequest) => Promise<DevKafka>;
   readonly examine: () => AsyncIterable<Finding>;
   /** Throws `BackupError`, as does `restore`. */
   readonly backup: (request: BackupRequest) => Promise<BackupManifest>;

@@ -9,6 +9,8 @@ export type KafkaErrorCode =
   | 'no-such-topic'
   /** The registry of schemas does not answer: what it alone knows waits until it does. */
   | 'registry-unavailable'
+  /** The registry does not have a schema as it is: run `prov-ledger schemas publish`. */
+  | 'no-such-schema'
   /** The registry refused a schema as incompatible: nothing was registered. */
   | 'incompatible'
   /** The topic does not hold what the checkpoint says comes next: retention passed it, or it was made anew. */

@@ -42,7 +42,7 @@ export interface WireSchemas {
   readonly reader: (id: number) => AvroReader | undefined;
   /** Asks the registry; while it is away the checked-in ids of this very registry answer. */
   readonly learn: (id: number) => Promise<Learnt>;
-  /** The id under which a subject's schema is registered; throws `KafkaError` `registry-unavailable` or `unexpected`. */
+  /** The id under which a subject's schema is registered; throws `KafkaError`, `no-such-schema` when it is not. */
   readonly idOf: (subject: Subject) => Promise<number>;
   /** Registers it under its subject with the declared compatibility; throws `KafkaError` also as `incompatible`. */
   readonly publish: (subject: Subject) => Promise<number>;
@@ -135,6 +135,13 @@ const registeredId = async (
   } catch (error) {
     const id = isAway(error) ? knownId(known, subject) : undefined;
     if (id !== undefined) return id;
+    // The client's own word for 404, whose status it drops.
+    if ((error as Error).name === 'ConfluentSchemaRegistryError')
+      throw new KafkaError(
+        'no-such-schema',
+        `the registry does not have the schema of ${subject.name}: run \`prov-ledger schemas publish\``,
+        { cause: error },
+      );
     throw registryError(error, `${subject.name} has no id`);
   }
 };
@@ -171,9 +178,5 @@ const registryError = (error: unknown, what: string): KafkaError => {
       `${what}: the registry does not answer (${messageOf(error)})`,
       options,
     );
-  return new KafkaError(
-    'unexpected',
-    `${what}: ${messageOf(error)}; run \`prov-ledger schemas publish\``,
-    options,
-  );
+  return new KafkaError('unexpected', `${what}: ${messageOf(error)}`, options);
 };

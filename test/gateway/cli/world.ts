@@ -47,6 +47,9 @@ export const runIn = async (
     keys: refuse('keys'),
     serve: refuse('serve'),
     scratch: refuse('scratch'),
+    topics: refuse('topics'),
+    registry: refuse('registry'),
+    devKafka: refuse('devKafka'),
     backup: refuse('backup'),
     restore: refuse('restore'),
     examine: async function* () {

@@ -46,7 +46,7 @@ describe('streams/kafka/registry', () => {
     const error = await wireSchemas(settings)
       .idOf(unregistered)
       .catch((failure: unknown) => failure);
-    expect(error).to.have.property('code', 'unexpected');
+    expect(error).to.have.property('code', 'no-such-schema');
   });
 
   it('while the registry is away, ids known of it go on being read, those known of another do not', async () => {
