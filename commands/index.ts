@@ -1,4 +1,5 @@
 // What can be asked of the ledger: one decider per domain, one line each.
+import { attestations } from './attestations.ts';
 import { messages } from './messages.ts';
 import { projections } from './projections.ts';
 import { receipts } from './receipts.ts';
@@ -9,4 +10,5 @@ export const deciders = {
   receipts,
   messages,
   projections,
+  attestations,
 } as const;

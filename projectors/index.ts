@@ -12,6 +12,7 @@ export const projectorsByDomain = {
 /** Domains without a read model of their own, and why. */
 export const absent = {
   projections: 'what is on record about read models is read with the chain, by rebuilds and replays',
+  attestations: 'what was found is read with the chain, by sagas and by whoever asks about a route',
   messages: 'counted in the very transaction that takes them: views.message_flow reads those counts',
 } as const;
 

@@ -1,4 +1,5 @@
 // The domains of the ledger, and the way from a stored fact to one that can be folded.
+import { type AttestationEvent, attestations } from './attestations.ts';
 import type { DomainSchema, EventSchema, Fact, Fault, Recorded } from './event.ts';
 import { type MessageEvent, messages } from './messages.ts';
 import { type ProjectionEvent, projections } from './projections.ts';
@@ -6,10 +7,10 @@ import { type ReceiptEvent, receipts } from './receipts.ts';
 import { type TenantEvent, tenants } from './tenants.ts';
 
 /** One line each. */
-export const domains: readonly DomainSchema[] = [tenants, receipts, messages, projections];
+export const domains: readonly DomainSchema[] = [tenants, receipts, messages, projections, attestations];
 
 /** Everything that may be said. */
-export type LedgerEvent = TenantEvent | ReceiptEvent | MessageEvent | ProjectionEvent;
+export type LedgerEvent = TenantEvent | ReceiptEvent | MessageEvent | ProjectionEvent | AttestationEvent;
 
 /**
  * A stored fact that this program cannot read: its type is not known here, it is of a newer version, or its

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import { writeCanonical } from '#proofs/canonical.ts';
+import * as attestations from '#schemas/attestations.ts';
 import { avroSchema, fromAvro, toAvro } from '#schemas/codec.ts';
 import type { DomainEvent } from '#schemas/event.ts';
 import { domains, eventSchema, faultsOf } from '#schemas/index.ts';
@@ -8,13 +9,20 @@ import * as messages from '#schemas/messages.ts';
 import * as projections from '#schemas/projections.ts';
 import { receiptSchema } from '#schemas/receipts.ts';
 import * as tenants from '#schemas/tenants.ts';
-import { messageEvent, projectionEvent, receipt, tenantEvent } from '#test/support/arbitraries.ts';
+import {
+  attestationEvent,
+  messageEvent,
+  projectionEvent,
+  receipt,
+  tenantEvent,
+} from '#test/support/arbitraries.ts';
 
 const event: fc.Arbitrary<DomainEvent<string, object>> = fc.oneof(
   receipt.map((data) => ({ type: 'receipts.ReceiptRecorded', data })),
   tenantEvent,
   messageEvent,
   projectionEvent,
+  attestationEvent,
 );
 
 /** The JSON schema of each event's newest version, by its type. */
@@ -36,6 +44,11 @@ const JSON_SCHEMAS: Readonly<
   'messages.FlowStated': messages.flowStatedSchema,
   'projections.RebuildProved': projections.rebuildProvedSchema,
   'projections.FactSkipped': projections.factSkippedSchema,
+  'attestations.AttestationRecorded': attestations.attestationRecordedSchema,
+  'attestations.DriftLocated': attestations.driftLocatedSchema,
+  'attestations.DriftPolicyChanged': attestations.driftPolicyChangedSchema,
+  'attestations.DriftAlarmRaised': attestations.driftAlarmRaisedSchema,
+  'attestations.BackfillCompleted': attestations.backfillCompletedSchema,
 };
 
 describe('schemas/codec', () => {

@@ -1,6 +1,7 @@
 // Random sound payloads of every event, for properties. Written by hand and not derived from the schemas, so that
 // each can catch the other in a mistake.
 import fc from 'fast-check';
+import type { AttestationEvent } from '#schemas/attestations.ts';
 import type { MessageEvent } from '#schemas/messages.ts';
 import type { ProjectionEvent } from '#schemas/projections.ts';
 import type { Receipt, ReceiptV01, ReceiptV02 } from '#schemas/receipts.ts';
@@ -214,5 +215,46 @@ export const projectionEvent: Arb<ProjectionEvent> = fc.oneof(
   }).map((data) => ({ type: 'projections.RebuildProved', data }) as ProjectionEvent),
   record({ ...projection, seq: fc.nat().map((n) => n + 1), reason: text(512) }).map(
     (data) => ({ type: 'projections.FactSkipped', data }) as ProjectionEvent,
+  ),
+);
+
+const side = (which: string) => ({
+  [`${which}_store`]: fc.constantFrom('postgres', 'neo4j'),
+  [`${which}_seq`]: count,
+  [`${which}_root`]: hex(64),
+});
+const ofRoute = { route: fc.stringMatching(/^[!-~]{1,40}$/) };
+const positive = fc.nat().map((n) => n + 1);
+
+export const attestationEvent: Arb<AttestationEvent> = fc.oneof(
+  record({
+    ...ofRoute,
+    ...side('left'),
+    ...side('right'),
+    elements: count,
+    divergent: count,
+    verdict: fc.constantFrom('clean', 'divergent', 'lag'),
+  }).map((data) => ({ type: 'attestations.AttestationRecorded', data }) as AttestationEvent),
+  record(
+    {
+      ...ofRoute,
+      as_of_seq: count,
+      class: fc.constantFrom('missing', 'extra', 'value', 'order'),
+      element: text(256),
+    },
+    { field: text(256), left_digest: hex(64), right_digest: hex(64) },
+  ).map((data) => ({ type: 'attestations.DriftLocated', data }) as AttestationEvent),
+  record({ ...ofRoute, divergent_min: positive, alarm_after: positive, clean_after: positive }).map(
+    (data) => ({ type: 'attestations.DriftPolicyChanged', data }) as AttestationEvent,
+  ),
+  record({
+    ...ofRoute,
+    alarm_id: hex(32),
+    as_of_seq: count,
+    divergent: positive,
+    in_a_row: positive,
+  }).map((data) => ({ type: 'attestations.DriftAlarmRaised', data }) as AttestationEvent),
+  record({ ...ofRoute, to_seq: count, operations: count }).map(
+    (data) => ({ type: 'attestations.BackfillCompleted', data }) as AttestationEvent,
   ),
 );

@@ -1,0 +1,121 @@
+import { attestations } from '#commands/attestations.ts';
+import type { AttestationRecorded, DriftAlarmRaised } from '#schemas/attestations.ts';
+import { given } from '#test/support/given.ts';
+
+describe('commands/attestations', () => {
+  const side = (store: string, seq: number, digit: string) => ({ store, seq, root: digit.repeat(64) });
+  const left = side('postgres', 7, 'a');
+  const record = (right: typeof left, divergent = 0) =>
+    ({ type: 'RecordAttestation', route: 'receipts', left, right, elements: 5, divergent }) as const;
+  const recorded = (
+    right: typeof left,
+    verdict: AttestationRecorded['data']['verdict'],
+    divergent = 0,
+  ): AttestationRecorded => ({
+    type: 'attestations.AttestationRecorded',
+    data: {
+      route: 'receipts',
+      left_store: left.store,
+      left_seq: left.seq,
+      left_root: left.root,
+      right_store: right.store,
+      right_seq: right.seq,
+      right_root: right.root,
+      elements: 5,
+      divergent,
+      verdict,
+    },
+  });
+  const same = side('neo4j', 7, 'a');
+  const other = side('neo4j', 7, 'b');
+  const behind = side('neo4j', 6, 'b');
+  const raised: DriftAlarmRaised = {
+    type: 'attestations.DriftAlarmRaised',
+    data: { route: 'receipts', alarm_id: 'a-1', as_of_seq: 7, divergent: 2, in_a_row: 1 },
+  };
+  const raise = {
+    type: 'RaiseDriftAlarm',
+    route: 'receipts',
+    alarmId: 'a-1',
+    asOfSeq: 7,
+    divergent: 2,
+    inARow: 1,
+  } as const;
+
+  it('the verdict follows from the digests, and from nothing else', () => {
+    given(attestations).when(record(same)).then(recorded(same, 'clean'));
+    given(attestations)
+      .when(record(other, 2))
+      .then(recorded(other, 'divergent', 2));
+  });
+
+  it('stores at different places lag, whatever their roots are (pitfall 33)', () => {
+    given(attestations).when(record(behind)).then(recorded(behind, 'lag'));
+    const equalByChance = side('neo4j', 6, 'a');
+    given(attestations).when(record(equalByChance)).then(recorded(equalByChance, 'lag'));
+  });
+
+  it('a number of divergent elements that the roots do not bear out is refused', () => {
+    for (const [right, divergent] of [
+      [same, 1],
+      [behind, 1],
+      [other, 0],
+    ] as const)
+      given(attestations).when(record(right, divergent)).thenRefused('DivergenceNotBorneOut');
+  });
+
+  it('an older comparison is not put over a later one', () => {
+    const later: AttestationRecorded = {
+      type: 'attestations.AttestationRecorded',
+      data: { ...recorded(same, 'clean').data, left_seq: 9, right_seq: 9 },
+    };
+    given(attestations, later).when(record(other, 2)).thenRefused('AttestationOutdated');
+    given(attestations, later).when(record(behind)).then(recorded(behind, 'lag'));
+  });
+
+  it('drift is located, and an alarm raised once, only where an attestation found it', () => {
+    given(attestations, recorded(behind, 'lag')).when(raise).thenRefused('DriftNotAttested');
+    given(attestations, recorded(other, 'divergent', 2))
+      .when(raise)
+      .then(raised);
+    given(attestations, recorded(other, 'divergent', 2), raised)
+      .when(raise)
+      .thenRefused('DriftAlarmAlreadyRaised');
+    const locate = {
+      type: 'LocateDrift',
+      route: 'receipts',
+      asOfSeq: 7,
+      class: 'value',
+      element: 'receipt r-1',
+      field: 'decision',
+    } as const;
+    given(attestations).when(locate).thenRefused('DriftNotAttested');
+    given(attestations, recorded(other, 'divergent', 2))
+      .when(locate)
+      .then({
+        type: 'attestations.DriftLocated',
+        data: {
+          route: 'receipts',
+          as_of_seq: 7,
+          class: 'value',
+          element: 'receipt r-1',
+          field: 'decision',
+        },
+      });
+  });
+
+  it('a policy and a backfill are on record', () => {
+    given(attestations)
+      .when({ type: 'ChangeDriftPolicy', route: 'receipts', divergentMin: 1, alarmAfter: 2, cleanAfter: 2 })
+      .then({
+        type: 'attestations.DriftPolicyChanged',
+        data: { route: 'receipts', divergent_min: 1, alarm_after: 2, clean_after: 2 },
+      });
+    given(attestations)
+      .when({ type: 'RecordBackfill', route: 'receipts', toSeq: 9, operations: 4 })
+      .then({
+        type: 'attestations.BackfillCompleted',
+        data: { route: 'receipts', to_seq: 9, operations: 4 },
+      });
+  });
+});
