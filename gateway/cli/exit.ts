@@ -64,6 +64,7 @@ const REBUILD_EXITS: { readonly [Code in RebuildError['code']]: Exit } = {
   'under-way': 'refused',
   'lost-lease': 'refused',
   'nothing-there': 'refused',
+  exists: 'refused',
   'not-equal': 'internal',
   halted: 'refused',
   'never-level': 'unavailable',

@@ -27,6 +27,7 @@ import { schemaCommands } from './schemas.ts';
 import { tenantCommands, tokenCommands } from './tenants.ts';
 import { topicCommands } from './topics.ts';
 import { verifyCommands } from './verify.ts';
+import { viewCommands } from './views.ts';
 import type { World } from './world.ts';
 
 const EPILOGUE = `
@@ -72,6 +73,7 @@ export const program = (run: Run): Command => {
     replayCommand(run),
     statusCommand(run),
     projectionCommands(run),
+    viewCommands(run),
     sqlCommand(run),
     analystCommands(run),
     doctorCommand(run),

@@ -27,16 +27,20 @@ export interface ReadModelDdl {
 }
 
 /** The DDL of one build's table, in two parts, with the table's name put in. */
-export const readModelDdl = async (
+export const readModelDdl = (
   projector: AnyProjector,
   folder: URL = PROJECTORS_FOLDER,
   build = 1,
+): Promise<ReadModelDdl> => ddlFor(projector, tableOf(projector, build), folder);
+
+/** The same for a table that is none of the builds. */
+export const ddlFor = async (
+  { name }: Pick<AnyProjector, 'name'>,
+  ofTable: string,
+  folder: URL = PROJECTORS_FOLDER,
 ): Promise<ReadModelDdl> => {
-  const file = `${projector.name}.sql`;
-  const sql = (await readFile(new URL(file, folder), 'utf8')).replaceAll(
-    '{table}',
-    tableOf(projector, build),
-  );
+  const file = `${name}.sql`;
+  const sql = (await readFile(new URL(file, folder), 'utf8')).replaceAll('{table}', ofTable);
   const [table, indexes] = sql.split(INDEXES);
   if (table === undefined || indexes === undefined) {
     throw new Error(

@@ -212,10 +212,11 @@ const moveCheckpoints = async (
   return moved;
 };
 
-const loadRows = async (
+/** The rows that the facts touch, by tenant and key text. */
+export const loadRows = async (
   client: Client,
   { projector, statements }: Pick<Applying, 'projector' | 'statements'>,
-  steps: readonly Step[],
+  steps: readonly Pick<Step, 'tenant' | 'facts'>[],
 ): Promise<ReadonlyMap<TenantId, ReadonlyMap<string, Row>>> => {
   const keys: TenantKey[] = [];
   for (const { tenant, facts } of steps)

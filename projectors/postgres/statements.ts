@@ -52,10 +52,13 @@ const sameKey = (keys: readonly Column[]): string =>
 export const selectList = (projector: AnyProjector): string =>
   list(columnsOf(projector).map(({ name, codec }) => `${codec.select(`t.${name}`)} AS ${name}`));
 
-export const statementsOf = (projector: AnyProjector, build = 1): Statements => {
+export const statementsOf = (projector: AnyProjector, build = 1): Statements =>
+  statementsFor(projector, tableOf(projector, build));
+
+/** Of a table that is none of the builds. */
+export const statementsFor = (projector: AnyProjector, table: string): Statements => {
   const columns = columnsOf(projector);
   const keys = keyColumnsOf(projector);
-  const table = tableOf(projector, build);
   const names = columns.map(({ name }) => name);
   const keyNames = new Set<string>(projector.key);
   const changing = names.filter((name) => !keyNames.has(name));
@@ -67,9 +70,8 @@ export const statementsOf = (projector: AnyProjector, build = 1): Statements => 
   const upsert = `${insert} ON CONFLICT (tenant${keys.map(({ name }) => `, ${name}`).join('')}) DO ${update}`;
   const load = `SELECT t.tenant, ${selectList(projector)} FROM ${unnest(keys)} JOIN ${table} t ON ${sameKey(keys)}`;
   const remove = `DELETE FROM ${table} t USING ${unnest(keys)} WHERE ${sameKey(keys)}`;
-  const label = `${projector.name}_v${projector.version}_b${build}`;
   const write = (kind: string, text: string) => (rows: readonly TenantRow[]) => ({
-    name: `${label}.${kind}`,
+    name: `${table}.${kind}`,
     text,
     values: [
       rows.map(({ tenant }) => tenant),
@@ -82,7 +84,7 @@ export const statementsOf = (projector: AnyProjector, build = 1): Statements => 
     ],
   });
   const byKey = (kind: string, text: string) => (wanted: readonly TenantKey[]) => ({
-    name: `${label}.${kind}`,
+    name: `${table}.${kind}`,
     text,
     values: [
       wanted.map(({ tenant }) => tenant),

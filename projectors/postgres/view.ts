@@ -60,7 +60,7 @@ export const ensureView = async (client: Client, name: string): Promise<void> =>
   await client.query(
     `CREATE OR REPLACE VIEW ${view} AS ${shapes.map((shape) => branch(name, shape, columns)).join(' UNION ALL ')}`,
   );
-  await commentOn(client, { name, newest });
+  await commentOn(client, { view, table: tableOf({ name, version: newest.version }) });
   await client.query(`GRANT SELECT ON ${view} TO ${RUNTIME_ROLE}, ${ANALYST_ROLE}`);
   await client.query(`ALTER VIEW ${view} OWNER TO ${VIEWS_ROLE}`);
 };
@@ -97,18 +97,18 @@ const branch = (name: string, { version, gate, columns }: Shape, wanted: readonl
   return `SELECT ${list.join(', ')} FROM ${gate} g WHERE g.${BUILD_COLUMN} = (SELECT m.live_build FROM projections.read_models m WHERE m.projection = ${literal(name)} AND m.version = ${version} AND m.shown)`;
 };
 
-const commentOn = async (
+/** The comments of a table on a view over it, column by column. */
+export const commentOn = async (
   client: Client,
-  { name, newest }: { readonly name: string; readonly newest: Shape },
+  { view, table }: { readonly view: string; readonly table: string },
 ): Promise<void> => {
-  const view = viewOf({ name });
-  const table = tableOf({ name, version: newest.version });
   const { rows } = await client.query<{ comment: string | null }>(
     'SELECT obj_description(to_regclass($1)) AS comment',
     [table],
   );
   await client.query(`COMMENT ON VIEW ${view} IS ${literal(rows[0]?.comment ?? '')}`);
+  const shown = new Set((await describeColumns(client, view)).map(({ name }) => name));
   for (const { name: column, comment } of await describeColumns(client, table))
-    if (column !== BUILD_COLUMN)
+    if (shown.has(column))
       await client.query(`COMMENT ON COLUMN ${view}.${column} IS ${literal(comment ?? '')}`);
 };

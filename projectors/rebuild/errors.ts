@@ -7,6 +7,8 @@ export type RebuildFailure =
   | 'lost-lease'
   /** There is nothing of that name or kind; the message says what there is. */
   | 'nothing-there'
+  /** There is one of that name already: choose another, or drop it. */
+  | 'exists'
   /** The rows are not those of an independent replay: the program or the machine is at fault; nothing was switched. */
   | 'not-equal'
   /** The fold refuses a fact that the build in use has taken: put the projector right, or skip the fact. */

@@ -66,6 +66,11 @@ describe('isolation in SQL', function () {
       ...fuzzedTenants.map((tenant) => ({ tenant, ids: fuzzedIds() })),
     ]);
     numeric = apart.logins[0] as Login;
+    // Of a snapshot of all tenants, what its view shows.
+    await apart.db.owner.query(
+      `INSERT INTO projections.snapshots (name, asked, models, proved_at) VALUES ('all_of_them', 'the heads', '{}', now());
+       INSERT INTO projections.snapshot_positions SELECT 'all_of_them', tenant, seq, hash, recorded_at FROM ledger.heads WHERE seq > 0`,
+    );
   });
   after(() => apart[Symbol.asyncDispose]());
 
