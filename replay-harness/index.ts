@@ -1,4 +1,5 @@
 // The generators of fixtures, by domain: one line each, as the role folders have them.
+import { attestationsFixture } from '#schemas/attestations.fixture.ts';
 import type { EventGenerator } from '#schemas/fixture.ts';
 import { messagesFixture } from '#schemas/messages.fixture.ts';
 import { projectionsFixture } from '#schemas/projections.fixture.ts';
@@ -10,6 +11,7 @@ export const generators = {
   receipts: receiptsFixture,
   messages: messagesFixture,
   projections: projectionsFixture,
+  attestations: attestationsFixture,
 } as const satisfies { readonly [domain: string]: EventGenerator };
 
 /** Domains whose events no fixture needs, and why. */

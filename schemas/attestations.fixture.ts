@@ -1,0 +1,80 @@
+// Fixtures of attestations: routes whose stores are compared again and again. Nearly all comparisons are clean, some find
+// one store behind; now and then one finds drift, which is located, raises an alarm, and is filled anew.
+import type { Chance, EventGenerator, Saying, TenantSayings } from './fixture.ts';
+import { type Instant, streamName } from './ids.ts';
+
+const ROUTES = ['receipts', 'POST:/v1/orders', 'nightly-import'] as const;
+const CLASSES = ['missing', 'extra', 'value', 'order'] as const;
+
+export const attestationsFixture: EventGenerator = {
+  domain: 'attestations',
+  perTenThousand: 12,
+  forTenant: (tenant, chance) => sayings(tenant, chance),
+};
+
+const sayings = (tenant: string, chance: Chance): TenantSayings => {
+  let said = 0;
+  /** What has still to be said of a divergence that was found, the next one last. */
+  const due: ((at: Instant) => Saying)[] = [];
+  const saying = (at: Instant, name: string, data: Saying['data'] & { readonly route: string }): Saying => ({
+    key: `${name} ${said} of ${tenant}`,
+    type: `attestations.${name}`,
+    schemaVersion: 1,
+    data,
+    stream: streamName('attestations', data.route),
+    occurredAt: at,
+    actor: 'attestation@example.org',
+    opId: `compare-${said}`,
+  });
+  const compared = (at: Instant, route: string): Saying => {
+    const draw = chance.int(100);
+    const verdict = draw < 4 ? 'divergent' : draw < 12 ? 'lag' : 'clean';
+    const root = chance.hex(64);
+    const seq = said * 10;
+    const divergent = verdict === 'divergent' ? 1 + chance.skewed(40) : 0;
+    if (divergent > 0) due.push(...consequences(route, seq, divergent));
+    return saying(at, 'AttestationRecorded', {
+      divergent,
+      elements: chance.skewed(100_000),
+      left_root: root,
+      left_seq: seq,
+      left_store: 'postgres',
+      right_root: verdict === 'clean' ? root : chance.hex(64),
+      right_seq: verdict === 'lag' ? seq - 1 - chance.int(9) : seq,
+      right_store: 'neo4j',
+      route,
+      verdict,
+    });
+  };
+  const consequences = (route: string, seq: number, divergent: number) => [
+    (at: Instant) =>
+      saying(at, 'BackfillCompleted', { operations: chance.skewed(100_000), route, to_seq: seq }),
+    (at: Instant) =>
+      saying(at, 'DriftAlarmRaised', {
+        alarm_id: `alarm-${chance.hex(12)}`,
+        as_of_seq: seq,
+        divergent,
+        in_a_row: 1,
+        route,
+      }),
+    (at: Instant) =>
+      saying(at, 'DriftLocated', {
+        as_of_seq: seq,
+        class: chance.pick(CLASSES),
+        element: `receipt r-${chance.hex(8)}`,
+        ...(chance.perMille(500) && { field: 'decision', left_digest: chance.hex(64) }),
+        route,
+      }),
+  ];
+  return {
+    next: (at) => {
+      said += 1;
+      const next = due.pop();
+      if (next) return next(at);
+      const route = chance.pick(ROUTES);
+      return chance.perMille(10)
+        ? saying(at, 'DriftPolicyChanged', { alarm_after: 2, clean_after: 2, divergent_min: 1, route })
+        : compared(at, route);
+    },
+  };
+};
