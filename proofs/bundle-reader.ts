@@ -137,7 +137,7 @@ const parseFact = (value: JsonValue | undefined): Recorded => {
   };
 };
 
-const parseProof = (value: JsonValue | undefined): BatchProof => {
+export const parseProof = (value: JsonValue | undefined): BatchProof => {
   const root = members(value, '/proof');
   const at = reader(root, '/proof', [
     'ledger_id',

@@ -155,7 +155,7 @@ const readFact = (
     traceparent: headerText(headers, 'traceparent'),
     region: elided('region'),
     payload,
-    parsed: undefined,
+    parsed: members,
     prevHash: sha256(need('prev_hash')) as Sha256,
     hash: sha256(need('hash')) as Sha256,
   };

@@ -81,7 +81,7 @@ export const topics: readonly TopicDeclaration[] = [
     retention: 'compacted',
     key: 'the tenant',
     events: [],
-    value: 'JSON: tenant, seq, hash, time, and the proof as a receipt carries it',
+    value: 'JSON: ledger_id, tenant, seq, hash, and the proof as a receipt carries it',
     consumer: 'anyone',
   },
 ];
@@ -100,9 +100,16 @@ export const ingested: readonly TopicDeclaration[] = topics.filter(
 
 const DAY_MS = 86_400_000;
 
+/** A fact is as large as the receipt in it, 1 MiB at most, and may carry its recorded text beside the newest version. */
+const FACT_BYTES_MAX = 4 << 20;
+
 /** The broker's settings that the declaration means. */
-export const topicSettings = ({ retention }: TopicDeclaration): Readonly<Record<string, string>> => {
+export const topicSettings = ({ retention, events }: TopicDeclaration): Readonly<Record<string, string>> => {
   if (retention === 'compacted') return { 'cleanup.policy': 'compact', 'retention.ms': '-1' };
   const ms = retention === 'forever' ? -1 : retention.days * DAY_MS;
-  return { 'cleanup.policy': 'delete', 'retention.ms': String(ms) };
+  return {
+    'cleanup.policy': 'delete',
+    'retention.ms': String(ms),
+    ...(events.includes('*') && { 'max.message.bytes': String(FACT_BYTES_MAX) }),
+  };
 };

@@ -68,6 +68,7 @@ export const packages: Readonly<Record<string, readonly string[]>> = {
   esbuild: ['deploy/sdk'],
   kafkajs: ['streams/kafka'],
   '@kafkajs/confluent-schema-registry': ['streams/kafka'],
+  rxjs: ['streams'],
   testcontainers: ['deploy/dev'],
   commander: ['gateway/cli'],
   jose: ['gateway/http'],
