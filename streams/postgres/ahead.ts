@@ -1,5 +1,5 @@
-// Batches made ready while the one before is still on its way to disk: sealed behind facts that are not yet durable, on
-// the assumption that they will be. Only for what needs no question to the database, pure inserts behind a head this
+// Batches made ready while the one before is still on its way to disk: each fact is sealed as it comes, behind facts that
+// are not yet durable, on the assumption that they will be. Only for what needs no question to the database, pure inserts behind a head this
 // process knows; everything else, and everything after a failure, goes the sure way (commit.ts).
 import type { QueuedAppend } from './append-queue.ts';
 import {
@@ -11,11 +11,21 @@ import {
   settleBatch,
 } from './commit.ts';
 import { isConnectionFailure, withClient } from './connect.ts';
-import { planBatch } from './plan.ts';
+import { openPlan } from './plan.ts';
+
+/** A batch that grows. */
+export interface OpenBatch {
+  readonly items: readonly QueuedAppend[];
+  readonly facts: () => number;
+  /** Seals the requests behind those that are in. */
+  add(items: readonly QueuedAppend[]): void;
+  /** Signed and put into its wire form; `undefined` when the requests must go the sure way. */
+  close(): Promise<ReadyBatch | undefined>;
+}
 
 export interface Ahead {
-  /** `undefined` when the requests must go the sure way. */
-  readonly prepare: (items: readonly QueuedAppend[]) => Promise<ReadyBatch | undefined>;
+  /** Behind the heads as this process knows them. */
+  readonly open: () => OpenBatch;
   /** False when it is not known to be durable: its requests, and those of batches sealed behind it, go the sure way. */
   readonly store: (ready: ReadyBatch) => Promise<boolean>;
   /** Answers the requests of a batch that `store` found durable, in so many seconds. */
@@ -31,25 +41,7 @@ export const committingAhead = (state: CommitState): Ahead => {
   return {
     forget,
     settle: (ready, seconds) => settleBatch(state, ready, seconds),
-    prepare: async (items) => {
-      const isPlain = ({ request }: QueuedAppend): boolean =>
-        request.expect.kind === 'any' && (state.known.get(request.tenant)?.seq ?? 0) > 0;
-      if (!items.every(isPlain)) return undefined;
-      const plan = planBatch({
-        items,
-        requestOf: (item) => item.request,
-        heads: state.known,
-        revisions: new Map(),
-        now: state.clock(),
-      });
-      if (plan.answered.length > 0 || plan.deferred.length > 0) return undefined;
-      const batchNo = state.numbers.atHand();
-      if (batchNo === undefined) return undefined;
-      // A signer that fails is the sure way's to report.
-      const ready = await readyBatch(state, plan, batchNo).catch(() => undefined);
-      if (ready) rememberHeads(state, plan);
-      return ready;
-    },
+    open: () => openBatch(state),
     store: async (ready) => {
       let sent = false;
       try {
@@ -64,6 +56,41 @@ export const committingAhead = (state: CommitState): Ahead => {
         forget(ready);
         return false;
       }
+    },
+  };
+};
+
+const openBatch = (state: CommitState): OpenBatch => {
+  const { known, clock, numbers } = state;
+  const plan = openPlan<QueuedAppend>({
+    requestOf: (item) => item.request,
+    heads: known,
+    revisions: new Map(),
+  });
+  const items: QueuedAppend[] = [];
+  let plain = true;
+  let facts = 0;
+  const isPlain = ({ request: { expect, tenant } }: QueuedAppend): boolean =>
+    expect.kind === 'any' && (known.get(tenant)?.seq ?? 0) > 0;
+  return {
+    items,
+    facts: () => facts,
+    add: (more) => {
+      const now = clock();
+      for (const item of more) {
+        items.push(item);
+        facts += item.request.drafts.length;
+        plain &&= isPlain(item) && plan.add(item, now) === 'planned';
+      }
+    },
+    close: async () => {
+      const batchNo = plain && facts > 0 ? numbers.atHand() : undefined;
+      if (batchNo === undefined) return undefined;
+      const whole = plan.plan();
+      // A signer that fails is the sure way's to report.
+      const ready = await readyBatch(state, whole, batchNo).catch(() => undefined);
+      if (ready) rememberHeads(state, whole);
+      return ready;
     },
   };
 };

@@ -1,9 +1,9 @@
-// Group commit. One batch is on its way to disk at a time, the next one gathers meanwhile, is made ready, and goes the
-// moment the connection is free. No timer: a quiet ledger commits each append at once, a busy one a thousand with one
-// sync and one signature. One batch carries facts of many tenants, each head moved by its own compare-and-swap.
+// Group commit. One batch is on its way to disk at a time; the next one grows meanwhile, its facts sealed as they come,
+// and goes the moment the connection is free. No timer: a quiet ledger commits each append at once, a busy one a thousand
+// with one sync and one signature. One batch carries facts of many tenants, each head moved by its own compare-and-swap.
 import { StreamError } from '#streams/errors.ts';
 import type { AppendRequest, AppendResult } from '#streams/stream.ts';
-import type { Ahead } from './ahead.ts';
+import type { Ahead, OpenBatch } from './ahead.ts';
 import { type AppendQueue, appendQueue, type QueueBounds, type QueuedAppend } from './append-queue.ts';
 import type { ReadyBatch } from './commit.ts';
 
@@ -60,54 +60,73 @@ interface Work extends BatcherOptions {
 interface Flight {
   readonly items: readonly QueuedAppend[];
   readonly ready: ReadyBatch;
+  readonly sentAt: number;
   /** In how many milliseconds it became durable; `undefined` when that is not known. */
   readonly stored: Promise<number | undefined>;
 }
 
-/** How long the last batch took to make ready, and to store: what splitting a batch can win, and what it costs. */
+/** How long the last batch took to close, and to store: what closing it early can win, and what it costs. */
 interface Pace {
-  readyMs: number;
+  closeMs: number;
   storeMs: number;
 }
 
 const WORTH_OVERLAPPING = 0.2;
 const WORTH_SPLITTING = 32;
-const WORTH_PREPARING = 16;
+const WORTH_CLOSING = 16;
 
 const commitWhileWaiting = async (work: Work): Promise<void> => {
   const { queue, maxFacts, ahead } = work;
-  const pace: Pace = { readyMs: 0, storeMs: 0 };
+  const pace: Pace = { closeMs: 0, storeMs: 0 };
   let flight: Flight | undefined;
   while (queue.facts() > 0 || flight) {
-    if (flight) await (isWorthOverlapping(pace) ? enough(queue, flight) : flight.stored);
-    const items =
-      queue.facts() > 0
-        ? queue.take(flight ? maxFacts : Math.min(maxFacts, firstPart(queue.facts(), pace)))
-        : [];
+    const open = ahead.open();
+    if (flight) await gather(work, open, { flight, pace });
+    else open.add(queue.take(Math.min(maxFacts, firstPart(queue.facts(), pace))));
     const startedAt = performance.now();
-    const ready = items.length > 0 ? await ahead.prepare(items) : undefined;
-    if (ready) pace.readyMs = performance.now() - startedAt;
-    flight = await land(work, flight, { items, ready, pace });
+    const ready = await open.close();
+    if (ready) pace.closeMs = performance.now() - startedAt;
+    flight = await land(work, flight, { items: open.items, ready, pace });
     await nextTurn();
   }
 };
 
-/**
- * Making a batch ready early hides that work behind the sync, and makes whoever comes after it wait for one batch
- * more. Where the disk is slow there is nothing to hide: the batch is closed when the connection is free.
- */
-const isWorthOverlapping = ({ readyMs, storeMs }: Pace): boolean => readyMs > storeMs * WORTH_OVERLAPPING;
+/** Takes in what comes until the batch on its way has landed, or until it is time to close for it to go right behind. */
+const gather = async (
+  { queue, maxFacts }: Work,
+  open: OpenBatch,
+  { flight, pace }: { readonly flight: Flight; readonly pace: Pace },
+): Promise<void> => {
+  let landed = false;
+  const landing = flight.stored.then(() => {
+    landed = true;
+  });
+  for (;;) {
+    if (queue.facts() > 0) open.add(queue.take(maxFacts - open.facts()));
+    if (landed || open.facts() >= maxFacts || isTimeToClose(open, flight, pace)) return;
+    await Promise.race([landing, queue.filled(1)]);
+    // Whoever appends in the same turn of the event loop comes along.
+    if (!landed) await nextTurn();
+  }
+};
 
-/** The batch on its way has landed, or about as many facts wait as are in it. */
-const enough = (queue: AppendQueue, { items, stored }: Flight): Promise<unknown> =>
-  Promise.race([stored, queue.filled(Math.max(WORTH_PREPARING, items.length >> 1))]);
+/**
+ * A batch is closed early to hide its signing behind the sync of the one before, and whoever comes after that waits for
+ * one batch more: so as late as will do, and not before about half as much is in it as in the one before.
+ */
+const isTimeToClose = (open: OpenBatch, { items, sentAt }: Flight, { closeMs, storeMs }: Pace): boolean =>
+  open.facts() >= Math.max(WORTH_CLOSING, items.length >> 1) &&
+  performance.now() >= sentAt + storeMs - closeMs * EARLY;
+
+/** Closing takes longer now and then. */
+const EARLY = 1.5;
 
 /**
  * With nothing on its way, half of what waits goes first, so that the other half is made ready while it is stored; but
  * not where the disk is so slow that more syncs would cost more than the overlap wins.
  */
-const firstPart = (facts: number, pace: Pace): number =>
-  facts >= WORTH_SPLITTING && isWorthOverlapping(pace) ? facts >> 1 : facts;
+const firstPart = (facts: number, { closeMs, storeMs }: Pace): number =>
+  facts >= WORTH_SPLITTING && closeMs > storeMs * WORTH_OVERLAPPING ? facts >> 1 : facts;
 
 interface Next {
   readonly items: readonly QueuedAppend[];
@@ -129,7 +148,7 @@ const land = async (
     queue.putBack(await commit([...flight.items, ...items]));
     return undefined;
   }
-  const next = ready && { items, ready, stored: storing(ahead, ready) };
+  const next = ready && { items, ready, sentAt: performance.now(), stored: storing(ahead, ready) };
   if (flight && storeMs !== undefined) {
     pace.storeMs = storeMs;
     ahead.settle(flight.ready, storeMs / 1_000);

@@ -28,67 +28,111 @@ export interface Plan<Item> {
   readonly deferred: readonly Item[];
 }
 
-export interface PlanInput<Item> {
-  readonly items: readonly Item[];
+export interface PlanContext<Item> {
   readonly requestOf: (item: Item) => AppendRequest;
   readonly heads: ReadonlyMap<TenantId, StoredHead>;
   readonly revisions: ReadonlyMap<string, StreamRevision>;
+}
+
+export interface PlanInput<Item> extends PlanContext<Item> {
+  readonly items: readonly Item[];
   readonly now: Instant;
 }
 
-export const planBatch = <Item>({ items, requestOf, heads, revisions, now }: PlanInput<Item>): Plan<Item> => {
-  const tenants = new Map<TenantId, { index: number; tenant: PlannedTenant; tip: StoredHead }>();
-  const moved = new Map<string, StreamRevision>();
-  const claimed = new Set<string>();
+export const planBatch = <Item>({ items, now, ...context }: PlanInput<Item>): Plan<Item> => {
+  const open = openPlan(context);
+  for (const item of items) open.add(item, now);
+  return open.plan();
+};
+
+/** A plan that grows: what is in it is sealed already. */
+export interface OpenPlan<Item> {
+  /** How it went in, if it did (see `Plan`). */
+  add(item: Item, now: Instant): 'planned' | 'answered' | 'deferred';
+  readonly facts: () => number;
+  readonly plan: () => Plan<Item>;
+}
+
+export const openPlan = <Item>({ requestOf, heads, revisions }: PlanContext<Item>): OpenPlan<Item> => {
+  const sealed: Sealed = { tenants: new Map(), moved: new Map(), claimed: new Set(), rows: [] };
+  const { tenants, moved, claimed, rows } = sealed;
   const planned: Planned<Item>[] = [];
-  const rows: FactRow[] = [];
   const answered: { item: Item; result: AppendResult }[] = [];
   const deferred: Item[] = [];
-  for (const item of items) {
-    const request = requestOf(item);
-    const head = tenants.get(request.tenant)?.tip ?? heads.get(request.tenant);
-    if (request.drafts.some((draft) => claimed.has(`${request.tenant} ${draft.id}`))) {
-      deferred.push(item);
-      continue;
-    }
-    const refusal = head
-      ? unmet(request, head, (key) => moved.get(key) ?? revisions.get(key))
-      : ({ kind: 'no-such-tenant' } as const);
-    if (refusal || !head) {
-      answered.push({ item, result: refusal ?? { kind: 'no-such-tenant' } });
-      continue;
-    }
-    let place = tenants.get(request.tenant);
-    if (!place) {
-      place = { index: tenants.size, tenant: { head, facts: [] }, tip: head };
-      tenants.set(request.tenant, place);
-    }
-    planned.push({ item, tenantIndex: place.index, firstIndex: place.tenant.facts.length });
-    const recordedAt = Math.max(now, head.recordedAt) as Instant;
-    for (const [index, draft] of request.drafts.entries()) {
-      const fact = seal(draft, {
-        tenant: request.tenant,
-        seq: (place.tip.seq + 1) as Seq,
-        prevHash: place.tip.hash,
-        recordedAt,
-      });
-      place.tip = { ...place.tip, seq: fact.seq, hash: fact.hash, recordedAt };
-      place.tenant.facts.push(fact);
-      rows.push({
-        tenantNo: head.tenantNo,
-        fact,
-        requestHash: index === 0 ? request.requestHash : undefined,
-      });
-      claimed.add(`${request.tenant} ${draft.id}`);
-      if (fact.stream !== undefined) {
-        moved.set(
-          revisionKey({ tenant: request.tenant, stream: fact.stream }),
-          fact.seq as number as StreamRevision,
-        );
+  return {
+    facts: () => rows.length,
+    add: (item, now) => {
+      const request = requestOf(item);
+      if (request.drafts.some((draft) => claimed.has(`${request.tenant} ${draft.id}`))) {
+        deferred.push(item);
+        return 'deferred';
       }
-    }
+      const head = tenants.get(request.tenant)?.tip ?? heads.get(request.tenant);
+      const refusal = head
+        ? unmet(request, head, (key) => moved.get(key) ?? revisions.get(key))
+        : ({ kind: 'no-such-tenant' } as const);
+      if (refusal || !head) {
+        answered.push({ item, result: refusal ?? { kind: 'no-such-tenant' } });
+        return 'answered';
+      }
+      const place = placeOf(sealed, head);
+      planned.push({ item, tenantIndex: place.index, firstIndex: place.tenant.facts.length });
+      sealInto(sealed, place, { request, now });
+      return 'planned';
+    },
+    plan: () => ({
+      tenants: [...tenants.values()].map((entry) => entry.tenant),
+      planned,
+      rows,
+      answered,
+      deferred,
+    }),
+  };
+};
+
+/** What is in a plan, and where it has moved heads and streams to. */
+interface Sealed {
+  readonly tenants: Map<TenantId, Place>;
+  readonly moved: Map<string, StreamRevision>;
+  readonly claimed: Set<string>;
+  readonly rows: FactRow[];
+}
+
+interface Place {
+  readonly index: number;
+  readonly tenant: PlannedTenant;
+  tip: StoredHead;
+}
+
+const placeOf = ({ tenants }: Sealed, head: StoredHead): Place => {
+  const known = tenants.get(head.tenant);
+  if (known) return known;
+  const place = { index: tenants.size, tenant: { head, facts: [] }, tip: head };
+  tenants.set(head.tenant, place);
+  return place;
+};
+
+const sealInto = (
+  { moved, claimed, rows }: Sealed,
+  place: Place,
+  { request, now }: { readonly request: AppendRequest; readonly now: Instant },
+): void => {
+  const { tenant } = request;
+  const recordedAt = Math.max(now, place.tip.recordedAt) as Instant;
+  for (const [index, draft] of request.drafts.entries()) {
+    const { seq: last, hash: prevHash } = place.tip;
+    const fact = seal(draft, { tenant, seq: (last + 1) as Seq, prevHash, recordedAt });
+    place.tip = { ...place.tip, seq: fact.seq, hash: fact.hash, recordedAt };
+    place.tenant.facts.push(fact);
+    rows.push({
+      tenantNo: place.tip.tenantNo,
+      fact,
+      requestHash: index === 0 ? request.requestHash : undefined,
+    });
+    claimed.add(`${tenant} ${draft.id}`);
+    if (fact.stream !== undefined)
+      moved.set(revisionKey({ tenant, stream: fact.stream }), fact.seq as number as StreamRevision);
   }
-  return { tenants: [...tenants.values()].map((entry) => entry.tenant), planned, rows, answered, deferred };
 };
 
 /** The answer to a request whose expectation does not hold; `undefined` when it does. */
