@@ -48,3 +48,20 @@ export const startContainers = async (
     [Symbol.asyncDispose]: () => open.disposeAsync(),
   };
 };
+
+export interface GraphContainer extends AsyncDisposable {
+  readonly url: string;
+}
+
+/** Neo4j without passwords. Throws when no container engine answers. */
+export const startGraphContainer = async (): Promise<GraphContainer> => {
+  const neo4j = await new GenericContainer('neo4j:5.26-community')
+    .withExposedPorts(7687)
+    .withEnvironment({ NEO4J_AUTH: 'none', NEO4J_server_memory_pagecache_size: '64M' })
+    .withWaitStrategy(Wait.forListeningPorts())
+    .start();
+  return {
+    url: `bolt://${neo4j.getHost()}:${neo4j.getMappedPort(7687)}`,
+    [Symbol.asyncDispose]: async () => void (await neo4j.stop()),
+  };
+};

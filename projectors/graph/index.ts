@@ -1,0 +1,5 @@
+// The read models that are graphs.
+import type { AnyGraphProjector } from './graph.ts';
+import { receiptsGraph } from './receipts.ts';
+
+export const graphProjectors: readonly AnyGraphProjector[] = [receiptsGraph];
