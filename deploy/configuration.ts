@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path';
 import { httpSettings } from './http-settings.ts';
 import { kafkaFaults, kafkaSettings } from './kafka-settings.ts';
 import { loadSettings } from './load-settings.ts';
+import { neo4jSettings } from './neo4j-settings.ts';
 import { oidcSettings } from './oidc-settings.ts';
 import {
   file,
@@ -162,6 +163,7 @@ const settingsFor = (env: Environment, defaultDataDir: () => string) => {
     ...oidcSettings,
     ...loadSettings,
     ...kafkaSettings,
+    ...neo4jSettings,
   };
 };
 
@@ -194,6 +196,7 @@ export const readConfiguration = (env: Environment, defaultDataDir: () => string
   faults.push(
     ...together([tlsCertFile, tlsKeyFile], given),
     ...together([oidcIssuer, oidcAudience, oidcJwksUrl], given),
+    ...together([settings.neo4jUser, settings.neo4jPassword], given),
     ...kafkaFaults(configuration),
   );
   if (given(tlsClientCaFile.name) && !given(tlsCertFile.name))

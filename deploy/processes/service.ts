@@ -18,6 +18,7 @@ import { oidcOf } from '../oidc-settings.ts';
 import { errorFields, type Log } from '../telemetry/logs.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import { readTls, type TlsFiles, tlsFilesOf, watchTls } from '../tls-files.ts';
+import { type GraphKeeper, keepGraph } from './graph-keeper.ts';
 import { closedWhileLost } from './heads-keeper.ts';
 import { listenTwice } from './listening.ts';
 import { type Observed, observe } from './observed.ts';
@@ -65,10 +66,12 @@ export const startService = async (
   const ending = new AbortController();
   await using opening = new AsyncDisposableStack();
   const observed = opening.use(await observe({ configuration, ledger, log }));
+  const graph = opening.use(await keepGraph({ ledger, log, project: options.withoutProjectors !== true }));
   const tlsFiles = tlsFilesOf(configuration);
   const parts = {
     stopping: ending.signal,
     observed,
+    graph,
     tls: tlsFiles && readTls(tlsFiles, Date.now()),
     uses: opening.use(usesOf(ledger, log)),
   };
@@ -118,13 +121,14 @@ export const startService = async (
 interface GatewayParts {
   readonly stopping: AbortSignal;
   readonly observed: Observed;
+  readonly graph: GraphKeeper;
   readonly tls: TlsMaterial | undefined;
   readonly uses: TokenUses;
 }
 
 const gatewayOf = (
   { configuration, ledger, telemetry }: ServiceParts,
-  { stopping, observed, tls, uses }: GatewayParts,
+  { stopping, observed, graph, tls, uses }: GatewayParts,
 ): Gateway => {
   const patienceMs = configuration.storeSeconds * 1_000;
   const list = receiptList(ledger.pool);
@@ -159,7 +163,14 @@ const gatewayOf = (
       version,
       runtime: `node ${process.version} ${process.platform}/${process.arch}`,
     },
-    measures: [telemetry.instruments({ queuedFacts: ledger.store.queuedFacts, ...observed })],
+    measures: [
+      telemetry.instruments({
+        queuedFacts: ledger.store.queuedFacts,
+        ...observed,
+        lag: () => [...observed.lag(), ...graph.lag()],
+      }),
+      ...graph.figures,
+    ],
     onFault: (error, requestId) =>
       telemetry.log('error', 'a request failed', { requestId, ...errorFields(error) }),
   });

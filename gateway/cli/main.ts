@@ -8,6 +8,7 @@ import { devCommands } from './dev.ts';
 import { cliError, EXIT } from './exit.ts';
 import { exportCommand } from './export.ts';
 import { fixtureCommands } from './fixtures.ts';
+import { graphCommands } from './graph.ts';
 import { headsCommands } from './heads.ts';
 import { ingestCommand } from './ingest.ts';
 import {
@@ -73,6 +74,7 @@ export const program = (run: Run): Command => {
     replayCommand(run),
     statusCommand(run),
     projectionCommands(run),
+    graphCommands(run),
     viewCommands(run),
     sqlCommand(run),
     analystCommands(run),

@@ -1,6 +1,7 @@
 // What a command may touch. deploy/processes wires it; no command reads the environment, opens a socket or a
 // database by itself.
 import type { Readable } from 'node:stream';
+import type { Graph } from '#projectors/neo4j/connect.ts';
 import type { LocalKeys } from '#proofs/keys/local.ts';
 import type { KeySet } from '#proofs/keys/public-key.ts';
 import type { Signer } from '#proofs/keys/signer.ts';
@@ -46,6 +47,8 @@ export interface OpenLedger extends AsyncDisposable {
   readonly verifyWhole?: (request: WholeChain) => Promise<StoredChainResult | undefined>;
   /** All of the ledger, or some tenants of it, as a replay reads it; where the store has a way for several threads. */
   readonly replayFeed?: (request: LedgerReplay) => Promise<ReplayFeed>;
+  /** The graph beside the tables, where one is configured. */
+  readonly graph?: () => Promise<Graph>;
   /** When a tenant's tokens were last used, where the store knows. */
   readonly lastUses?: LastUses;
   /** Folds what the read models have not seen yet, and returns when they have. */

@@ -38,7 +38,6 @@ export const connectGraph = ({ url, user, password, database }: GraphAddress): G
     connectionTimeout: CONNECT_WITHIN_MS,
     connectionAcquisitionTimeout: CONNECT_WITHIN_MS,
     maxTransactionRetryTime: 0,
-    logging: neo4j.logging.console('error'),
   });
   const session = () => driver.session(database === undefined ? {} : { database });
   const transaction: Graph['transaction'] = async (work) => {

@@ -1,4 +1,5 @@
 // How far the read models are behind, over all tenants, in one question that stays cheap while few are.
+import type { Checkpoint } from '#projectors/sink.ts';
 import { type Pool, streamError } from '#streams/postgres/connect.ts';
 
 export interface ProjectionLag {
@@ -51,3 +52,32 @@ LEFT JOIN projections.checkpoints c
   ON c.projection = p.projection AND c.version = p.version AND c.build = m.live_build AND c.tenant = h.tenant
 LEFT JOIN ledger.facts f ON h.seq > coalesce(c.seq, 0) AND f.tenant_no = h.tenant_no AND f.seq = coalesce(c.seq, 0) + 1
 GROUP BY p.projection`;
+
+/** The same for a read model that is kept elsewhere, from its checkpoints as they are known here. Throws `StreamError`. */
+export const lagBehind = async (
+  pool: Pool,
+  projection: string,
+  checkpoints: readonly Pick<Checkpoint, 'tenant' | 'seq' | 'fault'>[],
+): Promise<ProjectionLag> => {
+  try {
+    const { rows } = await pool.query<Omit<LagRow, 'projection' | 'halted'>>(LAG_BEHIND, [
+      checkpoints.map(({ tenant }) => tenant),
+      checkpoints.map(({ seq }) => seq),
+    ]);
+    return {
+      projection,
+      lagFacts: rows[0]?.lag_facts ?? 0,
+      lagSecondsMax: rows[0]?.lag_seconds ?? 0,
+      haltedTenants: checkpoints.filter(({ fault }) => fault !== undefined).length,
+    };
+  } catch (error) {
+    throw streamError(error);
+  }
+};
+
+const LAG_BEHIND = `
+SELECT coalesce(sum(greatest(h.seq - coalesce(c.seq, 0), 0)), 0)::float8 AS lag_facts,
+       coalesce(max(greatest(extract(epoch FROM clock_timestamp() - f.recorded_at), 0)), 0)::float8 AS lag_seconds
+FROM ledger.heads h
+LEFT JOIN unnest($1::text[], $2::bigint[]) AS c (tenant, seq) ON c.tenant = h.tenant
+LEFT JOIN ledger.facts f ON h.seq > coalesce(c.seq, 0) AND f.tenant_no = h.tenant_no AND f.seq = coalesce(c.seq, 0) + 1`;

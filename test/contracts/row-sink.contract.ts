@@ -2,8 +2,8 @@
 // place and hash, and whatever cannot be taken leaves everything as it was.
 import { expect } from 'chai';
 import type { AnyProjector } from '#projectors/batch.ts';
-import { beginning, positionOf, type RowSink, type Step } from '#projectors/sink.ts';
 import { type Halt, runProjectors } from '#projectors/run.ts';
+import { beginning, positionOf, type RowSink, type Step } from '#projectors/sink.ts';
 import type { Fact, Recorded } from '#schemas/event.ts';
 import type { TenantId } from '#schemas/ids.ts';
 import { acquaintance, met, parted } from '../projectors/acquaintance.ts';
@@ -34,7 +34,7 @@ const HISTORY: readonly Said[] = [
   met('ada', 'bob', { weight: -7 }),
   met('cyd', 'cyd', { tags: ['Å', 'Å'] }),
   parted('bob', 'ada'),
-  met('Ærø `x` {y}', "d'oh \"\\", { since: Date.UTC(2026, 1, 28, 23, 59, 59, 999) }),
+  met('Ærø `x` {y}', 'd\'oh "\\', { since: Date.UTC(2026, 1, 28, 23, 59, 59, 999) }),
   parted('ada', 'nobody'),
   met('bob', 'ada', {}),
 ];
@@ -72,7 +72,11 @@ export const rowSinkContract = (get: () => SinkUnderTest): void => {
     const facts = chain(ACME, HISTORY);
     expect(await at.sink.apply(projector, stepOver(facts))).to.deep.equal({ kind: 'applied' });
     const [checkpoint] = await at.sink.checkpoints(projector, ACME);
-    expect(checkpoint).to.deep.equal({ tenant: ACME, ...positionOf(facts.at(-1) as Recorded), fault: undefined });
+    expect(checkpoint).to.deep.equal({
+      tenant: ACME,
+      ...positionOf(facts.at(-1) as Recorded),
+      fault: undefined,
+    });
   });
 
   it('gives the same digest whatever the size of the batches', async () => {
@@ -107,7 +111,9 @@ export const rowSinkContract = (get: () => SinkUnderTest): void => {
 
   it('takes one of two equal steps that race', async () => {
     const facts = chain(ACME, HISTORY);
-    const kinds = await Promise.all(Array.from({ length: 4 }, () => at.sink.apply(projector, stepOver(facts))));
+    const kinds = await Promise.all(
+      Array.from({ length: 4 }, () => at.sink.apply(projector, stepOver(facts))),
+    );
     expect(kinds.filter(({ kind }) => kind === 'applied')).to.have.length(1);
     expect(kinds.filter(({ kind }) => kind === 'overtaken')).to.have.length(3);
     const raced = await at.digest();

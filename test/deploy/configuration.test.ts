@@ -61,6 +61,10 @@ describe('deploy/configuration', () => {
       oidcScopeClaim: 'scope',
       oidcTenants: new Map(),
       oidcScopes: new Map(),
+      neo4jUrl: undefined,
+      neo4jUser: undefined,
+      neo4jPassword: undefined,
+      neo4jDatabase: undefined,
       rateLimit: undefined,
       rateLimits: new Map(),
       queueFacts: 50_000,
@@ -100,6 +104,16 @@ describe('deploy/configuration', () => {
       PROV_LEDGER_DATADIR: '/x',
     };
     expect(faultsOf(env)).to.have.members(Object.keys(env));
+  });
+
+  it('takes the address of a graph without a password in it, and a user only with one', () => {
+    const result = read({ NEO4J_URL: 'bolt://db:7687', NEO4J_USER: 'ada', NEO4J_PASSWORD: 'hunter4' });
+    if (!result.ok) throw new Error(JSON.stringify(result.faults));
+    expect(result.configuration).to.include({ neo4jUrl: 'bolt://db:7687', neo4jPassword: 'hunter4' });
+    expect(JSON.stringify(result.settings)).to.not.match(/hunter/);
+    expect(faultsOf({ NEO4J_URL: 'http://db:7474' })).to.deep.equal(['NEO4J_URL']);
+    expect(faultsOf({ NEO4J_URL: 'bolt://ada:hunter@db' })).to.deep.equal(['NEO4J_URL']);
+    expect(faultsOf({ NEO4J_USER: 'ada' })).to.deep.equal(['NEO4J_PASSWORD']);
   });
 
   it('shows no secret', () => {

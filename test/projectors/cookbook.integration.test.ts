@@ -6,9 +6,9 @@ import { projectors } from '#projectors/index.ts';
 import { postgresRowSink } from '#projectors/postgres/sink.ts';
 import { runProjectors } from '#projectors/run.ts';
 import type { Recorded } from '#schemas/event.ts';
-import { type TenantId, tenantId } from '#schemas/ids.ts';
-import type { Receipt } from '#schemas/receipts.ts';
-import { chain, chainsOf, feedOf, type ProjectionDatabase, projectionDatabase, type Said } from './chains.ts';
+import type { TenantId } from '#schemas/ids.ts';
+import { chainsOf, feedOf, type ProjectionDatabase, projectionDatabase } from './chains.ts';
+import { exampleLedger } from './example-ledger.ts';
 
 const PAGE = new URL('../../docs/sql-cookbook.md', import.meta.url);
 const page = readFileSync(PAGE, 'utf8');
@@ -37,43 +37,6 @@ const questions: readonly Question[] = [
     to: from + answer.length,
   };
 });
-
-const NAMES: { readonly [tenant: string]: string } = {
-  acme: 'Acme Corporation',
-  globex: 'Globex',
-  initech: 'Initech',
-};
-
-const exampleLedger = (): readonly (readonly Recorded[])[] => {
-  const [, lines = ''] = /^```ndjson\n([^]*?)^```$/m.exec(page) ?? [];
-  const receipts = lines
-    .trim()
-    .split('\n')
-    .map((line) => JSON.parse(line) as Receipt);
-  const tenants = [...new Set(receipts.map(({ tenant }) => tenant))];
-  return tenants.map((tenant) => {
-    const created: Said = {
-      type: 'tenants.TenantCreated',
-      data: { tenant, display_name: NAMES[tenant] },
-      recordedAt: '2026-09-01T08:00:00Z',
-    };
-    const said = receipts
-      .filter((receipt) => receipt.tenant === tenant)
-      .map(
-        (data): Said => ({
-          type: 'receipts.ReceiptRecorded',
-          schemaVersion: 3,
-          data,
-          recordedAt: data.created_at,
-        }),
-      );
-    const fromTheFuture: Said = { type: 'receipts.ReceiptRecorded', schemaVersion: 99 };
-    return chain(
-      tenantId(tenant),
-      tenant === 'initech' ? [created, ...said, fromTheFuture] : [created, ...said],
-    );
-  });
-};
 
 /** As psql would print it, under a line of column names. */
 const table = (names: readonly string[], rows: readonly (readonly (string | null)[])[]): string =>

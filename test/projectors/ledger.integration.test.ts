@@ -4,50 +4,12 @@ import { projectors } from '#projectors/index.ts';
 import { postgresRowSink } from '#projectors/postgres/sink.ts';
 import { projectionStatus } from '#projectors/postgres/status.ts';
 import { type Halt, runProjectors } from '#projectors/run.ts';
-import type { Draft } from '#schemas/event.ts';
-import { factId, type Instant, type TenantId, tenantId } from '#schemas/ids.ts';
+import { type TenantId, tenantId } from '#schemas/ids.ts';
 import { postgresStreamFeed } from '#streams/postgres/feed.ts';
 import { postgresStreamStore } from '#streams/postgres/store.ts';
-import type { StreamStore } from '#streams/stream.ts';
 import { testSigner } from '#test/support/test-signer.ts';
 import { projectionDatabase } from './chains.ts';
-
-const AT = Date.UTC(2026, 10, 3, 10, 30) as Instant;
-
-const draft = (place: number, type: string, schemaVersion: number, data: object): Draft => ({
-  id: factId(`00000000-0000-7000-8000-${place.toString(16).padStart(12, '0')}`),
-  type,
-  schemaVersion,
-  payload: JSON.stringify(data),
-  occurredAt: AT,
-  actor: 'test',
-});
-
-const receipt = (tenant: TenantId, place: number): Draft =>
-  draft(place, 'receipts.ReceiptRecorded', 3, {
-    action: 'db.export',
-    actor: 'test',
-    created_at: '2026-11-03T10:30:00Z',
-    decision: place % 3 ? 'allow' : 'deny',
-    id: `r-${place}`,
-    tenant,
-  });
-
-const open = async (store: StreamStore, tenant: TenantId): Promise<void> => {
-  const drafts = [draft(1, 'tenants.TenantCreated', 1, { display_name: tenant, tenant })];
-  expect(await store.append({ tenant, drafts, expect: { kind: 'new-tenant' } })).to.have.property(
-    'kind',
-    'appended',
-  );
-};
-
-const append = async (store: StreamStore, tenant: TenantId, from: number, count: number): Promise<void> => {
-  const drafts = Array.from({ length: count }, (_, index) => receipt(tenant, from + index));
-  expect(await store.append({ tenant, drafts, expect: { kind: 'any' } })).to.have.property(
-    'kind',
-    'appended',
-  );
-};
+import { appendReceipts, openTenant } from './ledger-facts.ts';
 
 describe('the read models behind the ledger', () => {
   it('follow it live, through old tenants and new ones, and after a restart', async () => {
@@ -79,15 +41,17 @@ describe('the read models behind the ledger', () => {
       expect.fail(`not caught up: ${JSON.stringify(await projectionStatus(db.pool))}`);
     };
 
-    for (const tenant of tenants.slice(0, 2)) await open(store, tenant);
-    await append(store, tenants[0] as TenantId, 2, 50);
+    for (const tenant of tenants.slice(0, 2)) await openTenant(store, tenant);
+    await appendReceipts(store, tenants[0] as TenantId, { from: 2, count: 50 });
     const first = start();
     await caughtUp(52);
-    await open(store, tenants[2] as TenantId);
-    await Promise.all(tenants.slice(1).map((tenant) => append(store, tenant, 2, 30)));
+    await openTenant(store, tenants[2] as TenantId);
+    await Promise.all(
+      tenants.slice(1).map((tenant) => appendReceipts(store, tenant, { from: 2, count: 30 })),
+    );
     await caughtUp(113);
     await first.stop();
-    await append(store, tenants[0] as TenantId, 52, 9);
+    await appendReceipts(store, tenants[0] as TenantId, { from: 52, count: 9 });
     const second = start();
     await caughtUp(122);
     await second.stop();

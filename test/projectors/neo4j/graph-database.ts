@@ -1,5 +1,5 @@
 // The graph of a test: the run's one server, emptied.
-import { type Graph, connectGraph } from '#projectors/neo4j/connect.ts';
+import { connectGraph, type Graph } from '#projectors/neo4j/connect.ts';
 import { testNeo4j } from '#test/support/neo4j.ts';
 
 /** Pending where no Neo4j can be had. */

@@ -1,0 +1,86 @@
+// The graph beside the tables, in a service: it follows the ledger, lags while Neo4j is away without anybody else
+// waiting, and catches up by itself.
+import { setTimeout as pause } from 'node:timers/promises';
+import { expect } from 'chai';
+import { type GraphKeeper, keepGraph } from '#deploy/processes/graph-keeper.ts';
+import type { WiredLedger } from '#deploy/processes/wire.ts';
+import { projectors } from '#projectors/index.ts';
+import { connectGraph, type Graph } from '#projectors/neo4j/connect.ts';
+import { postgresStreamFeed } from '#streams/postgres/feed.ts';
+import { type PostgresStore, postgresStreamStore } from '#streams/postgres/store.ts';
+import type { StreamFeed } from '#streams/stream.ts';
+import { type TcpProxy, tcpProxy } from '#test/faults/tcp-proxy.ts';
+import { testNeo4j } from '#test/support/neo4j.ts';
+import { testSigner } from '#test/support/test-signer.ts';
+import { ACME, type ProjectionDatabase, projectionDatabase } from '../../projectors/chains.ts';
+import { appendReceipts, openTenant } from '../../projectors/ledger-facts.ts';
+import { emptyGraph } from '../../projectors/neo4j/graph-database.ts';
+
+describe('the graph that a service keeps', function () {
+  this.timeout(120_000);
+  let db: ProjectionDatabase;
+  let store: PostgresStore;
+  let feed: StreamFeed;
+  let proxy: TcpProxy;
+  let graph: Graph;
+  let keeper: GraphKeeper;
+  const said: string[] = [];
+
+  before(async function () {
+    const direct = await emptyGraph(this);
+    await direct[Symbol.asyncDispose]();
+    proxy = await tcpProxy({ port: Number(new URL((await testNeo4j(this)).url).port) });
+    graph = connectGraph({ url: `bolt://127.0.0.1:${proxy.port}` });
+    db = await projectionDatabase(projectors);
+    store = await postgresStreamStore({ pool: db.pool, signer: testSigner().signer });
+    feed = postgresStreamFeed({ pool: db.pool, pollMs: 50 });
+    await openTenant(store, ACME);
+    const ledger = { store, feed, pool: db.pool, graph: async () => graph } as unknown as WiredLedger;
+    keeper = await keepGraph({ ledger, log: (_level, text) => void said.push(text), project: true });
+  });
+  after(async () => {
+    await keeper?.[Symbol.asyncDispose]();
+    await graph?.[Symbol.asyncDispose]();
+    await proxy?.[Symbol.asyncDispose]();
+    await feed?.[Symbol.asyncDispose]();
+    await store?.[Symbol.asyncDispose]();
+    await db?.[Symbol.asyncDispose]();
+  });
+
+  const up = (): number => keeper.figures[0]?.read()[0]?.value ?? -1;
+  const lagFacts = (): number => keeper.lag()[0]?.lagFacts ?? Number.NaN;
+  const until = async (what: string, done: () => boolean | Promise<boolean>): Promise<void> => {
+    for (let look = 0; look < 900; look += 1) {
+      if (await done()) return;
+      await pause(100);
+    }
+    expect.fail(`never: ${what}; it said ${said.slice(-5).join('; ')}`);
+  };
+  const receipts = async (): Promise<number> => {
+    const [row] = await graph.query('MATCH (r:Receipt {tenant: "acme"}) RETURN toString(count(r)) AS n');
+    return Number(row?.['n']);
+  };
+
+  it('follows the ledger', async () => {
+    await appendReceipts(store, ACME, { from: 2, count: 20 });
+    await until('20 receipts', async () => (await receipts()) === 20);
+    await until('no lag', () => up() === 1 && lagFacts() === 0);
+  });
+
+  it('lags while Neo4j is away, and the ledger takes facts all the same', async () => {
+    proxy.turn('refusing');
+    await appendReceipts(store, ACME, { from: 22, count: 30 });
+    await until('a lag of 30', () => up() === 0 && lagFacts() === 30);
+    expect(keeper.lag()[0]).to.include({ projection: 'receipts_graph', haltedTenants: 0 });
+  });
+
+  it('catches up by itself, each fact once', async () => {
+    proxy.turn('open');
+    await until('50 receipts', async () => (await receipts().catch(() => 0)) === 50);
+    await until('no lag', () => up() === 1 && lagFacts() === 0);
+    const [edges] = await graph.query(
+      'MATCH (:Receipt)-[e:ASKED_BY]->(:Actor) RETURN toString(count(e)) AS n',
+    );
+    expect(edges?.['n']).to.equal('50');
+  });
+});
