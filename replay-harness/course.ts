@@ -32,6 +32,8 @@ export interface Course extends Disposable {
   readonly expected: () => Expectation | undefined;
   readonly halts: () => readonly Halted[];
   readonly state: () => CourseState;
+  /** Tells the rows of the models that are not insert-only, as they are now. */
+  readonly showKeyedRows: () => void;
 }
 
 export interface CourseState {
@@ -58,6 +60,8 @@ export interface CourseOptions {
   readonly folder: string;
   readonly lanes: number;
   readonly from?: CourseState | undefined;
+  /** As in `ReplayOptions`. */
+  readonly onRows?: ((projection: string, lines: readonly string[]) => void) | undefined;
 }
 
 interface Chain {
@@ -105,6 +109,7 @@ export const replayCourse = (options: CourseOptions): Course => {
     expected: () => state.expected,
     halts: () => [...state.halts.values()].map(({ model: _, ...halt }) => halt),
     state: () => savedState(state),
+    showKeyedRows: () => showKeyedRows(state),
     [Symbol.dispose]: () => {
       for (const each of state.hashes) each?.[Symbol.dispose]();
     },
@@ -207,8 +212,11 @@ const againFault = ({ chains }: State, again: readonly SaidAgain[]): ReplayFault
 };
 
 const takeModels = (state: State, lane: number, read: ChunkRead, folded: ChunkFolded): void => {
-  for (const { model, tenant, hashes } of read.inserted)
-    if (!state.halts.has(haltKey(model, tenant))) state.hashes[model]?.add(hashes);
+  for (const { model, tenant, hashes, lines } of read.inserted) {
+    if (state.halts.has(haltKey(model, tenant))) continue;
+    state.hashes[model]?.add(hashes);
+    if (lines) state.options.onRows?.(state.options.projectors[model]?.name ?? '', lines);
+  }
   for (const change of folded.changes) {
     const { model, tenant, rows } = change;
     const mine = state.rows[model] as Rows;
@@ -265,6 +273,18 @@ const modelOutcome = ({ options, rows, hashes, halts }: State, model: number): E
     digest: all.digest() as Sha256,
     ...(halted.length > 0 && { halted }),
   };
+};
+
+const showKeyedRows = ({ options, rows }: State): void => {
+  const { projectors, onRows } = options;
+  for (const [model, projector] of projectors.entries()) {
+    const line = rowLine(projector);
+    for (const [tenant, mine] of rows[model] as Rows)
+      onRows?.(
+        projector.name,
+        Array.from(mine.values(), (row) => line(tenant, row)),
+      );
+  }
 };
 
 const savedState = ({ chains, rows, hashes, halts, counts }: State): CourseState => ({

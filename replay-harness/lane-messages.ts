@@ -49,6 +49,8 @@ export interface Inserted {
   readonly tenant: TenantId;
   /** Row hashes, 32 bytes each. */
   readonly hashes: Uint8Array<ArrayBuffer>;
+  /** The rows themselves, each as the line that was hashed, where somebody wants to see them. */
+  readonly lines?: readonly string[] | undefined;
 }
 
 export interface Poison {

@@ -62,7 +62,7 @@ const poisonOf = (model: number, { fact, error }: { readonly fact: Fact; readonl
 };
 
 /** What a chunk inserts, as soon as it is read. */
-export const insertOnlyModels = (projectors: readonly AnyProjector[]) => {
+export const insertOnlyModels = (projectors: readonly AnyProjector[], showRows: boolean) => {
   const models = projectors
     .map((projector, model) => ({ projector, model, line: rowLine(projector) }))
     .filter(({ projector }) => projector.insertOnly);
@@ -76,10 +76,13 @@ export const insertOnlyModels = (projectors: readonly AnyProjector[]) => {
         const stop = poison ?? unreadable;
         if (stop) poisons.push(poisonOf(model, stop));
         const hashes = Buffer.from(new ArrayBuffer(changes.inserts.length * ROW_HASH_BYTES));
+        const lines: string[] | undefined = showRows ? [] : undefined;
         changes.inserts.forEach((row, index) => {
-          hashes.write(rowHash(line(tenant, row)), index * ROW_HASH_BYTES, 'latin1');
+          const text = line(tenant, row);
+          lines?.push(text);
+          hashes.write(rowHash(text), index * ROW_HASH_BYTES, 'latin1');
         });
-        inserted.push({ model, tenant, hashes });
+        inserted.push({ model, tenant, hashes, lines });
       }
     }
     return { inserted, poisons };

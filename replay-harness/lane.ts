@@ -31,6 +31,8 @@ export interface LaneOptions {
   readonly projectors: readonly AnyProjector[];
   /** Facts folded at once. */
   readonly batchSize: number;
+  /** Hands out the rows of insert-only models, and not their hashes alone. */
+  readonly showRows: boolean;
 }
 
 export interface Lane {
@@ -65,12 +67,12 @@ interface Reading {
   fault: ReplayFault | undefined;
 }
 
-export const lane = ({ projectors: given, batchSize }: LaneOptions): Lane => {
+export const lane = ({ projectors: given, batchSize, showRows }: LaneOptions): Lane => {
   installPurityGuard();
   const projectors = given.map(guardedProjector);
   const unfolded: Reading[] = [];
   const handled = new Set(projectors.flatMap(({ handles }) => handles as readonly string[]));
-  const inserting = insertOnlyModels(projectors);
+  const inserting = insertOnlyModels(projectors, showRows);
   const keyed = keyedModels(projectors, batchSize);
   return {
     read: (chunk) => {

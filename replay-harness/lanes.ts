@@ -18,6 +18,7 @@ export interface LanesOptions {
   readonly workers: number;
   readonly projectors: readonly AnyProjector[];
   readonly batchSize: number;
+  readonly showRows: boolean;
   readonly stored?: StoredSource | undefined;
 }
 
@@ -27,8 +28,8 @@ export const startLanes = ({ workers, ...options }: LanesOptions): readonly Lane
 // A heap that may grow far keeps its garbage long.
 const MEMORY = { maxOldGenerationSizeMb: 192, maxYoungGenerationSizeMb: 48 } as const;
 
-const threadLane = ({ projectors, batchSize, stored }: Omit<LanesOptions, 'workers'>): LaneThread => {
-  const settings: LaneSettings = { models: projectors.map(({ name }) => name), batchSize, stored };
+const threadLane = ({ projectors, ...rest }: Omit<LanesOptions, 'workers'>): LaneThread => {
+  const settings: LaneSettings = { models: projectors.map(({ name }) => name), ...rest };
   const worker = new Worker(new URL('./worker.ts', import.meta.url), {
     workerData: settings,
     resourceLimits: MEMORY,
@@ -71,8 +72,8 @@ const threadLane = ({ projectors, batchSize, stored }: Omit<LanesOptions, 'worke
   };
 };
 
-const hereLane = ({ projectors, batchSize, stored }: Omit<LanesOptions, 'workers'>): LaneThread => {
-  const mine: Lane = lane({ projectors, batchSize });
+const hereLane = ({ stored, ...options }: Omit<LanesOptions, 'workers'>): LaneThread => {
+  const mine: Lane = lane(options);
   const source = stored && storedReader(stored);
   return {
     read: async (task) => {

@@ -31,6 +31,8 @@ export interface ReplayOptions {
   /** Told now and then where it stands, so that even a killed replay can go on: after so many facts, half a million unless told. */
   readonly onState?: ((state: ReplayState) => void) | undefined;
   readonly stateEvery?: number;
+  /** Told the rows of every read model, each as the line that is hashed: inserted ones as they come, the others at the end. */
+  readonly onRows?: ((projection: string, lines: readonly string[]) => void) | undefined;
 }
 
 export interface ReplayProgress {
@@ -75,12 +77,14 @@ const AHEAD = 2;
 
 /** Replays to the end, to the first fault or to the signal. Throws what the feed throws. */
 export const replay = async (options: ReplayOptions): Promise<ReplayResult> => {
-  const { feed, projectors, workers = 2, batchSize = 1_000, folder, from } = options;
-  const lanes = startLanes({ workers, projectors, batchSize, stored: feed.stored });
+  const { feed, projectors, workers = 2, batchSize = 1_000, folder, from, onRows } = options;
+  const showRows = onRows !== undefined;
+  const lanes = startLanes({ workers, projectors, batchSize, showRows, stored: feed.stored });
   try {
     const measures = measuring();
-    using course = replayCourse({ projectors, folder, lanes: lanes.length, from: from?.course });
+    using course = replayCourse({ projectors, folder, lanes: lanes.length, from: from?.course, onRows });
     const ended = await drive(options, { lanes, course, measures });
+    if (!ended.interrupted) course.showKeyedRows();
     return measures.around('digest', () =>
       resultOf(options, course, { ...ended, measured: measures.result }),
     );

@@ -10,6 +10,7 @@ export interface LaneSettings {
   /** Names of the read models, in the order that `model` counts them. */
   readonly models: readonly string[];
   readonly batchSize: number;
+  readonly showRows: boolean;
   readonly stored?: StoredSource | undefined;
 }
 
@@ -25,7 +26,7 @@ export type FromLane =
 
 const port = parentPort;
 if (!port) throw new Error('replay-harness/worker.ts runs in a worker thread only');
-const { models, batchSize, stored } = workerData as LaneSettings;
+const { models, batchSize, showRows, stored } = workerData as LaneSettings;
 const mine = lane({
   projectors: models.map((name) => {
     const projector = all.find((each) => each.name === name);
@@ -33,6 +34,7 @@ const mine = lane({
     return projector;
   }),
   batchSize,
+  showRows,
 });
 const source: StoredReader | undefined = stored && storedReader(stored);
 

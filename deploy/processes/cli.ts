@@ -64,12 +64,14 @@ const keys: World['keys'] = async () => {
   }
 };
 
+const stopping = stopSignal();
+
 process.exitCode = await runCli({
   argv: process.argv.slice(2),
   stdin: process.stdin,
   stdout: process.stdout,
   stderr: process.stderr,
-  signal: stopSignal(),
+  signal: stopping,
   clock: Date.now as () => Instant,
   version,
   resumptionFolder: () => join(configured().configuration.dataDir, 'ingest'),
@@ -80,6 +82,10 @@ process.exitCode = await runCli({
   scratch: async () => {
     const { scratchLedger } = await import('./scratch.ts');
     return await scratchLedger(configured().configuration);
+  },
+  again: async (args, environment) => {
+    const { runAgain } = await import('./again.ts');
+    return await runAgain(args, { environment, signal: stopping });
   },
   serve,
   topics: async () => {

@@ -27,7 +27,7 @@ import { writeWhole } from './whole-file.ts';
 
 const SEED_MAX = 4_294_967_295;
 
-const aSeed = parsedBy((raw: string): number => {
+export const aSeed = parsedBy((raw: string): number => {
   if (!/^\d{1,10}$/.test(raw) || Number(raw) > SEED_MAX)
     throw new Error(`use a whole number from 0 to ${SEED_MAX}`);
   return Number(raw);

@@ -1,13 +1,12 @@
 // prov-ledger replay: does history still mean the same. From a fixture, an export or the ledger itself; with a signed
 // report, and its verification.
-import { rm, writeFile } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import type { Command } from 'commander';
 import type { AnyProjector } from '#projectors/batch.ts';
 import { projectors } from '#projectors/index.ts';
 import type { ReplayFeed } from '#replay-harness/feed.ts';
-import type { Expectation } from '#replay-harness/fixtures/format.ts';
-import { LoadFault, loadFixture } from '#replay-harness/load.ts';
 import { machineIdentity, programIdentity } from '#replay-harness/program.ts';
+import { rowsWriter } from '#replay-harness/prove/rows.ts';
 import { type ReplayResult, type ReplayState, replay } from '#replay-harness/replay.ts';
 import { signReport, statementOf } from '#replay-harness/report.ts';
 import { instantText, type TenantId } from '#schemas/ids.ts';
@@ -25,8 +24,10 @@ import { CliError } from './exit.ts';
 import { inScratchFolder } from './fixtures.ts';
 import { startProgress } from './progress.ts';
 import { answerReplay } from './replay-answer.ts';
+import { loadInto } from './replay-load.ts';
+import { replayProveCommand } from './replay-prove.ts';
 import { replayVerifyCommand } from './replay-report.ts';
-import { exportFeedOf, fixtureFeedOf, fixturePieces } from './replay-source.ts';
+import { exportFeedOf, fixtureFeedOf } from './replay-source.ts';
 import { readState, stateFolder, writeState } from './replay-state.ts';
 
 interface ReplayOptions extends Options {
@@ -42,6 +43,7 @@ interface ReplayOptions extends Options {
   readonly store: 'memory' | 'postgres';
   readonly report?: string;
   readonly state?: string;
+  readonly rows?: string;
   readonly quiet?: boolean;
 }
 
@@ -91,7 +93,7 @@ export const replayCommand = (run: Run): Command => {
         : await fromSource(context, options);
     },
   );
-  return command.addCommand(replayVerifyCommand(run));
+  return command.addCommand(replayVerifyCommand(run)).addCommand(replayProveCommand(run));
 };
 
 const withOptions = (command: Command): Command =>
@@ -113,6 +115,7 @@ const withOptions = (command: Command): Command =>
     )
     .option('--report <file>', 'write a report, signed by the key of the ledger')
     .option('--state <folder>', 'keep there how far it came, and go on from it when it was interrupted')
+    .option('--rows <folder>', 'write there every row of every read model, a line each, as it is hashed')
     .option('-q, --quiet', 'no progress');
 
 const checkSource = ({
@@ -123,6 +126,7 @@ const checkSource = ({
   tenant,
   jwks,
   state,
+  rows,
 }: ReplayOptions): void => {
   const usage = (code: string, message: string): CliError => new CliError('usage', code, message);
   if ([fixture, exported, ledger || undefined].filter((each) => each !== undefined).length !== 1)
@@ -134,6 +138,8 @@ const checkSource = ({
     throw usage('keys-missing', 'an export is proved with keys that you trust: give them with --jwks FILE');
   if (tenant !== undefined && !ledger)
     throw usage('no-tenant-here', '--tenant goes with --ledger; a file is replayed as a whole');
+  if (rows !== undefined && state !== undefined)
+    throw usage('no-rows-here', '--rows goes without --state: rows of an earlier run would be missing');
   if (store === 'postgres' && (fixture === undefined || state !== undefined))
     throw usage('no-store-here', '--store postgres goes with --fixture, and without --state');
 };
@@ -162,38 +168,9 @@ const fromSource = async (context: CommandContext, options: ReplayOptions): Prom
 
 const throughPostgres = async (context: CommandContext, options: ReplayOptions): Promise<Ending> => {
   const { fixture = '', events, quiet } = options;
-  const { world } = context;
-  await using scratch = await world.scratch();
-  let expected: Expectation | undefined;
-  let facts = 0;
-  const progress = startProgress({
-    terminal: world.stderr,
-    unit: 'facts',
-    verb: 'loaded',
-    enabled: quiet !== true,
-    state: () => ({ done: facts }),
-  });
-  try {
-    const { pieces } = await fixturePieces(fixture, world.signal);
-    expected = await loadFixture({
-      pool: scratch.pool,
-      store: scratch.store,
-      signer: scratch.signer,
-      pieces: pieces(),
-      events,
-      signal: world.signal,
-      onFacts: (more) => {
-        facts += more;
-      },
-    });
-  } catch (error) {
-    if (error instanceof LoadFault)
-      throw new CliError('refused', 'load-refused', error.message, { cause: error });
-    throw error;
-  } finally {
-    progress.stop();
-  }
-  if (world.signal.aborted) return 'interrupted';
+  await using scratch = await context.world.scratch();
+  const expected = await loadInto(context, scratch, { fixture, events, quiet });
+  if (context.world.signal.aborted) return 'interrupted';
   const feed = (await scratch.replayFeed?.({})) as ReplayFeed;
   return await replayed(context, options, { ...feed, name: fixture, ...(expected && { expected }) });
 };
@@ -230,9 +207,11 @@ interface Running {
 
 const runReplay = async (
   { world }: CommandContext,
-  { workers, batchSize, readModels, quiet, state }: ReplayOptions,
+  { workers, batchSize, readModels = projectors, quiet, state, rows }: ReplayOptions,
   { feed, folder, from }: Running,
 ): Promise<ReplayResult> => {
+  if (rows !== undefined) await mkdir(rows, { recursive: true });
+  using writer = rows === undefined ? undefined : rowsWriter(rows, readModels);
   const at = { facts: from?.course.counts.facts ?? 0, share: undefined as number | undefined };
   const progress = startProgress({
     terminal: world.stderr,
@@ -249,11 +228,12 @@ const runReplay = async (
   try {
     const result = await replay({
       feed,
-      projectors: readModels ?? projectors,
+      projectors: readModels,
       workers,
       batchSize,
       folder,
       from,
+      onRows: writer?.write,
       signal: world.signal,
       onProgress: (now) => Object.assign(at, now),
       ...(state !== undefined && { onState }),

@@ -113,6 +113,13 @@ export interface DevKafka extends AsyncDisposable {
   readonly registryUrl: string;
 }
 
+/** What another run of the program came to. */
+export interface RanAgain {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
 export interface World {
   readonly argv: readonly string[];
   readonly stdin: Readable & { readonly isTTY?: boolean };
@@ -131,6 +138,11 @@ export interface World {
   readonly keys: () => Promise<LocalKeys>;
   /** An empty ledger on a PostgreSQL of its own, in a folder that goes when it is disposed. */
   readonly scratch: () => Promise<ScratchLedger>;
+  /** Runs the program itself, in a process of its own whose environment has these variables beside its own. */
+  readonly again: (
+    args: readonly string[],
+    environment: { readonly [name: string]: string },
+  ) => Promise<RanAgain>;
   readonly serve: (options: ServeOptions) => Promise<RunningService>;
   /** The topics of the configured cluster. Throws `CliError` when none is named, and `KafkaError`. */
   readonly topics: () => Promise<TopicsAdmin>;

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { lineChunks } from '#gateway/ingest/chunks.ts';
 import type { AnyProjector } from '#projectors/batch.ts';
 import { projectors } from '#projectors/index.ts';
-import { fixtureFeed, type ReplayFeed } from '#replay-harness/feed.ts';
+import { fixtureFeed, type LinePiece, type ReplayFeed } from '#replay-harness/feed.ts';
 import { type GenerateOptions, generateFixture } from '#replay-harness/fixtures/generate.ts';
 import { type ReplayOptions, type ReplayResult, replay } from '#replay-harness/replay.ts';
 
@@ -41,27 +41,42 @@ export const replayBench = (): Bench => {
 
 export interface TextFeedOptions {
   readonly chunkBytes?: number;
-  readonly events?: number;
+  readonly events?: number | undefined;
+  /** In its stead. */
+  readonly pieces?: Parameters<typeof fixtureFeed>[0]['pieces'];
 }
 
 /** A fixture in memory, cut into chunks of about so many bytes. */
-export const textFeed = (text: string, { chunkBytes = 40_000, events }: TextFeedOptions = {}): ReplayFeed =>
-  fixtureFeed({
-    name: 'test',
+export const textFeed = (
+  text: string,
+  {
+    chunkBytes = 40_000,
     events,
-    pieces: async function* (from = { offset: 0, line: 1 }) {
-      const bytes = Buffer.from(text).subarray(from.offset);
-      const pieces = async function* () {
-        for (let at = 0; at < bytes.length; at += 10_000) yield bytes.subarray(at, at + 10_000);
-      };
-      for await (const piece of lineChunks(pieces(), { chunkBytes }))
-        yield {
-          bytes: piece.bytes,
-          firstLine: piece.firstLine + from.line - 1,
-          endOffset: piece.endOffset + from.offset,
-        };
-    },
-  });
+    pieces = (from) => textPieces(text, { chunkBytes, from }),
+  }: TextFeedOptions = {},
+): ReplayFeed => fixtureFeed({ name: 'test', events, pieces });
+
+/** Its pieces from the beginning, or from a place in it. */
+export const textPieces = async function* (
+  text: string,
+  { chunkBytes = 40_000, from = { offset: 0, line: 1 } }: PiecesOptions = {},
+): AsyncGenerator<LinePiece> {
+  const bytes = Buffer.from(text).subarray(from.offset);
+  const parts = async function* () {
+    for (let at = 0; at < bytes.length; at += 10_000) yield bytes.subarray(at, at + 10_000);
+  };
+  for await (const piece of lineChunks(parts(), { chunkBytes }))
+    yield {
+      bytes: piece.bytes,
+      firstLine: piece.firstLine + from.line - 1,
+      endOffset: piece.endOffset + from.offset,
+    };
+};
+
+interface PiecesOptions {
+  readonly chunkBytes?: number;
+  readonly from?: { readonly offset: number; readonly line: number } | undefined;
+}
 
 /** A read model over receipts whose fold is the caller's: one row per tenant. */
 export const plantedProjector = (fold: AnyProjector['fold']): AnyProjector => ({

@@ -50,6 +50,7 @@ export const runIn = async (
     topics: refuse('topics'),
     registry: refuse('registry'),
     devKafka: refuse('devKafka'),
+    again: refuse('again'),
     backup: refuse('backup'),
     restore: refuse('restore'),
     examine: async function* () {
