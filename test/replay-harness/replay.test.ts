@@ -120,7 +120,7 @@ describe('replay-harness/replay', function () {
     expect(verdict).to.equal('differs');
     expect(differences).to.have.length(3);
     expect(differences[0]).to.match(/^repeats: expected 999, came to \d+$/);
-    expect(differences[1]).to.match(/^the Merkle root of operations: expected z/);
+    expect(differences[1]).to.match(/^the Merkle root of [a-z0-9-]+: expected z/);
     expect(differences[2]).to.match(/^the digest of tenants: expected z/);
   });
 
