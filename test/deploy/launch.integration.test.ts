@@ -8,6 +8,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   symlinkSync,
@@ -69,7 +70,7 @@ describe('deploy/launch', function () {
   type Started = { child: ChildProcess; ended: Promise<Ended> };
 
   function start(args: readonly string[], options: { node?: string; path?: string } = {}): Started {
-    const { npm_execpath: _, ...env } = process.env;
+    const { npm_execpath: _, NODE_COMPILE_CACHE: __, ...env } = process.env;
     const path =
       options.path ?? [join(folder, 'bin'), dirname(process.execPath), '/usr/bin', '/bin'].join(delimiter);
     const launcher = join(project, 'deploy', 'launch.mjs');
@@ -103,6 +104,12 @@ describe('deploy/launch', function () {
     );
     await run(['show.ts']);
     expect(npmCalls()).to.deep.equal(['ci', 'ci']);
+  });
+
+  it('keeps compiled code beside the packages, so that the next start is quick', async () => {
+    const compiled = join(project, 'node_modules', '.cache', 'prov-ledger', 'compiled');
+    await run(['show.ts']);
+    expect(readdirSync(compiled, { recursive: true })).to.have.length.greaterThan(1);
   });
 
   it('leaves a node_modules alone that npm made by hand and that agrees', async () => {
