@@ -103,6 +103,12 @@ const operatingSettings = {
     parse: whole(0, 600),
     fallback: 0,
   } as Setting<number>,
+  workerLeaseSeconds: {
+    name: 'PROV_LEDGER_WORKER_LEASE_SECONDS',
+    description: 'how long a projector worker may be silent before others keep its tenants',
+    parse: whole(1, 600),
+    fallback: 10,
+  } as Setting<number>,
   drainSeconds: {
     name: 'PROV_LEDGER_DRAIN_SECONDS',
     description: 'how long requests under way may take to end when it stops',

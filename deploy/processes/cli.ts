@@ -47,6 +47,28 @@ const serve = async (options: ServeOptions): Promise<RunningService> => {
   }
 };
 
+const projectorWorker: World['projectorWorker'] = async () => {
+  const { configuration } = configured();
+  const { startProjectorWorker } = await import('./projector-worker.ts');
+  const { openTelemetry } = await import('../telemetry/telemetry.ts');
+  const telemetry = await openTelemetry({ configuration, env: process.env, version, stream: process.stderr });
+  const ledger = await openLedger(configuration, { serving: true });
+  try {
+    const worker = await startProjectorWorker({ configuration, ledger, telemetry });
+    return {
+      ...worker,
+      drain: async () => {
+        await worker.drain();
+        await ledger[Symbol.asyncDispose]();
+        await telemetry[Symbol.asyncDispose]();
+      },
+    };
+  } catch (error) {
+    await ledger[Symbol.asyncDispose]();
+    throw commandError(error);
+  }
+};
+
 const migrateConfigured: World['migrate'] = async () => {
   try {
     await using database = await openDatabase(configured().configuration);
@@ -88,6 +110,7 @@ process.exitCode = await runCli({
     return await runAgain(args, { environment, signal: stopping });
   },
   serve,
+  projectorWorker,
   topics: async () => {
     const { configuredTopics } = await import('./kafka-parts.ts');
     return await configuredTopics(configured().configuration);

@@ -43,6 +43,23 @@ export const listenTwice = async (
   return { url: await listen(gateway, callers, log), operatorsUrl };
 };
 
+/** Of a process that answers nobody but operators. */
+export const listenOnce = (
+  operators: Listener,
+  { operatorsHost, operatorsPort, operatorsPortGiven }: Configuration,
+  log: Log,
+): Promise<string> =>
+  listen(
+    operators,
+    {
+      host: operatorsHost,
+      port: operatorsPort,
+      asked: operatorsPortGiven,
+      setting: 'PROV_LEDGER_OPERATORS_PORT',
+    },
+    log,
+  );
+
 const PORTS_TRIED = 20;
 
 const listen = async (

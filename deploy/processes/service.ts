@@ -22,6 +22,7 @@ import { type GraphKeeper, keepGraph } from './graph-keeper.ts';
 import { closedWhileLost } from './heads-keeper.ts';
 import { listenTwice } from './listening.ts';
 import { type Observed, observe } from './observed.ts';
+import { toldTo } from './projecting.ts';
 import { readiness } from './readiness.ts';
 import { startReport } from './start-report.ts';
 import { version } from './version.ts';
@@ -88,18 +89,7 @@ export const startService = async (
   const projecting = new AbortController();
   const projected = options.withoutProjectors
     ? Promise.resolve()
-    : ledger.project(projecting.signal, {
-        around: telemetry.feed,
-        onHalt: ({ projection, tenant, seq, message }) =>
-          log('error', 'a read model has halted', {
-            projection,
-            tenant,
-            seq,
-            ...errorFields(new Error(message)),
-          }),
-        onHeld: ({ projection, version, why }) => log('warn', HELD[why], { projection, version }),
-        onRetry: (error, delayMs) => log('warn', 'the read models wait', { delayMs, ...errorFields(error) }),
-      });
+    : ledger.project(projecting.signal, { around: telemetry.feed, ...toldTo(log) });
   const failed = Promise.withResolvers<unknown>();
   projected.catch((error: unknown) => failed.resolve(error));
   return {
@@ -199,12 +189,6 @@ const renewing = (gateway: Gateway, files: TlsFiles, log: Log): Disposable => {
     },
   };
 };
-
-const HELD = {
-  paused: 'a read model is paused; `prov-ledger projections resume` lets it go on',
-  changed:
-    'a read model was made by another source than this program has, and is left alone; `prov-ledger projections rebuild` makes it anew',
-} as const;
 
 /** A lame duck: load balancers look elsewhere while it still serves. */
 const STOPPING = { ready: false, missing: ['the service is stopping'] };

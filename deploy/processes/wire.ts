@@ -8,13 +8,14 @@ import type { Graph, GraphAddress } from '#projectors/neo4j/connect.ts';
 import type { SourceDigests } from '#projectors/postgres/builds.ts';
 import { postgresRowSink } from '#projectors/postgres/sink.ts';
 import { sourceDigests } from '#projectors/postgres/source.ts';
+import { runWorker } from '#projectors/postgres/workers/worker.ts';
 import { skipsIn } from '#projectors/rebuild/skips.ts';
-import { type Halt, type Holding, type RunOptions, runProjectors } from '#projectors/run.ts';
+import { type BatchDone, type Halt, type Holding, type RunOptions, runProjectors } from '#projectors/run.ts';
 import { KeyFolderFault, type LocalKeys, localKeys } from '#proofs/keys/local.ts';
 import { ledgerFeed } from '#replay-harness/ledger-feed.ts';
 import type { StreamError } from '#streams/errors.ts';
 import type { CommitDone } from '#streams/postgres/commit.ts';
-import { connect, RUNTIME_ROLE } from '#streams/postgres/connect.ts';
+import { connect, type Pool, RUNTIME_ROLE } from '#streams/postgres/connect.ts';
 import { postgresStreamFeed } from '#streams/postgres/feed.ts';
 import { type PostgresStore, postgresStreamStore } from '#streams/postgres/store.ts';
 import { lastTokenUses } from '#streams/postgres/token-uses.ts';
@@ -32,6 +33,8 @@ export interface WiredLedger extends OpenLedger {
   readonly keys: LocalKeys;
   /** Keeps the read models until the signal. */
   readonly project: (signal: AbortSignal, hooks?: ProjectHooks) => Promise<void>;
+  /** Keeps them together with other workers, each its part of the tenants, until the signal. */
+  readonly work: (signal: AbortSignal, hooks?: WorkHooks) => Promise<void>;
 }
 
 export interface ProjectHooks {
@@ -40,6 +43,11 @@ export interface ProjectHooks {
   readonly onRetry?: (error: StreamError, delayMs: number) => void;
   /** Stands between the feed and the read models. */
   readonly around?: (feed: StreamFeed) => StreamFeed;
+}
+
+export interface WorkHooks extends ProjectHooks {
+  readonly onBatch?: (done: BatchDone) => void;
+  readonly onSlots?: (held: number) => void;
 }
 
 export interface WireOptions {
@@ -58,6 +66,9 @@ export const openKeys = async ({ dataDir, keysDir }: Configuration): Promise<Loc
 
 const asItIs = (feed: StreamFeed): StreamFeed => feed;
 
+const poolOf = ({ poolSize }: Configuration, { url }: Database, patience: number | false): Pool =>
+  connect({ url, max: poolSize, role: RUNTIME_ROLE, ...(patience && { patienceMs: patience }) });
+
 /** Opens the ledger on a database that is prepared, and that stays the caller's to close unless told. */
 export const wireLedger = async (
   configuration: Configuration,
@@ -68,12 +79,7 @@ export const wireLedger = async (
   opening.use(adopted);
   const keys = await openKeys(configuration);
   const patience = serving && configuration.storeSeconds * 1_000;
-  const pool = connect({
-    url: database.url,
-    max: configuration.poolSize,
-    role: RUNTIME_ROLE,
-    ...(patience && { patienceMs: patience }),
-  });
+  const pool = poolOf(configuration, database, patience);
   opening.defer(() => pool.end());
   const store = opening.use(
     await postgresStreamStore({
@@ -118,9 +124,29 @@ export const wireLedger = async (
     catchUp: (signal) => run({ signal, untilCaughtUp: true }),
     project: (signal, { around = asItIs, ...hooks } = {}) =>
       run({ ...hooks, feed: around(feedOf()), signal }),
+    work: workOf({ pool, store, sources, configuration }),
     [Symbol.asyncDispose]: () => open.disposeAsync(),
   };
 };
+
+interface WorkParts extends Pick<WiredLedger, 'store' | 'pool'> {
+  readonly sources: SourceDigests;
+  readonly configuration: Configuration;
+}
+
+const workOf =
+  ({ pool, store, sources, configuration }: WorkParts): WiredLedger['work'] =>
+  (signal, { around = asItIs, ...hooks } = {}) =>
+    runWorker({
+      ...hooks,
+      pool,
+      sources,
+      skips: skipsIn(store),
+      projectors,
+      signal,
+      leaseMs: configuration.workerLeaseSeconds * 1_000,
+      feedOf: (takes) => around(postgresStreamFeed({ pool, only: takes })),
+    });
 
 interface BulkParts extends Pick<WiredLedger, 'store' | 'keys' | 'pool'> {
   readonly database: Database;

@@ -114,6 +114,11 @@ const gauges = ({ queuedFacts, lag }: InstrumentOptions) => {
       ({ lagFacts }) => lagFacts,
     ),
     ofProjection(
+      'ledger_projection_taken_events',
+      'Facts that a read model has taken: the sum of its checkpoints, all tenants.',
+      ({ takenFacts }) => takenFacts,
+    ),
+    ofProjection(
       'ledger_projection_halted_tenants',
       'Tenants for which a read model has halted at a fact it cannot take.',
       ({ haltedTenants }) => haltedTenants,

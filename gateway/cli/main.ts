@@ -16,6 +16,7 @@ import {
   doctorCommand,
   keyCommands,
   migrateCommand,
+  projectorWorkerCommand,
   serveCommand,
   sqlCommand,
   statusCommand,
@@ -60,6 +61,7 @@ export const program = (run: Run): Command => {
     .enablePositionalOptions(false);
   const all = [
     serveCommand(run),
+    projectorWorkerCommand(run),
     migrateCommand(run),
     tenantCommands(run),
     tokenCommands(run),

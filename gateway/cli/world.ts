@@ -80,6 +80,9 @@ export interface RunningService {
   readonly drain: () => Promise<void>;
 }
 
+/** A process that keeps read models and answers operators only. */
+export type RunningWorker = Omit<RunningService, 'url'>;
+
 /** One thing that `doctor` looked at. */
 export interface Finding {
   readonly check: string;
@@ -150,6 +153,7 @@ export interface World {
   readonly registry: () => Promise<Registry>;
   /** Starts a broker and a registry of this machine's own; resolves when both answer. */
   readonly devKafka: (request: DevKafkaRequest) => Promise<DevKafka>;
+  readonly projectorWorker: () => Promise<RunningWorker>;
   readonly examine: () => AsyncIterable<Finding>;
   /** Throws `BackupError`, as does `restore`. */
   readonly backup: (request: BackupRequest) => Promise<BackupManifest>;

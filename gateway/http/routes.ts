@@ -83,7 +83,7 @@ const serviceRoutes = (service: Service): readonly Route[] => [
   ...healthRoutes(service),
 ];
 
-const healthRoutes = (service: Service): readonly Route[] => [
+const healthRoutes = (service: Pick<Service, 'readiness'>): readonly Route[] => [
   {
     method: 'GET',
     path: '/healthz',
@@ -107,7 +107,9 @@ const healthRoutes = (service: Service): readonly Route[] => [
 ];
 
 /** On the address for operators: their own, and what tells whether the process is well. */
-export const operatorRoutes = (service: Service): readonly MountableRoute[] => [
+export const operatorRoutes = (
+  service: Pick<Service, 'readiness' | 'metrics'>,
+): readonly MountableRoute[] => [
   ...healthRoutes(service),
   {
     method: 'GET',

@@ -4,6 +4,8 @@ import { type Pool, streamError } from '#streams/postgres/connect.ts';
 
 export interface ProjectionLag {
   readonly projection: string;
+  /** Facts taken, of all tenants: the sum of the checkpoints. */
+  readonly takenFacts: number;
   /** Facts recorded and not yet in the read model, of all tenants. */
   readonly lagFacts: number;
   /** Since the oldest of them was recorded, of the worst tenant; 0 when there are none. */
@@ -13,6 +15,7 @@ export interface ProjectionLag {
 
 interface LagRow {
   readonly projection: string;
+  readonly taken: number;
   readonly lag_facts: number;
   readonly lag_seconds: number;
   readonly halted: number;
@@ -30,6 +33,7 @@ export const projectionLag = async (
     ]);
     return rows.map((row) => ({
       projection: row.projection,
+      takenFacts: row.taken,
       lagFacts: row.lag_facts,
       lagSecondsMax: row.lag_seconds,
       haltedTenants: row.halted,
@@ -42,6 +46,7 @@ export const projectionLag = async (
 // A quiet tenant's last fact may be a day old: what counts is the age of the first fact that was not taken.
 const LAG = `
 SELECT p.projection,
+       coalesce(sum(c.seq), 0)::float8 AS taken,
        coalesce(sum(greatest(h.seq - coalesce(c.seq, 0), 0)), 0)::float8 AS lag_facts,
        coalesce(max(greatest(extract(epoch FROM clock_timestamp() - f.recorded_at), 0)), 0)::float8 AS lag_seconds,
        count(*) FILTER (WHERE c.status = 'halted')::float8 AS halted
@@ -66,6 +71,7 @@ export const lagBehind = async (
     ]);
     return {
       projection,
+      takenFacts: checkpoints.reduce((sum, { seq }) => sum + seq, 0),
       lagFacts: rows[0]?.lag_facts ?? 0,
       lagSecondsMax: rows[0]?.lag_seconds ?? 0,
       haltedTenants: checkpoints.filter(({ fault }) => fault !== undefined).length,

@@ -7,6 +7,7 @@ import type { Seq, Sha256, TenantId } from '#schemas/ids.ts';
 import type { FeedBatch, StreamFeed, SubscribeOptions } from '#streams/stream.ts';
 import { type Client, isConnectionFailure, type Pool, streamError, withClient } from './connect.ts';
 import { readHeads, readWholePage, type StoredHead } from './reader.ts';
+import { turnsOf } from './round.ts';
 
 export interface PostgresFeedOptions {
   readonly pool: Pool;
@@ -16,6 +17,8 @@ export interface PostgresFeedOptions {
   readonly pollOnly?: boolean;
   /** How often the listening connection is asked whether it still hears; 30,000 unless told. */
   readonly heartbeatMs?: number;
+  /** Delivers only tenants for which this is true, those yet to come too; asked anew at each look at the heads. */
+  readonly only?: ((tenant: TenantId) => boolean) | undefined;
 }
 
 export const postgresStreamFeed = ({
@@ -23,11 +26,12 @@ export const postgresStreamFeed = ({
   pollMs = 1_000,
   pollOnly = false,
   heartbeatMs = 30_000,
+  only,
 }: PostgresFeedOptions): StreamFeed => {
   const closed = new AbortController();
   const bell = pollOnly ? undefined : listener(pool, closed.signal, heartbeatMs);
   return {
-    subscribe: (options) => deliver({ pool, pollMs, bell, closed: closed.signal }, options),
+    subscribe: (options) => deliver({ pool, pollMs, bell, closed: closed.signal, only }, options),
     [Symbol.asyncDispose]: async () => {
       closed.abort();
       await bell?.done;
@@ -40,6 +44,7 @@ interface Delivery {
   readonly pollMs: number;
   readonly bell: Bell | undefined;
   readonly closed: AbortSignal;
+  readonly only: PostgresFeedOptions['only'];
 }
 
 interface Cursor {
@@ -49,7 +54,7 @@ interface Cursor {
 }
 
 const deliver = async function* (
-  { pool, pollMs, bell, closed }: Delivery,
+  { pool, pollMs, bell, closed, only }: Delivery,
   options: SubscribeOptions,
 ): AsyncGenerator<FeedBatch> {
   const { batchSize = 1_000, tenants, untilCaughtUp = false } = options;
@@ -67,12 +72,11 @@ const deliver = async function* (
     if (!heads) return;
     if (untilCaughtUp) goal = heads;
     let delivered = false;
-    for (const head of heads) {
-      const cursor = cursorOf(head.tenant);
-      if (head.seq <= cursor.seq) continue;
-      const to = Math.min(head.seq, cursor.seq + batchSize) as Seq;
+    const own = only ? heads.filter(({ tenant }) => only(tenant)) : heads;
+    for (const { head, from, to } of turnsOf(own, (tenant) => cursorOf(tenant).seq, batchSize)) {
+      const prevHash = cursorOf(head.tenant).hash;
       const page = await attempt(pool, signal, (client) =>
-        readWholePage(client, { head, from: (cursor.seq + 1) as Seq, to, prevHash: cursor.hash }),
+        readWholePage(client, { head, from, to, prevHash }),
       );
       if (!page) return;
       const facts = page.map((stored) => stored.fact);

@@ -21,6 +21,7 @@ describe('deploy/configuration', () => {
       httpPortGiven: false,
       poolSize: 10,
       storeSeconds: 10,
+      workerLeaseSeconds: 10,
       logLevel: 'info',
       headsFile: undefined,
       logFormat: 'auto',

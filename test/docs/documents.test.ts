@@ -88,7 +88,7 @@ describe('the documents', () => {
     let used = 0;
     for (const file of files) {
       for (const [line, name = '', child = ''] of page(file).matchAll(
-        /(?:`|^|\$\()prov-ledger ([a-z]+)(?: ([a-z][a-z-]*))?/gm,
+        /(?:`|^|\$\()prov-ledger ([a-z][a-z-]*)(?: ([a-z][a-z-]*))?/gm,
       )) {
         used += 1;
         const children = known.get(name);

@@ -4,6 +4,7 @@ import { gatewayMetrics } from '#gateway/http/metrics.ts';
 
 const lagOf = (projection: string, lagFacts: number, lagSecondsMax: number, haltedTenants = 0) => ({
   projection,
+  takenFacts: 100 - lagFacts,
   lagFacts,
   lagSecondsMax,
   haltedTenants,
@@ -29,6 +30,8 @@ describe('deploy/telemetry/instruments', () => {
       'ledger_projection_lag_seconds{projection="tenants"} 0',
       'ledger_projection_lag_events{projection="receipts"} 12',
       'ledger_projection_lag_events{projection="tenants"} 0',
+      'ledger_projection_taken_events{projection="receipts"} 88',
+      'ledger_projection_taken_events{projection="tenants"} 100',
       'ledger_projection_halted_tenants{projection="receipts"} 0',
       'ledger_projection_halted_tenants{projection="tenants"} 2',
     ]);

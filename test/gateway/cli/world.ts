@@ -46,6 +46,7 @@ export const runIn = async (
     migrate: refuse('migrate'),
     keys: refuse('keys'),
     serve: refuse('serve'),
+    projectorWorker: refuse('projectorWorker'),
     scratch: refuse('scratch'),
     topics: refuse('topics'),
     registry: refuse('registry'),

@@ -1,0 +1,89 @@
+// A process that keeps read models and nothing else: beside others of its kind, each its part of the tenants. It answers
+// operators only.
+import type { RunningWorker } from '#gateway/cli/world.ts';
+import type { Figure } from '#gateway/http/metrics.ts';
+import { createOperators } from '#gateway/http/operators.ts';
+import { projectors } from '#projectors/index.ts';
+import type { Configuration } from '../configuration.ts';
+import { errorFields } from '../telemetry/logs.ts';
+import type { Telemetry } from '../telemetry/telemetry.ts';
+import { listenOnce } from './listening.ts';
+import { observe } from './observed.ts';
+import { toldTo } from './projecting.ts';
+import { readiness } from './readiness.ts';
+import type { WiredLedger } from './wire.ts';
+
+interface WorkerParts {
+  readonly configuration: Configuration;
+  readonly ledger: WiredLedger;
+  readonly telemetry: Telemetry;
+}
+
+/** Starts on an open ledger, which it does not close. */
+export const startProjectorWorker = async ({
+  configuration,
+  ledger,
+  telemetry,
+}: WorkerParts): Promise<RunningWorker> => {
+  const { log } = telemetry;
+  const ending = new AbortController();
+  const state = { slots: 0, facts: 0 };
+  await using opening = new AsyncDisposableStack();
+  const observed = opening.use(await observe({ configuration: { headsFile: undefined }, ledger, log }));
+  const ready = readiness({
+    pool: ledger.pool,
+    ledgerId: ledger.store.ledgerId,
+    projectors,
+    withinMs: READY_WITHIN_MS,
+    lostHeads: () => 0,
+  });
+  const operators = opening.use(
+    createOperators({
+      readiness: () => (ending.signal.aborted ? Promise.resolve(STOPPING) : ready()),
+      measures: [telemetry.instruments({ queuedFacts: () => 0, ...observed }), ...figuresOf(state)],
+      onFault: (error, requestId) => log('error', 'a request failed', { requestId, ...errorFields(error) }),
+    }),
+  );
+  const operatorsUrl = await listenOnce(operators, configuration, log);
+  const worked = ledger.work(ending.signal, {
+    around: telemetry.feed,
+    ...toldTo(log),
+    onBatch: ({ facts }) => {
+      state.facts += facts;
+    },
+    onSlots: (held) => {
+      state.slots = held;
+      log('info', 'the worker keeps another part of the tenants', { slots: held });
+    },
+  });
+  const failed = Promise.withResolvers<unknown>();
+  worked.catch((error: unknown) => failed.resolve(error));
+  log('info', 'working', { operatorsUrl });
+  const open = opening.move();
+  return {
+    operatorsUrl,
+    failed: failed.promise,
+    drain: async () => {
+      ending.abort();
+      await worked.catch(() => undefined);
+      await open.disposeAsync();
+      log('info', 'drained');
+    },
+  };
+};
+
+const READY_WITHIN_MS = 2_000;
+const STOPPING = { ready: false, missing: ['the worker is stopping'] };
+
+const figuresOf = (state: { readonly slots: number; readonly facts: number }): readonly Figure[] => [
+  {
+    name: 'ledger_worker_slots',
+    help: 'The 256ths of all tenants whose read models this worker keeps.',
+    read: () => [{ value: state.slots }],
+  },
+  {
+    name: 'ledger_worker_facts',
+    help: 'Facts that every read model of this worker is done with since it began.',
+    read: () => [{ value: state.facts }],
+  },
+];
