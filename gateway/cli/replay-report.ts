@@ -57,7 +57,8 @@ const verifyOne = async (context: CommandContext, options: VerifyOptions, path: 
   return 'ok';
 };
 
-const readEnvelope = async (path: string): Promise<unknown> => {
+/** Throws `CliError`. */
+export const readEnvelope = async (path: string): Promise<unknown> => {
   try {
     return JSON.parse(await readFile(path, 'utf8')) as unknown;
   } catch (cause) {

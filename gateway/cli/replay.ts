@@ -29,6 +29,7 @@ import { replayProveCommand } from './replay-prove.ts';
 import { replayVerifyCommand } from './replay-report.ts';
 import { exportFeedOf, fixtureFeedOf } from './replay-source.ts';
 import { readState, stateFolder, writeState } from './replay-state.ts';
+import { replayViewCommand } from './replay-view.ts';
 
 interface ReplayOptions extends Options {
   readonly fixture?: string;
@@ -93,7 +94,10 @@ export const replayCommand = (run: Run): Command => {
         : await fromSource(context, options);
     },
   );
-  return command.addCommand(replayVerifyCommand(run)).addCommand(replayProveCommand(run));
+  return command
+    .addCommand(replayVerifyCommand(run))
+    .addCommand(replayProveCommand(run))
+    .addCommand(replayViewCommand(run));
 };
 
 const withOptions = (command: Command): Command =>

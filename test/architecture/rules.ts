@@ -78,6 +78,8 @@ export const packages: Readonly<Record<string, readonly string[]>> = {
   '@sinclair/typebox': ['schemas'],
   avsc: ['schemas'],
   '@bufbuild/protobuf': ['schemas'],
+  echarts: ['replay-harness/view'],
+  '@resvg/resvg-js': ['replay-harness/view'],
   'prom-client': ['gateway/http', 'deploy/telemetry'],
   pino: ['deploy/telemetry'],
   '@opentelemetry/api': ['deploy/telemetry'],

@@ -51,10 +51,17 @@ describe('prov-ledger fixtures and replay', function () {
     ]);
     expect(verified.code, verified.stdout).to.equal(0);
     expect(verified.stdout).to.include('the same history comes to the same now');
+    const [html, png] = [join(folder, 'report.html'), join(folder, 'report.png')];
+    const drawn = ['replay', 'report', report, '--jwks', keysFile, '--html', html, '--png', png];
+    expect((await runIn(ledger, drawn)).code).to.equal(0);
+    expect(readFileSync(html, 'utf8')).to.include('sound, as expected').and.include(signer.kid);
+    expect(readFileSync(png).subarray(1, 4).toString()).to.equal('PNG');
     writeFileSync(report, readFileSync(report, 'utf8').replace(/"sig": "./, '"sig": "_'));
     const forged = await runIn(ledger, ['replay', 'verify', report, '--jwks', keysFile]);
     expect(forged.code).to.equal(1);
     expect(forged.stdout).to.include('NOT VERIFIED');
+    expect((await runIn(ledger, drawn)).code).to.equal(1);
+    expect((await runIn(ledger, ['replay', 'report', report])).stderr).to.include('--html FILE');
   });
 
   it('a replay that does not hold ends with 1, and says which fact', async () => {
