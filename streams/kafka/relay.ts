@@ -15,6 +15,7 @@ import { type Relayed, type RelayTurn, relayTurn } from '#streams/postgres/trans
 import { pullTogether } from '#streams/pull.ts';
 import type { FeedBatch, StreamFeed, StreamStore } from '#streams/stream.ts';
 import type { KafkaConnection } from './connect.ts';
+import { endsOf } from './ends.ts';
 import { KafkaError, kafkaError } from './errors.ts';
 import { factMessage } from './fact-message.ts';
 import { partitionOf } from './partition.ts';
@@ -179,18 +180,6 @@ const standing = async (
   await turn.forget(topic);
   onEvent?.({ type: 'anew', topic, partition: missing.partition ?? 0 });
   return { topic, partitions: ends.size, sent: await turn.sent(topic) };
-};
-
-/** The offset that each partition gives next. */
-const endsOf = async ({ kafka }: KafkaConnection, topic: string): Promise<ReadonlyMap<number, number>> => {
-  const admin = kafka.admin();
-  try {
-    await admin.connect();
-    const offsets = await admin.fetchTopicOffsets(topic);
-    return new Map(offsets.map(({ partition, high }) => [partition, Number(high)]));
-  } finally {
-    await admin.disconnect();
-  }
 };
 
 interface Course extends Leading {

@@ -23,7 +23,8 @@ import type { StreamStore } from '#streams/stream.ts';
 import { type DatabaseTemplate, freshDatabase } from './postgres.ts';
 import { testSigner } from './test-signer.ts';
 
-const template: DatabaseTemplate = {
+/** A ledger's database with the schema of topics. */
+export const transportTemplate: DatabaseTemplate = {
   name: 'transport',
   prepare: async (connection) => {
     const owner = new pg.Pool({ ...connection, max: 1 });
@@ -55,7 +56,7 @@ export const createTenant = async (store: StreamStore, tenant: TenantId): Promis
 
 export const transportLedger = async (...names: readonly string[]): Promise<TransportLedger> => {
   await using opening = new AsyncDisposableStack();
-  const database = opening.use(await freshDatabase({ template }));
+  const database = opening.use(await freshDatabase({ template: transportTemplate }));
   const pool = connect({ url: database.url, max: 8, role: RUNTIME_ROLE, name: 'transport test' });
   opening.defer(() => pool.end());
   const { signer, keys } = testSigner();

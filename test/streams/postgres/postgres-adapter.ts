@@ -42,8 +42,8 @@ export interface PostgresUnderTest extends LedgerUnderTest {
   readonly storeWith: (options: Partial<PostgresStoreOptions>) => Promise<PostgresStore>;
 }
 
-export const openPostgres = async (): Promise<PostgresUnderTest> => {
-  const database = await freshDatabase({ template: ledgerTemplate });
+export const openPostgres = async (template = ledgerTemplate): Promise<PostgresUnderTest> => {
+  const database = await freshDatabase({ template });
   await giveIdentity(database);
   const { signer, keys } = testSigner();
   const clock = { now: 1_763_715_600_000 };
@@ -190,7 +190,7 @@ export const interceptOnce = (pool: Pool, fault: 'refused' | 'cut-after-commit' 
 
 export const postgres: LedgerAdapter = {
   name: 'postgres',
-  open: openPostgres,
+  open: () => openPostgres(),
   supports: {
     another: true,
     failing: {
