@@ -1,5 +1,5 @@
-// prov-ledger views at|list|drop|history: what the read models said at an earlier place, and how one row came to be.
-import type { Command } from 'commander';
+// prov-ledger views at|list|drop|history|export: what the read models said at an earlier place, and how one row came to be.
+import { type Command, Option } from 'commander';
 import type { AnyProjector } from '#projectors/batch.ts';
 import { projectors } from '#projectors/index.ts';
 import type { Asked } from '#projectors/postgres/snapshots/position.ts';
@@ -251,10 +251,62 @@ const momentText = ({ fact, row, refused }: RowMoment): string => {
   return `${figure(fact.seq)}  ${instantText(fact.recordedAt)}  ${visible(fact.type)}  by ${visible(fact.actor)}\n    ${visible(became)}`;
 };
 
+interface ExportOptions extends Options {
+  readonly format: string;
+  readonly snapshot?: string;
+  readonly tenant?: TenantId;
+  readonly model?: readonly AnyProjector[];
+}
+
+const exportFiles = (run: Run): Command =>
+  ledgerLeaf<ExportOptions>(
+    run,
+    {
+      usage: 'export <folder>',
+      summary: 'read models as files for notebooks and BI tools, all at one place of the ledger',
+      examples: [
+        'views export ./today',
+        'views export ./q3 --snapshot audit_q3',
+        'views export ./acme --tenant acme',
+      ],
+      build: (command) =>
+        command
+          .addOption(new Option('--format <name>', 'of the files').choices(['parquet']).default('parquet'))
+          .option('--snapshot <name>', 'one that `views at` made; the rows in use unless given', aSnapshot)
+          .option('-t, --tenant <tenant>', 'of this tenant only', aTenant)
+          .option('-m, --model <name>', 'only this read model; may be given more than once', aModel),
+    },
+    async ({ ledger, output }, { snapshot, tenant, model = projectors }, [folder = '']) => {
+      if (tenant !== undefined) await headOf(ledger, tenant);
+      // Loaded for this command alone: it brings a database of its own along.
+      const { exportParquet } = await import('#projectors/parquet/export.ts');
+      const exported = await exportParquet({
+        pool: ledger.pool,
+        projectors: model,
+        folder,
+        snapshot,
+        tenant,
+      });
+      output.answer({ folder, ...exported }, () =>
+        [
+          table(
+            ['FILE', 'ROWS', 'BYTES'],
+            exported.files.map(({ file, rows, bytes }) => [file, figure(rows), figure(bytes)]),
+          ),
+          ...exported.position.map(
+            (place) => `${place.tenant} as of fact ${figure(place.as_of_seq)}, ${place.as_of}`,
+          ),
+        ].join('\n'),
+      );
+      return 'ok';
+    },
+  );
+
 export const viewCommands = (run: Run): Command =>
   group('views', 'read models as of an earlier place, and the past of a row', [
     at(run),
     list(run),
     drop(run),
     history(run),
+    exportFiles(run),
   ]);

@@ -96,6 +96,26 @@ export const copyOut = async function* (
   }
 };
 
+/** Runs `COPY (query) TO STDOUT` with these options of a text form, and yields what the server sends, as it comes. */
+export const copyText = async function* (
+  client: Client,
+  query: string,
+  options: string,
+): AsyncGenerator<Buffer> {
+  const stream = client.query(copyTo(`COPY (${query}) TO STDOUT (${options})`, { highWaterMark: 1 << 20 }));
+  let over = false;
+  stream.on('error', () => {
+    over = true;
+  });
+  try {
+    for await (const chunk of stream as AsyncIterable<Buffer>) yield chunk;
+    over = true;
+  } finally {
+    stream.destroy();
+    if (!over) await cut(client);
+  }
+};
+
 const cut = async (client: Client): Promise<void> => {
   const ended = once(client, 'end');
   (client as unknown as { readonly connection: pg.Connection }).connection.stream.destroy();

@@ -62,6 +62,7 @@ export const packages: Readonly<Record<string, readonly string[]>> = {
   pg: ['streams/postgres'],
   'pg-copy-streams': ['streams/postgres'],
   fastify: ['gateway/http', 'gateway/sdk'],
+  '@duckdb/node-api': ['projectors/parquet'],
   // The examples import the package as its users do.
   express: ['gateway/sdk/examples'],
   '@prov-ledger/sdk': ['gateway/sdk/examples'],

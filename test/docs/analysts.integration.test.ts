@@ -3,6 +3,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { DuckDBInstance } from '@duckdb/node-api';
 import { expect } from 'chai';
 import { connect } from '#streams/postgres/connect.ts';
 import { dataFolder, type Ended, run } from '../deploy/processes/program.ts';
@@ -62,9 +63,12 @@ describe('docs/operations/analysts.md', function () {
   const nowIn = (line: string): string =>
     line.replace(/(--time )\S+/, (_, option: string) => `${option}${new Date().toISOString()}`);
 
+  const inFolder = (line: string): string =>
+    line.replace(/(views export )(\S+)/, (_, command: string, name: string) => command + join(folder, name));
+
   /** `prov-ledger … > file`. */
   const shell = async (line: string): Promise<string> => {
-    const [, command = '', file] = /^prov-ledger ([^>]+?)(?: > (\S+))?$/.exec(nowIn(line)) ?? [];
+    const [, command = '', file] = /^prov-ledger ([^>]+?)(?: > (\S+))?$/.exec(inFolder(nowIn(line))) ?? [];
     expect(command, line).to.not.equal('');
     const { stdout, stderr } = await cli(...command.split(' '));
     if (file !== undefined) writeFileSync(join(folder, file), stdout);
@@ -86,6 +90,14 @@ describe('docs/operations/analysts.md', function () {
       expect(await psql(text)).to.deep.equal([{ receipt_id: 'of-acme', actor: 'alice', decision: 'allow' }]);
       expect(await psql(text.replace("tenant = 'acme'", 'true'))).to.have.length(1);
     },
+    duckdb: async ({ text }) => {
+      const database = await DuckDBInstance.create(':memory:');
+      const connection = await database.connect();
+      const answer = await connection.runAndReadAll(text.replace("'first/", `'${join(folder, 'first')}/`));
+      expect(answer.getRowObjectsJson()).to.deep.equal([{ action: 'db.export', receipts: 1 }]);
+      connection.closeSync();
+      database.closeSync();
+    },
     sql: async ({ text }) => {
       await asOwner(text);
       const seen = await ask(
@@ -105,16 +117,8 @@ describe('docs/operations/analysts.md', function () {
   }
 
   it('has been played', () => {
-    expect(blocks.map(({ language }) => language)).to.deep.equal([
-      'sh',
-      'psql',
-      'sh',
-      'psql',
-      'sh',
-      'sh',
-      'sql',
-      'sh',
-    ]);
+    const played = 'sh psql sh psql sh sh duckdb sh sql sh';
+    expect(blocks.map(({ language }) => language).join(' ')).to.equal(played);
   });
 
   it('says who reaches what as the database has it', async () => {
