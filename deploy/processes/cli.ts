@@ -2,14 +2,15 @@
 import { join } from 'node:path';
 import { CliError } from '#gateway/cli/exit.ts';
 import { runCli } from '#gateway/cli/main.ts';
-import type { RunningService, ServeOptions, World } from '#gateway/cli/world.ts';
+import type { RunningService, RunningWorker, ServeOptions, World } from '#gateway/cli/world.ts';
 import type { Instant } from '#schemas/ids.ts';
 import { type Configuration, readConfiguration, type SettingInEffect } from '../configuration.ts';
 import { defaultDataDir } from '../embedded/server.ts';
+import type { Telemetry } from '../telemetry/telemetry.ts';
 import { migrateDatabase, openDatabase } from './database.ts';
 import { stopSignal } from './stop-signal.ts';
 import { version } from './version.ts';
-import { commandError, openKeys, openLedger } from './wire.ts';
+import { commandError, openKeys, openLedger, type WiredLedger } from './wire.ts';
 
 const configured = (): {
   readonly configuration: Configuration;
@@ -50,11 +51,41 @@ const serve = async (options: ServeOptions): Promise<RunningService> => {
 const projectorWorker: World['projectorWorker'] = async () => {
   const { configuration } = configured();
   const { startProjectorWorker } = await import('./projector-worker.ts');
+  return await workerOn(configuration, startProjectorWorker);
+};
+
+const kafkaIngest: World['kafkaIngest'] = async () => {
+  const { configuration } = configured();
+  const { startKafkaIngest } = await import('./kafka-ingest.ts');
+  const ingest = await workerOn(configuration, startKafkaIngest);
+  return {
+    ...ingest,
+    drain: async () => {
+      await ingest.drain();
+      // The driver may hold on to a socket of a broker that was killed, for minutes.
+      setTimeout(() => process.exit(), LEFT_OPEN_MS).unref();
+    },
+  };
+};
+
+const LEFT_OPEN_MS = 5_000;
+
+interface WorkerParts {
+  readonly configuration: Configuration;
+  readonly ledger: WiredLedger;
+  readonly telemetry: Telemetry;
+}
+
+/** A process of one role, with a ledger of its own that is closed after it. */
+const workerOn = async (
+  configuration: Configuration,
+  begin: (parts: WorkerParts) => Promise<RunningWorker>,
+): Promise<RunningWorker> => {
   const { openTelemetry } = await import('../telemetry/telemetry.ts');
   const telemetry = await openTelemetry({ configuration, env: process.env, version, stream: process.stderr });
   const ledger = await openLedger(configuration, { serving: true });
   try {
-    const worker = await startProjectorWorker({ configuration, ledger, telemetry });
+    const worker = await begin({ configuration, ledger, telemetry });
     return {
       ...worker,
       drain: async () => {
@@ -111,6 +142,7 @@ process.exitCode = await runCli({
   },
   serve,
   projectorWorker,
+  kafkaIngest,
   topics: async () => {
     const { configuredTopics } = await import('./kafka-parts.ts');
     return await configuredTopics(configured().configuration);

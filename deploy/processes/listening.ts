@@ -21,44 +21,35 @@ interface Address {
   readonly setting: string;
 }
 
+const operatorsAddress = (
+  { operatorsHost, operatorsPort, operatorsPortGiven }: Configuration,
+  anyPort: boolean,
+): Address => ({
+  host: operatorsHost,
+  port: anyPort && !operatorsPortGiven ? 0 : operatorsPort,
+  asked: operatorsPortGiven,
+  setting: 'PROV_LEDGER_OPERATORS_PORT',
+});
+
 /** Both addresses; who asked for any free port gets any free one for the operators too. */
 export const listenTwice = async (
   gateway: Gateway,
   { configuration, options, log }: Listening,
 ): Promise<{ readonly url: string; readonly operatorsUrl: string }> => {
-  const { operatorsHost, operatorsPort, operatorsPortGiven } = configuration;
   const callers: Address = {
     host: options.host ?? configuration.httpHost,
     port: options.port ?? configuration.httpPort,
     asked: options.port !== undefined || configuration.httpPortGiven,
     setting: 'PROV_LEDGER_HTTP_PORT or --port',
   };
-  const operators: Address = {
-    host: operatorsHost,
-    port: callers.port === 0 && !operatorsPortGiven ? 0 : operatorsPort,
-    asked: operatorsPortGiven,
-    setting: 'PROV_LEDGER_OPERATORS_PORT',
-  };
+  const operators = operatorsAddress(configuration, callers.port === 0);
   const operatorsUrl = await listen(gateway.operators, operators, log);
   return { url: await listen(gateway, callers, log), operatorsUrl };
 };
 
 /** Of a process that answers nobody but operators. */
-export const listenOnce = (
-  operators: Listener,
-  { operatorsHost, operatorsPort, operatorsPortGiven }: Configuration,
-  log: Log,
-): Promise<string> =>
-  listen(
-    operators,
-    {
-      host: operatorsHost,
-      port: operatorsPort,
-      asked: operatorsPortGiven,
-      setting: 'PROV_LEDGER_OPERATORS_PORT',
-    },
-    log,
-  );
+export const listenOnce = (operators: Listener, configuration: Configuration, log: Log): Promise<string> =>
+  listen(operators, operatorsAddress(configuration, false), log);
 
 const PORTS_TRIED = 20;
 

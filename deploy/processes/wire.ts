@@ -121,6 +121,10 @@ export const wireLedger = async (
     ...inBulk({ pool, database, store, keys, sources }),
     ...(address && { graph: graphOf }),
     lastUses: lastTokenUses(pool),
+    settling: async () => {
+      const { settling } = await import('./message-intake.ts');
+      return settling({ configuration, ledger: { store, pool, keys } });
+    },
     catchUp: (signal) => run({ signal, untilCaughtUp: true }),
     project: (signal, { around = asItIs, ...hooks } = {}) =>
       run({ ...hooks, feed: around(feedOf()), signal }),

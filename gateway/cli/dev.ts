@@ -1,6 +1,7 @@
 // prov-ledger dev kafka: a real broker and a real registry for a developer or a demonstration, on this machine alone.
 import type { Command } from 'commander';
 import { aPort, group, leaf, type Options, type Run } from './command.ts';
+import { untilStopped } from './running.ts';
 
 interface DevOptions extends Options {
   readonly kafkaPort?: number;
@@ -27,7 +28,7 @@ const kafka = (run: Run): Command =>
     },
     async ({ world, output }, { kafkaPort, registryPort, dir }) => {
       output.note('starting; the first time this fetches 190 MB');
-      await using pair = await world.devKafka({ kafkaPort, registryPort, dir });
+      const pair = await world.devKafka({ kafkaPort, registryPort, dir });
       output.answer({ broker: pair.broker, registry_url: pair.registryUrl }, () =>
         [
           `export PROV_LEDGER_KAFKA_BROKERS=${pair.broker}`,
@@ -35,12 +36,12 @@ const kafka = (run: Run): Command =>
         ].join('\n'),
       );
       output.note('give these two lines to the shells that shall use them; ctrl-C ends both programs');
-      const stopped = Promise.withResolvers<void>();
-      world.signal.addEventListener('abort', () => stopped.resolve(), { once: true });
-      if (world.signal.aborted) stopped.resolve();
-      await stopped.promise;
-      output.note('stopping');
-      return 'ok';
+      return await untilStopped(
+        { world, output },
+        {
+          drain: async () => await pair[Symbol.asyncDispose](),
+        },
+      );
     },
   );
 

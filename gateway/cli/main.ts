@@ -11,6 +11,8 @@ import { fixtureCommands } from './fixtures.ts';
 import { graphCommands } from './graph.ts';
 import { headsCommands } from './heads.ts';
 import { ingestCommand } from './ingest.ts';
+import { kafkaIngestCommand } from './kafka-ingest.ts';
+import { letterCommands } from './letters.ts';
 import {
   configCommand,
   doctorCommand,
@@ -62,6 +64,7 @@ export const program = (run: Run): Command => {
   const all = [
     serveCommand(run),
     projectorWorkerCommand(run),
+    kafkaIngestCommand(run),
     migrateCommand(run),
     tenantCommands(run),
     tokenCommands(run),
@@ -84,6 +87,7 @@ export const program = (run: Run): Command => {
     backupCommand(run),
     restoreCommand(run),
     headsCommands(run),
+    letterCommands(run),
     topicCommands(run),
     schemaCommands(run),
     devCommands(run),

@@ -7,7 +7,8 @@ import { withClient } from '#streams/postgres/connect.ts';
 import { aPort, group, leaf, ledgerLeaf, type Options, type Run } from './command.ts';
 import { CliError } from './exit.ts';
 import { count, figure, pairs, table, visible } from './output.ts';
-import type { Finding, RunningWorker, World } from './world.ts';
+import { untilStopped } from './running.ts';
+import type { Finding } from './world.ts';
 
 export const statusCommand = (run: Run): Command =>
   ledgerLeaf(
@@ -229,21 +230,9 @@ export const serveCommand = (run: Run): Command =>
     async ({ world, output }, { host, port, projectors }) => {
       const service = await world.serve({ host, port, withoutProjectors: !projectors });
       output.answer({ url: service.url }, () => `listening on ${service.url}`);
-      await untilStopped(world, service);
-      return 'ok';
+      return await untilStopped({ world, output }, service);
     },
   );
-
-/** Until ctrl-C or SIGTERM, which let it finish what it has begun. */
-const untilStopped = async (world: World, running: RunningWorker): Promise<void> => {
-  const stopped = Promise.withResolvers<undefined>();
-  world.signal.addEventListener('abort', () => stopped.resolve(undefined), { once: true });
-  if (world.signal.aborted) stopped.resolve(undefined);
-  const failure = await Promise.race([stopped.promise, running.failed]);
-  if (failure === undefined) world.stderr.write('draining; once more ends at once\n');
-  await running.drain();
-  if (failure !== undefined) throw failure;
-};
 
 export const projectorWorkerCommand = (run: Run): Command =>
   leaf(
@@ -259,8 +248,7 @@ export const projectorWorkerCommand = (run: Run): Command =>
         { operators_url: worker.operatorsUrl },
         () => `working; figures at ${worker.operatorsUrl}`,
       );
-      await untilStopped(world, worker);
-      return 'ok';
+      return await untilStopped({ world, output }, worker);
     },
   );
 

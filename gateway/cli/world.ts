@@ -14,6 +14,7 @@ import type { BackupManifest } from '#streams/postgres/backup/archive.ts';
 import type { Pool } from '#streams/postgres/connect.ts';
 import type { Migration } from '#streams/postgres/migrate.ts';
 import type { LastUses } from '#streams/postgres/token-uses.ts';
+import type { SettleOptions } from '#streams/postgres/transport/settle.ts';
 import type { StoredChainRequest, StoredChainResult } from '#streams/postgres/verify/chain.ts';
 import type { StreamFeed, StreamStore } from '#streams/stream.ts';
 import type { BulkImport } from '../ingest/bulk-progress.ts';
@@ -49,6 +50,8 @@ export interface OpenLedger extends AsyncDisposable {
   readonly replayFeed?: (request: LedgerReplay) => Promise<ReplayFeed>;
   /** The graph beside the tables, where one is configured. */
   readonly graph?: () => Promise<Graph>;
+  /** How messages that could not be taken are taken after all. Throws `CliError` without a registry of schemas. */
+  readonly settling?: () => Promise<SettleOptions>;
   /** When a tenant's tokens were last used, where the store knows. */
   readonly lastUses?: LastUses;
   /** Folds what the read models have not seen yet, and returns when they have. */
@@ -80,7 +83,7 @@ export interface RunningService {
   readonly drain: () => Promise<void>;
 }
 
-/** A process that keeps read models and answers operators only. */
+/** A process of one role that answers operators only. */
 export type RunningWorker = Omit<RunningService, 'url'>;
 
 /** One thing that `doctor` looked at. */
@@ -147,6 +150,8 @@ export interface World {
     environment: { readonly [name: string]: string },
   ) => Promise<RanAgain>;
   readonly serve: (options: ServeOptions) => Promise<RunningService>;
+  /** Takes messages; a broker that does not answer is waited for. Throws `CliError` when none is configured. */
+  readonly kafkaIngest: () => Promise<RunningWorker>;
   /** The topics of the configured cluster. Throws `CliError` when none is named, and `KafkaError`. */
   readonly topics: () => Promise<TopicsAdmin>;
   /** Throws `CliError` when none is named. */

@@ -10,6 +10,7 @@ import { headerText } from '#streams/kafka/headers.ts';
 import { FRAME_BYTES, framedId, type WireSchemas } from '#streams/kafka/registry.ts';
 import type { Message, Reader, Reading } from '#streams/postgres/transport/message.ts';
 import { traceparentOf } from '../http/traceparent.ts';
+import { INGESTING_ACTOR } from './records.ts';
 
 export interface MessageReading {
   readonly schemas: Pick<WireSchemas, 'reader' | 'learn'>;
@@ -18,7 +19,6 @@ export interface MessageReading {
   readonly clock: () => Instant;
 }
 
-const INGESTING_ACTOR = 'prov-ledger kafka-ingest';
 const TENANT_FORM = 'use 2 to 63 of a-z, 0-9 and -, starting with a letter';
 
 export const messageReader = (options: MessageReading): Reader => {

@@ -2,7 +2,13 @@
 // a process that dies between sending and noting it sends the same letter again.
 import type { Producer } from 'kafkajs';
 import type { Pool } from '#streams/postgres/connect.ts';
-import { type Letter, markPublished, unpublishedLetters } from '#streams/postgres/transport/letters.ts';
+import {
+  type Letter,
+  markPublished,
+  unlessAnother,
+  unpublishedLetters,
+} from '#streams/postgres/transport/letters.ts';
+import type { KafkaConnection } from './connect.ts';
 import { kafkaError } from './errors.ts';
 
 const AT_ONCE = 500;
@@ -10,12 +16,37 @@ const AT_ONCE = 500;
 /** The name of the topic for what a topic could not bring in. */
 export const deadLetterTopic = (topic: string): string => `${topic}.dlq`;
 
-/** Sends what was not sent yet; returns how many. Throws `KafkaError` or `StreamError`. */
+export interface DeadLetters extends AsyncDisposable {
+  /** Sends what was not sent yet of a topic; returns how many. Throws `KafkaError` or `StreamError`. */
+  readonly publish: (topic: string) => Promise<number>;
+}
+
+/** Connects with the first letter: most ledgers never have one. */
+export const deadLetters = (pool: Pool, { kafka }: KafkaConnection): DeadLetters => {
+  const producer = kafka.producer({ allowAutoTopicCreation: false });
+  let connected: Promise<void> | undefined;
+  const send: Producer['send'] = async (record) => {
+    connected ??= producer.connect();
+    await connected.catch((error: unknown) => {
+      connected = undefined;
+      throw error;
+    });
+    return await producer.send(record);
+  };
+  return {
+    publish: (topic) => publishDeadLetters(pool, { send }, topic),
+    [Symbol.asyncDispose]: async () => await producer.disconnect().catch(() => undefined),
+  };
+};
+
+/** Sends what was not sent yet, unless another process is at it; returns how many. Throws `KafkaError` or `StreamError`. */
 export const publishDeadLetters = async (
   pool: Pool,
   producer: Pick<Producer, 'send'>,
   topic: string,
-): Promise<number> => {
+): Promise<number> => (await unlessAnother(pool, topic, () => publish(pool, producer, topic))) ?? 0;
+
+const publish = async (pool: Pool, producer: Pick<Producer, 'send'>, topic: string): Promise<number> => {
   for (let sent = 0; ; ) {
     const letters = await unpublishedLetters(pool, topic, AT_ONCE);
     if (letters.length === 0) return sent;

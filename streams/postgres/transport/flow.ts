@@ -68,8 +68,6 @@ export interface FlowRow extends Place, FlowCounts {
 
 export interface FlowFilter {
   readonly topic?: string | undefined;
-  /** Only hours that are over and not stated as they are now. */
-  readonly unstated?: boolean;
 }
 
 type StoredFlow = Omit<FlowRow, 'hour' | 'stated_seq'> & {
@@ -79,14 +77,12 @@ type StoredFlow = Omit<FlowRow, 'hour' | 'stated_seq'> & {
 
 export const readFlow = async (
   client: Queryable,
-  { topic, unstated = false }: FlowFilter = {},
+  { topic }: FlowFilter = {},
 ): Promise<readonly FlowRow[]> => {
   const { rows } = await client.query<StoredFlow>(
     `SELECT topic, partition, hour, received, accepted, duplicate, conflict, dead_lettered, held, discarded, stated_seq
-      FROM transport.flow WHERE ($1::text IS NULL OR topic = $1)
-        AND (NOT $2 OR (stated_seq IS NULL AND hour <= now() - interval '1 hour'))
-      ORDER BY topic, hour, partition`,
-    [topic ?? null, unstated],
+      FROM transport.flow WHERE $1::text IS NULL OR topic = $1 ORDER BY topic, hour, partition`,
+    [topic ?? null],
   );
   return rows.map(({ hour, stated_seq, ...rest }) => ({
     ...rest,
@@ -96,7 +92,7 @@ export const readFlow = async (
 };
 
 /** One partition as a whole: what was taken from it against what its offsets say it held. */
-export interface PartitionFlow extends Place {
+export interface PartitionFlow extends Place, FlowCounts {
   readonly first_offset: number;
   readonly next_offset: number;
   readonly absent: number;
@@ -113,6 +109,7 @@ export const readPartitions = async (
   const { rows } = await client.query<PartitionFlow>(
     `SELECT p.topic, p.partition, p.first_offset, p.next_offset, p.absent, p.lost,
         coalesce(sum(f.received), 0)::bigint AS received,
+        ${FLOW_FATES.map((fate) => `coalesce(sum(f.${fate}), 0)::bigint AS ${fate}`).join(', ')},
         (p.next_offset - p.first_offset - p.absent - p.lost - coalesce(sum(f.received), 0))::bigint AS missing
       FROM transport.positions p LEFT JOIN transport.flow f USING (topic, partition)
       WHERE $1::text IS NULL OR p.topic = $1 GROUP BY p.topic, p.partition ORDER BY p.topic, p.partition`,

@@ -1,5 +1,5 @@
 // Letters: messages that could not be taken and those held behind them, as rows.
-import type { Client, Queryable } from '../connect.ts';
+import { type Client, type Pool, type Queryable, transaction } from '../connect.ts';
 import type { ErrorClass, Message, Place } from './message.ts';
 
 export interface NewLetter {
@@ -168,6 +168,16 @@ export const unpublishedLetters = async (
   return rows.map(letterOf);
 };
 
+/** Does the work unless another process is at the same for this topic, which would send every letter twice. */
+export const unlessAnother = <T>(pool: Pool, topic: string, work: () => Promise<T>): Promise<T | undefined> =>
+  transaction(pool, async (client) => {
+    const { rows } = await client.query<{ alone: boolean }>(
+      `SELECT pg_try_advisory_xact_lock(hashtextextended('letters of ' || $1, 0)) AS alone`,
+      [topic],
+    );
+    return rows[0]?.alone ? await work() : undefined;
+  });
+
 export const markPublished = async (client: Queryable, letters: readonly number[]): Promise<void> => {
   await client.query('UPDATE transport.letters SET published = true WHERE letter = ANY ($1)', [[...letters]]);
 };
@@ -179,4 +189,20 @@ export const waitingForRegistry = async (client: Queryable, limit: number): Prom
     [limit],
   );
   return rows.map(letterOf);
+};
+
+/** How many letters of a topic are open, by what is wrong with them. */
+export interface OpenLetters {
+  readonly topic: string;
+  readonly state: 'dead' | 'held';
+  readonly errorClass: ErrorClass;
+  readonly letters: number;
+}
+
+export const countOpenLetters = async (client: Queryable): Promise<readonly OpenLetters[]> => {
+  const { rows } = await client.query<OpenLetters>(
+    `SELECT topic, state, error_class AS "errorClass", count(*)::bigint AS letters FROM transport.letters
+      WHERE state IN ('dead', 'held') GROUP BY 1, 2, 3 ORDER BY 1, 2, 3`,
+  );
+  return rows;
 };

@@ -48,6 +48,7 @@ export const runIn = async (
     serve: refuse('serve'),
     projectorWorker: refuse('projectorWorker'),
     scratch: refuse('scratch'),
+    kafkaIngest: refuse('kafkaIngest'),
     topics: refuse('topics'),
     registry: refuse('registry'),
     devKafka: refuse('devKafka'),

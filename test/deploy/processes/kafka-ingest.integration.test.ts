@@ -1,0 +1,209 @@
+// The process `kafka-ingest` and the commands about letters, as an operator has them: against a real broker and registry.
+import { randomUUID } from 'node:crypto';
+import { rmSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { expect } from 'chai';
+import type { Producer } from 'kafkajs';
+import { type Subject, subjectOf } from '#schemas/registry/subjects.ts';
+import { type KafkaConnection, kafkaConnection } from '#streams/kafka/connect.ts';
+import { wireSchemas } from '#streams/kafka/registry.ts';
+import { connect } from '#streams/postgres/connect.ts';
+import { type KafkaPair, kafkaPair } from '#test/support/kafka.ts';
+import { type FreshDatabase, freshDatabase } from '#test/support/postgres.ts';
+import { aReceipt, receiptValue } from '#test/support/transport.ts';
+import { dataFolder, type Ended, endAll, type Program, run, start } from './program.ts';
+
+describe('prov-ledger kafka-ingest', function () {
+  this.timeout(180_000);
+  const dataDir = dataFolder();
+  let pair: KafkaPair;
+  let connection: KafkaConnection;
+  let topic: string;
+  let database: FreshDatabase;
+  let producer: Producer;
+  let schemaId: number;
+  let env: Record<string, string>;
+
+  before(async function () {
+    pair = await kafkaPair(this);
+    const topicPrefix = `${randomUUID().slice(0, 8)}.`;
+    connection = kafkaConnection({ brokers: [pair.broker], topicPrefix });
+    topic = connection.topic('provenance.receipts.v1');
+    database = await freshDatabase();
+    env = {
+      DATABASE_URL: database.url,
+      PROV_LEDGER_DATA_DIR: dataDir,
+      PROV_LEDGER_OPERATORS_PORT: '0',
+      PROV_LEDGER_KAFKA_BROKERS: pair.broker,
+      PROV_LEDGER_KAFKA_PREFIX: topicPrefix,
+      PROV_LEDGER_KAFKA_GROUP: topicPrefix,
+      PROV_LEDGER_REGISTRY_URL: pair.registryUrl,
+    };
+    await cli('migrate');
+    await cli('tenant', 'create', 'acme');
+    const schemas = wireSchemas({ url: pair.registryUrl });
+    schemaId = await schemas.publish(subjectOf('receipts.ReceiptRecorded') as Subject);
+    producer = connection.kafka.producer({ allowAutoTopicCreation: false });
+    await producer.connect();
+  });
+  after(async () => {
+    await endAll();
+    await producer?.disconnect();
+    await database?.[Symbol.asyncDispose]();
+    rmSync(dirname(dataDir), { recursive: true, force: true });
+  });
+
+  const cli = (...args: readonly string[]): Promise<Ended> => run('cli.ts', args, { env });
+  const json = async <T>(...args: readonly string[]): Promise<T> => {
+    const { code, stdout, stderr } = await cli(...args, '--json');
+    expect(code, stderr).to.equal(0);
+    return JSON.parse(stdout) as T;
+  };
+  const send = (...messages: readonly { readonly key: string; readonly value: Buffer }[]) =>
+    producer.send({ topic, messages: [...messages] });
+  const receiptsOf = (tenant: string, key: string, ids: readonly string[]) =>
+    ids.map((id) => ({ key, value: receiptValue(aReceipt({ id, tenant }), schemaId) }));
+
+  const ask = async (program: Program, path: string): Promise<{ status: number; body: string }> => {
+    const [, url = ''] = await program.says(/health and figures on (http:\S+)/);
+    const answer = await fetch(`${url}${path}`);
+    return { status: answer.status, body: await answer.text() };
+  };
+  const until = async (
+    program: Program,
+    path: string,
+    wanted: RegExp | ((body: string) => boolean),
+  ): Promise<string> => {
+    const fits = (body: string): boolean => (wanted instanceof RegExp ? wanted.test(body) : wanted(body));
+    for (const deadline = Date.now() + 40_000; ; await pause(100)) {
+      const { body } = await ask(program, path);
+      if (fits(body)) return body;
+      if (Date.now() > deadline) throw new Error(`${path} never said ${String(wanted)}`);
+    }
+  };
+  /** Over all partitions. */
+  const sum = (page: string, series: string): number =>
+    [...page.matchAll(new RegExp(`^ledger_${series}\\} (\\d+)$`, 'gm'))].reduce(
+      (all, [, value]) => all + Number(value),
+      0,
+    );
+  const received = (count: number) => (page: string) => sum(page, 'messages_received\\{.*') === count;
+  const facts = async (tenant: string): Promise<readonly { type: string; payload: { id?: string } }[]> => {
+    const pool = connect({ url: database.url, max: 1 });
+    try {
+      const { rows } = await pool.query<{ type: string; payload: { id?: string } }>(
+        'SELECT type, payload FROM ledger.fact_texts WHERE tenant = $1 ORDER BY seq',
+        [tenant],
+      );
+      return rows;
+    } finally {
+      await pool.end();
+    }
+  };
+
+  it('waits for its topics, takes what is sent, says what became of it, and drains', async () => {
+    const program = start('cli.ts', ['kafka-ingest'], { env });
+    expect(await until(program, '/readyz', /topics apply/)).to.match(/not-ready/);
+    expect((await cli('topics', 'apply')).code).to.equal(0);
+    await until(program, '/readyz', /"ready"/);
+    const good = receiptsOf('acme', 'acme', ['r-1', 'r-2', 'r-1']);
+    await send(
+      ...receiptsOf('globex', 'g', ['g-1', 'g-2']),
+      ...good.slice(0, 2),
+      good[0] as (typeof good)[0],
+    );
+    const page = await until(program, '/metrics', received(5));
+    const places = new Set(page.match(/(?<=ledger_messages\{topic=")[^"]+/g));
+    expect([...places]).to.deep.equal([topic]);
+    const fate = (name: string): number => sum(page, `messages\\{[^}]*fate="${name}"`);
+    expect(['accepted', 'duplicate', 'conflict', 'dead_lettered', 'held'].map(fate)).to.deep.equal([
+      2, 1, 0, 1, 1,
+    ]);
+    expect(page).to.match(/ledger_letters\{topic="[^"]+",state="dead",error_class="no-such-tenant"\} 1/);
+    expect(page).to.not.match(/ledger_messages_missing\{[^}]*\} [^0]/);
+    expect(page).to.match(/process_cpu_seconds_total/);
+    program.child.kill('SIGTERM');
+    const { code, stderr } = await program.ended;
+    expect(code, stderr).to.equal(0);
+    expect(stderr).to.match(/"msg":"drained"/);
+  });
+
+  it('letters are listed, shown, and taken in their order when the cause is put right', async () => {
+    const { letters } = await json<{ letters: { letter: number; state: string; offset: number }[] }>(
+      'dlq',
+      'list',
+    );
+    expect(letters.map(({ state }) => state)).to.deep.equal(['dead', 'held']);
+    const [first, second] = letters.map(({ letter }) => String(letter)) as [string, string];
+    expect((await cli('dlq', 'list')).stdout).to.match(
+      /no-such-tenant: there is no tenant globex: create it/,
+    );
+    const shown = await json<{ value_base64: string; key: string; error_class: string }>(
+      'dlq',
+      'show',
+      first,
+    );
+    expect(shown).to.include({ key: 'g', error_class: 'no-such-tenant' });
+    expect(Buffer.from(shown.value_base64, 'base64').includes('g-1')).to.equal(true);
+    const behind = await cli('dlq', 'replay', second);
+    expect(behind).to.include({ code: 1 });
+    expect(behind.stderr).to.match(new RegExp(`waits behind letter ${first} `));
+    const still = await cli('dlq', 'replay', first);
+    expect(still.code).to.equal(1);
+    expect(still.stdout).to.match(/still cannot be taken: there is no tenant globex/);
+    await cli('tenant', 'create', 'globex');
+    expect(await json('dlq', 'replay', first)).to.deep.equal({
+      letter: Number(first),
+      accepted: 2,
+      duplicate: 0,
+      conflict: 0,
+      stopped: null,
+    });
+    const taken = (await facts('globex')).map(({ payload }) => payload.id).filter(Boolean);
+    expect(taken).to.deep.equal(['g-1', 'g-2']);
+    expect((await cli('dlq', 'replay', first)).stderr).to.match(/is taken already/);
+    expect((await cli('dlq', 'list')).stdout).to.equal('no letters\n');
+  });
+
+  it('a letter is given up with a reason, which stands in the ledger with all that was done', async () => {
+    await send({ key: 'z', value: Buffer.from('poison\u001b[2J') }, ...receiptsOf('acme', 'z', ['z-1']));
+    const program = start('cli.ts', ['kafka-ingest'], { env });
+    await until(program, '/metrics', /error_class="not-framed"\} 1/);
+    const { letters } = await json<{ letters: { letter: number }[] }>('dlq', 'list', '--topic', topic);
+    const letter = String(letters[0]?.letter);
+    const text = (await cli('dlq', 'show', letter)).stdout;
+    expect(text).to.match(/0000 {2}70 6f 69 73 6f 6e 1b .* poison\.\[2J/);
+    expect((await cli('dlq', 'discard', letter)).code).to.equal(2);
+    const gone = await cli('dlq', 'discard', letter, '--reason', 'sent by a test');
+    expect(gone).to.include({ code: 0 });
+    expect(gone.stdout).to.match(/is given up; 1 accepted, 0 duplicate, 0 in conflict/);
+    expect((await cli('dlq', 'show', '99999')).stderr).to.match(/there is no letter 99999/);
+    // The running process, whose position was changed under it, goes on.
+    await send(...receiptsOf('acme', 'z', ['z-2']));
+    await until(program, '/metrics', received(8));
+    program.child.kill('SIGTERM');
+    await program.ended;
+    const { rows } = await json<{ rows: { said: string; n: number }[] }>(
+      'sql',
+      `select sum(received)::int as received, sum(accepted + duplicate + conflict + dead_lettered + held)::int as of_them, sum(discarded)::int as discarded from message_flow`,
+    );
+    expect(rows).to.deep.equal([{ received: 8, of_them: 8, discarded: 1 }]);
+    const done = JSON.stringify(await facts('operators'));
+    for (const type of ['LettersListed', 'LetterViewed', 'LetterReplayed', 'LetterDiscarded'])
+      expect(done).to.include(`"messages.${type}"`);
+    expect(done).to.include('sent by a test');
+    expect((await cli('verify', 'tenant', 'operators')).code).to.equal(0);
+  });
+
+  it('does not begin without what it needs, and says what', async () => {
+    const without = async (name: string): Promise<Ended> => {
+      const rest = Object.fromEntries(Object.entries(env).filter(([given]) => given !== name));
+      return await run('cli.ts', ['kafka-ingest'], { env: rest });
+    };
+    expect(await without('PROV_LEDGER_KAFKA_BROKERS')).to.include({ code: 2 });
+    const { code, stderr } = await without('PROV_LEDGER_REGISTRY_URL');
+    expect(code).to.equal(2);
+    expect(stderr).to.match(/set PROV_LEDGER_REGISTRY_URL/);
+  });
+});
