@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import pg from 'pg';
 import { messageReader } from '#gateway/kafka/read-message.ts';
+import { flowRecord } from '#gateway/kafka/records.ts';
 import { avroReader } from '#schemas/codec.ts';
 import { type Instant, tenantId } from '#schemas/ids.ts';
 import type { Receipt } from '#schemas/receipts.ts';
@@ -11,6 +12,7 @@ import { listLetters } from '#streams/postgres/transport/letters.ts';
 import type { Message, Reader } from '#streams/postgres/transport/message.ts';
 import type { Position } from '#streams/postgres/transport/positions.ts';
 import { discardLetter, replayLetter, replayWaiting } from '#streams/postgres/transport/settle.ts';
+import { stateFlow } from '#streams/postgres/transport/statements.ts';
 import { expectLedgerSound } from '#test/support/ledger-sound.ts';
 import { aReceipt, createTenant, messageAt, receiptValue, transportLedger } from '#test/support/transport.ts';
 
@@ -252,6 +254,44 @@ describe('streams/postgres/transport', () => {
     expect(await discardLetter(settling, dead)).to.have.property('kind', 'closed');
     const [flow] = await readFlow(ledger.pool);
     expect(flow).to.deep.include({ ...counts({ accepted: 2, dead_lettered: 1 }), discarded: 1, received: 3 });
+  });
+
+  it('an hour that is over is stated once, by whoever comes first, and again when a letter moves in it', async () => {
+    await using ledger = await transportLedger('acme', 'operators');
+    await take(ledger.intake, message(0, aReceipt(), { schema: 2 }), message(1, aReceipt(), { key: 'b' }));
+    const { pool } = ledger;
+    const stating = (): Promise<number> =>
+      stateFlow({
+        pool,
+        together: ledger.another().together,
+        requestOf: (row) => flowRecord(row, Date.now() as Instant),
+      });
+    expect(await stating(), 'the hour is not over').to.equal(0);
+    await pool.query("UPDATE transport.flow SET hour = hour - interval '1 hour'");
+    const counted = await Promise.all([stating(), stating(), stating()]);
+    expect(counted.reduce((sum, rows) => sum + rows, 0)).to.equal(1);
+    const stated = async () =>
+      (await Array.fromAsync(ledger.store.read(tenantId('operators'))))
+        .flat()
+        .filter(({ type }) => type === 'messages.FlowStated')
+        .map(({ seq, payload }) => ({ seq, ...(JSON.parse(payload) as object) }));
+    const [first] = await stated();
+    expect(first).to.deep.include({
+      topic: TOPIC,
+      received: 2,
+      ...counts({ accepted: 1, dead_lettered: 1 }),
+    });
+    expect(await readFlow(pool)).to.have.nested.property('[0].stated_seq', first?.seq);
+    learned.add(2);
+    await pool.query("UPDATE transport.letters SET received_at = received_at - interval '1 hour'");
+    const [dead] = await listLetters(pool, { limit: 1 });
+    await replayLetter({ pool, together: ledger.together, read }, dead?.letter ?? 0);
+    expect(await readFlow(pool)).to.have.nested.property('[0].stated_seq', undefined);
+    expect(await stating()).to.equal(1);
+    const all = await stated();
+    expect(all.map(({ seq }) => seq)).to.have.length(2);
+    expect(all[1]).to.deep.include(counts({ accepted: 2 }));
+    await expectLedgerSound(ledger);
   });
 
   it('two replays of the same letter at once take it once', async () => {
