@@ -8,6 +8,7 @@ import { type Configuration, readConfiguration, type SettingInEffect } from '../
 import { defaultDataDir } from '../embedded/server.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import { migrateDatabase, openDatabase } from './database.ts';
+import { givenModule } from './given-module.ts';
 import { stopSignal } from './stop-signal.ts';
 import { version } from './version.ts';
 import { commandError, openKeys, openLedger, type WiredLedger } from './wire.ts';
@@ -141,6 +142,7 @@ process.exitCode = await runCli({
     return await runAgain(args, { environment, signal: stopping });
   },
   serve,
+  exportsOf: givenModule,
   projectorWorker,
   kafkaIngest,
   topics: async () => {

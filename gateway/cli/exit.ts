@@ -65,6 +65,7 @@ const REBUILD_EXITS: { readonly [Code in RebuildError['code']]: Exit } = {
   'lost-lease': 'refused',
   'nothing-there': 'refused',
   exists: 'refused',
+  'not-alike': 'usage',
   'not-equal': 'internal',
   halted: 'refused',
   'never-level': 'unavailable',

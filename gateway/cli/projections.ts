@@ -1,6 +1,10 @@
 // prov-ledger projections ...: how far the read models are, and letting one that has halted try again.
 import type { Command } from 'commander';
+import { projectors } from '#projectors/index.ts';
+import { projectionLag } from '#projectors/postgres/lag.ts';
+import { sourceDigests } from '#projectors/postgres/source.ts';
 import {
+  listBuilds,
   type ProjectionStatus,
   pauseReadModel,
   projectionStatus,
@@ -9,6 +13,7 @@ import {
 } from '#projectors/postgres/status.ts';
 import { type TenantId, tenantId } from '#schemas/ids.ts';
 import { aTenant, group, headOf, ledgerLeaf, type Options, type Run } from './command.ts';
+import { diffCommand } from './diff.ts';
 import { CliError } from './exit.ts';
 import { count, figure, table, visible } from './output.ts';
 import { parkedCommands } from './parked.ts';
@@ -31,6 +36,63 @@ const status = (run: Run): Command =>
     async ({ ledger, output }, _, [of]) => {
       const rows = await projectionStatus(ledger.pool, of === undefined ? undefined : tenantId(of));
       output.answer({ projections: rows }, () => statusText(rows));
+      return 'ok';
+    },
+  );
+
+const list = (run: Run): Command =>
+  ledgerLeaf(
+    run,
+    {
+      usage: 'list',
+      summary: 'the read models: versions, tables, and which are shown, paused or made by another source',
+      examples: ['projections list', 'projections list --json'],
+    },
+    async ({ ledger, output }) => {
+      const builds = await listBuilds(ledger.pool, await sourceDigests(projectors));
+      output.answer({ builds }, () =>
+        table(
+          ['READ MODEL', 'BUILD', 'STATE', 'SHOWN', ''],
+          builds.map((each) => [
+            `${each.projection} v${each.version}`,
+            each.build,
+            each.state,
+            each.shown ? 'yes' : 'no',
+            visible(
+              [
+                ...(each.pauseReason === undefined ? [] : [`paused: ${each.pauseReason}`]),
+                ...(each.madeByOther ? ['made by another source: rebuild it'] : []),
+              ].join('; '),
+            ),
+          ]),
+        ),
+      );
+      return 'ok';
+    },
+  );
+
+const lag = (run: Run): Command =>
+  ledgerLeaf(
+    run,
+    {
+      usage: 'lag',
+      summary: 'how far each read model is behind, over all tenants',
+      examples: ['projections lag', 'projections lag --json'],
+    },
+    async ({ ledger, output }) => {
+      const rows = await projectionLag(ledger.pool, projectors);
+      output.answer({ lag: rows }, () =>
+        table(
+          ['READ MODEL', 'TAKEN', 'BEHIND', 'OLDEST', 'HALTED'],
+          rows.map((row) => [
+            row.projection,
+            count(row.takenFacts, 'fact'),
+            count(row.lagFacts, 'fact'),
+            `${row.lagSecondsMax.toFixed(1)} s`,
+            count(row.haltedTenants, 'tenant'),
+          ]),
+        ),
+      );
       return 'ok';
     },
   );
@@ -127,6 +189,9 @@ const notHalted = (rows: readonly ProjectionStatus[], name: string, tenant: Tena
 export const projectionCommands = (run: Run): Command =>
   group('projections', 'the read models', [
     status(run),
+    list(run),
+    lag(run),
+    diffCommand(run),
     verifyReadModelCommand(run),
     rebuildCommand(run),
     rollbackCommand(run),

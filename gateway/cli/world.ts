@@ -158,6 +158,8 @@ export interface World {
   readonly registry: () => Promise<Registry>;
   /** Starts a broker and a registry of this machine's own; resolves when both answer. */
   readonly devKafka: (request: DevKafkaRequest) => Promise<DevKafka>;
+  /** What a module exports that the user names by its file; running it is the user's word. Throws `CliError`. */
+  readonly exportsOf: (file: string) => Promise<readonly unknown[]>;
   readonly projectorWorker: () => Promise<RunningWorker>;
   readonly examine: () => AsyncIterable<Finding>;
   /** Throws `BackupError`, as does `restore`. */

@@ -1,6 +1,7 @@
 // How fresh the read models are, and what an operator does about one that has halted.
 import type { Seq, TenantId } from '#schemas/ids.ts';
 import { type Pool, streamError, transaction } from '#streams/postgres/connect.ts';
+import { type SourceDigests, versionKey } from './builds.ts';
 
 /** One read model of one tenant, as in `views.projection_status`. */
 export interface ProjectionStatus {
@@ -121,6 +122,53 @@ export const resumeReadModel = async (pool: Pool, projection: string): Promise<b
       [projection],
     );
     return (rowCount ?? 0) > 0;
+  } catch (error) {
+    throw streamError(error);
+  }
+};
+
+/** One table of one version of a read model. */
+export interface BuildLine {
+  readonly projection: string;
+  readonly version: number;
+  readonly build: number;
+  readonly state: 'building' | 'proved' | 'live' | 'kept';
+  /** Whether the view shows it. */
+  readonly shown: boolean;
+  readonly pauseReason?: string;
+  /** This program's projector of that version has another source: it leaves the rows alone. */
+  readonly madeByOther: boolean;
+}
+
+interface BuildRow {
+  readonly projection: string;
+  readonly version: number;
+  readonly build: number;
+  readonly state: BuildLine['state'];
+  readonly shown: boolean;
+  readonly pause_reason: string | null;
+  readonly source_digest: string | null;
+}
+
+/** Ordered by read model, version and build. Throws `StreamError`. */
+export const listBuilds = async (pool: Pool, sources: SourceDigests): Promise<readonly BuildLine[]> => {
+  try {
+    const { rows } = await pool.query<BuildRow>(
+      `SELECT b.projection, b.version, b.build, b.state, m.shown AND m.live_build = b.build AS shown, m.pause_reason, b.source_digest
+       FROM projections.builds b JOIN projections.read_models m USING (projection, version) ORDER BY 1, 2, 3`,
+    );
+    return rows.map(({ projection, version, build, state, shown, pause_reason, source_digest }) => {
+      const own = sources.get(versionKey({ name: projection, version }));
+      return {
+        projection,
+        version,
+        build,
+        state,
+        shown,
+        ...(pause_reason !== null && { pauseReason: pause_reason }),
+        madeByOther: own !== undefined && source_digest !== null && own !== source_digest,
+      };
+    });
   } catch (error) {
     throw streamError(error);
   }

@@ -9,6 +9,8 @@ export type RebuildFailure =
   | 'nothing-there'
   /** There is one of that name already: choose another, or drop it. */
   | 'exists'
+  /** What is to be compared has other keys. */
+  | 'not-alike'
   /** The rows are not those of an independent replay: the program or the machine is at fault; nothing was switched. */
   | 'not-equal'
   /** The fold refuses a fact that the build in use has taken: put the projector right, or skip the fact. */

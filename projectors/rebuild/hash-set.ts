@@ -49,6 +49,9 @@ export interface HashDifference {
   /** In hexadecimal. */
   readonly onlyLeft: readonly string[];
   readonly onlyRight: readonly string[];
+  /** How many there are, also beyond those named. */
+  readonly left: number;
+  readonly right: number;
 }
 
 /** What one holds and the other does not, each hash as often as it is there more often; `most` of each side at most. */
@@ -56,15 +59,18 @@ export const hashDifference = (left: HashSet, right: HashSet, most: number): Has
   const [ours, theirs] = [walk(left), walk(right)];
   const onlyLeft: string[] = [];
   const onlyRight: string[] = [];
+  let [leftCount, rightCount] = [0, 0];
   let [a, b] = [ours.next().value, theirs.next().value];
   while (a ?? b) {
     const order = a && b ? Buffer.compare(a, b) : a ? -1 : 1;
     if (order < 0 && onlyLeft.length < most) onlyLeft.push((a as Buffer).toString('hex'));
     if (order > 0 && onlyRight.length < most) onlyRight.push((b as Buffer).toString('hex'));
+    if (order < 0) leftCount += 1;
+    if (order > 0) rightCount += 1;
     if (order <= 0) a = ours.next().value;
     if (order >= 0) b = theirs.next().value;
   }
-  return { onlyLeft, onlyRight };
+  return { onlyLeft, onlyRight, left: leftCount, right: rightCount };
 };
 
 const walk = function* (set: HashSet): Generator<Buffer, undefined> {

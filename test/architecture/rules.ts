@@ -87,6 +87,9 @@ export const packages: Readonly<Record<string, readonly string[]>> = {
   '@opentelemetry/sdk-node': ['deploy/telemetry'],
 };
 
+/** The files that load a module whose path their user gives. */
+export const loaders: readonly string[] = ['deploy/processes/given-module.ts'];
+
 /** Built-in modules that reach out of the process, and the folders that may. */
 export const builtins: Readonly<Record<string, readonly string[]>> = {
   'node:child_process': ['deploy'],

@@ -17,7 +17,7 @@ const receipt = (id: string): string =>
   `${JSON.stringify({ id, action: 'db.export', actor: 'alice', decision: 'allow', created_at: '2026-11-21T09:00:00Z' })}\n`;
 
 describe('docs/operations/analysts.md', function () {
-  this.timeout(60_000);
+  this.timeout(180_000);
   const dataDir = dataFolder();
   const folder = mkdtempSync(join(tmpdir(), 'prov-ledger-analysts-'));
   let database: FreshDatabase;

@@ -16,7 +16,7 @@ const lines = blocks
   .map((line) => line.replace(/^prov-ledger /, '').split(' '));
 
 describe('docs/operations/rebuild.md', function () {
-  this.timeout(120_000);
+  this.timeout(300_000);
   const dataDir = dataFolder();
   const folder = mkdtempSync(join(tmpdir(), 'prov-ledger-rebuild-'));
   let database: FreshDatabase;
@@ -85,6 +85,9 @@ describe('docs/operations/rebuild.md', function () {
       'drop-old 0',
       'pause 0',
       'resume 0',
+      'list 0',
+      'lag 0',
+      'diff 0',
     ]);
     expect(await rows()).to.deep.equal(sane);
     const builds = await ask(

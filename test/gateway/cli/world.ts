@@ -46,6 +46,7 @@ export const runIn = async (
     migrate: refuse('migrate'),
     keys: refuse('keys'),
     serve: refuse('serve'),
+    exportsOf: refuse('exportsOf'),
     projectorWorker: refuse('projectorWorker'),
     scratch: refuse('scratch'),
     kafkaIngest: refuse('kafkaIngest'),
