@@ -72,8 +72,8 @@ export interface Halted {
   readonly message: string;
 }
 
-/** Chunks that one thread may have at hand: one in work, one behind it. */
-const AHEAD = 2;
+/** Chunks that one thread may have at hand: one in work, one behind it, one read that waits for the fold before it. */
+const AHEAD = 3;
 
 /** Replays to the end, to the first fault or to the signal. Throws what the feed throws. */
 export const replay = async (options: ReplayOptions): Promise<ReplayResult> => {

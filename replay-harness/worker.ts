@@ -1,4 +1,5 @@
 // A thread of the replay: reads chunks as they come, and folds each when it is told where the one before it ended.
+import { setImmediate } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
 import { projectors as all } from '#projectors/index.ts';
 import type { LaneTask, StoredSource } from './feed.ts';
@@ -54,7 +55,10 @@ const read = (task: LaneTask): void => {
   coming.catch(() => undefined);
   last = last.then(async () => {
     try {
-      const done = mine.read(await coming);
+      const chunk = await coming;
+      // Folds that were ordered meanwhile go first: the whole replay waits for them.
+      await setImmediate();
+      const done = mine.read(chunk);
       const transfer = [
         ...done.segments.map(({ digests }) => digests.buffer),
         ...done.inserted.map(({ hashes }) => hashes.buffer),
