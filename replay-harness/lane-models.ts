@@ -25,28 +25,31 @@ export interface TenantFacts {
   readonly facts: readonly Fact[];
 }
 
-const decoded = new WeakMap<Fact, Fact | Error>();
+const decoded = new WeakMap<readonly Fact[], readonly (Fact | Error)[]>();
 
 /** Once for all read models. */
-const decodedFact = (fact: Fact): Fact | Error => {
-  const known = decoded.get(fact);
+const decodedFacts = (facts: readonly Fact[]): readonly (Fact | Error)[] => {
+  const known = decoded.get(facts);
   if (known) return known;
-  let now: Fact | Error;
-  try {
-    now = guarded(() => decodeFact(fact) as Fact);
-  } catch (error) {
-    now = error as Error;
-  }
-  decoded.set(fact, now);
+  const now = facts.map(decodedFact);
+  decoded.set(facts, now);
   return now;
+};
+
+const decodedFact = (fact: Fact): Fact | Error => {
+  try {
+    return guarded(() => decodeFact(fact) as Fact);
+  } catch (error) {
+    return error as Error;
+  }
 };
 
 /** The facts a read model takes, up to the first that cannot be read. */
 const factsFor = (projector: AnyProjector, facts: readonly Fact[]) => {
   const taken: Fact[] = [];
-  for (const fact of facts) {
+  for (const [index, now] of decodedFacts(facts).entries()) {
+    const fact = facts[index] as Fact;
     if (!projector.handles.includes(fact.type)) continue;
-    const now = decodedFact(fact);
     if (now instanceof Error) return { taken, unreadable: { fact, error: now } };
     taken.push(now);
   }

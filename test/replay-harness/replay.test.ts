@@ -1,7 +1,16 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { expect } from 'chai';
+import { readState } from '#gateway/cli/replay-state.ts';
 import { projectors } from '#projectors/index.ts';
 import type { Expectation } from '#replay-harness/fixtures/format.ts';
 import { plantedProjector, replayBench, textFeed } from './replayed.ts';
+
+const STATE_CHILD = fileURLToPath(new URL('state-child.ts', import.meta.url));
 
 describe('replay-harness/replay', function () {
   this.timeout(60_000);
@@ -124,6 +133,17 @@ describe('replay-harness/replay', function () {
     expect(differences[2]).to.match(/^the digest of tenants: expected z/);
   });
 
+  it('bytes that are no UTF-8 are told from those that are, and the line is named', async () => {
+    const at = indexOf((line) => /[^\u0000-\u007f]/.test(line));
+    const bytes = Buffer.from(text);
+    const place = Buffer.from(lines.slice(0, at).join('\n')).length + 1;
+    const broken = bytes.findIndex((byte, index) => index > place && byte > 0x7f);
+    bytes[broken + 1] = 0x20;
+    const { fault } = await bench.replay(textFeed(bytes, { chunkBytes: 10_000_000 }));
+    expect(fault).to.deep.include({ code: 'malformed-line', line: at + 1 });
+    expect(fault?.message).to.include('is no UTF-8');
+  });
+
   it('a file that is no fixture, or is cut off, is told from one', async () => {
     expect((await bench.replay('{"format":"prov-ledger/export/1"}\n')).fault?.message).to.match(
       /line 1 does not name the format prov-ledger\/fixture\/1/,
@@ -165,6 +185,28 @@ describe('replay-harness/replay', function () {
       expect(second).to.deep.include({ verdict: 'sound', compared: true });
       expect(second.outcome).to.deep.equal(expected);
     }
+  });
+
+  it('killed on the way, it goes on from what was written last, and comes to the same', async () => {
+    const folder = mkdtempSync(join(bench.folder, 'killed-'));
+    const fixture = join(folder, 'fixture.ndjson');
+    writeFileSync(fixture, text);
+    const child = spawn(process.execPath, [STATE_CHILD, fixture, folder], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    let said = '';
+    child.stdout.on('data', (chunk: Buffer) => (said += chunk.toString()));
+    const ended = once(child, 'close');
+    while (child.exitCode === null && !existsSync(join(folder, 'replay.json'))) await pause(5);
+    await pause(60);
+    child.kill('SIGKILL');
+    await ended;
+    expect(said).to.equal('');
+    const from = await readState(folder);
+    expect(from?.course.counts.facts).to.be.within(50, expected.facts - 1);
+    const result = await bench.replay(text, { folder, from });
+    expect(result.outcome).to.deep.equal(expected);
+    expect(result.verdict).to.equal('sound');
   });
 
   it('a fact that a read model cannot take halts it for that tenant, and nothing else', async () => {

@@ -48,7 +48,7 @@ export interface TextFeedOptions {
 
 /** A fixture in memory, cut into chunks of about so many bytes. */
 export const textFeed = (
-  text: string,
+  text: string | Uint8Array,
   {
     chunkBytes = 40_000,
     events,
@@ -58,10 +58,10 @@ export const textFeed = (
 
 /** Its pieces from the beginning, or from a place in it. */
 export const textPieces = async function* (
-  text: string,
+  text: string | Uint8Array,
   { chunkBytes = 40_000, from = { offset: 0, line: 1 } }: PiecesOptions = {},
 ): AsyncGenerator<LinePiece> {
-  const bytes = Buffer.from(text).subarray(from.offset);
+  const bytes = Buffer.from(text as string).subarray(from.offset);
   const parts = async function* () {
     for (let at = 0; at < bytes.length; at += 10_000) yield bytes.subarray(at, at + 10_000);
   };
