@@ -67,6 +67,7 @@ export const packages: Readonly<Record<string, readonly string[]>> = {
   express: ['gateway/sdk/examples'],
   '@prov-ledger/sdk': ['gateway/sdk/examples'],
   esbuild: ['deploy/sdk'],
+  '@eventstore/db-client': ['streams/eventstore'],
   kafkajs: ['streams/kafka'],
   '@kafkajs/confluent-schema-registry': ['streams/kafka'],
   rxjs: ['streams'],

@@ -32,7 +32,7 @@ export interface MutationsFigures {
   readonly problems: Readonly<Record<string, number>>;
   readonly recorded: number;
   readonly repeated: number;
-  /** Facts of batches that were cut off, their end not having come in time, before the line was answered. */
+  /** Facts of batches whose end did not come in time, or not as HTTP, before their line was answered. */
   readonly cutOff: number;
   /** Facts in the store, each of them acknowledged but for the tenants' own and those that were cut off. */
   readonly stored: number;
@@ -72,9 +72,9 @@ export const runMutations = async (options: MutationsOptions): Promise<Mutations
     const answers = await Promise.all(mutants.map((each) => answersTo(url, each)));
     for (const [index, mine] of answers.entries()) {
       for (const answer of mine) watch.take(answer);
-      if (mine.some(isCutOff)) watch.doubt(mutants[index] as Buffer);
+      if (mine.some(isBroken)) watch.doubt(mutants[index] as Buffer);
     }
-    await watch.compare();
+    await watch.compare((id) => exchangeOf(id, mutants, answers));
     flown += 1;
     if (flown % 40 === 0) log(`${flown * VOLLEY} requests, ${JSON.stringify(watch.figures().statuses)}`);
   });
@@ -124,7 +124,33 @@ const cutOff = (received: string, sent: Buffer): RawAnswer => {
 
 /** No header of HTTP, since no service sent it. */
 const CUT_OFF = ':cut-off';
-const isCutOff = ({ headers }: RawAnswer): boolean => headers.has(CUT_OFF);
+
+/** Its end did not come, or not as HTTP: of a batch, whose lines are stored while they arrive, some may be stored. */
+const isBroken = ({ status, headers, body }: RawAnswer): boolean =>
+  headers.has(CUT_OFF) || status === 408 || (status === 400 && body.includes('"request-malformed"'));
+
+/** As its sender wrote it. */
+const idOf = (payload: string): string => {
+  const { id, ext } = JSON.parse(payload) as {
+    readonly id: string;
+    readonly ext?: { readonly cloudevents?: { readonly id: string } };
+  };
+  return ext?.cloudevents?.id ?? id;
+};
+
+const exchangeOf = (
+  id: string,
+  sent: readonly Buffer[],
+  answers: readonly (readonly RawAnswer[])[],
+): string =>
+  sent
+    .map((bytes, index) => ({ text: bytes.toString('latin1'), mine: answers[index] ?? [] }))
+    .filter(({ text }) => text.includes(id))
+    .map(
+      ({ text, mine }) =>
+        `\n${JSON.stringify(text)}\n${mine.map(({ status, body }) => `${status} ${body}`).join('\n')}`,
+    )
+    .join('');
 
 interface Result {
   readonly status: string;
@@ -137,7 +163,8 @@ interface Oracle {
   readonly take: (answer: RawAnswer) => void;
   /** Of this request the sender does not know all that came of it. */
   readonly doubt: (sent: Buffer) => void;
-  readonly compare: () => Promise<void>;
+  /** `exchange` shows the request that named an id, and its answers. */
+  readonly compare: (exchange: (id: string) => string) => Promise<void>;
   readonly figures: () => Omit<MutationsFigures, 'seed' | 'requests' | 'stored'>;
 }
 
@@ -149,10 +176,8 @@ const oracle = async ({ store }: GatewayUnderTest): Promise<Oracle> => {
   let read = (await store.head(acme))?.seq ?? 0;
   let [answers, recorded, repeated, doubtful] = [0, 0, 0, 0];
   let doubts: string[] = [];
-  const isDoubtful = (payload: string): boolean => {
-    const { id } = JSON.parse(payload) as { readonly id: string };
-    return doubts.some((sent) => sent.includes(JSON.stringify(id)));
-  };
+  const isDoubtful = (payload: string): boolean =>
+    doubts.some((sent) => sent.includes(JSON.stringify(idOf(payload))));
   const count = (of: Map<string, number>, what: string): void => void of.set(what, (of.get(what) ?? 0) + 1);
   const refused = (code: string): ProblemCode => {
     if (!Object.hasOwn(catalogue, code)) throw new Error(`${code} is not in the catalogue`);
@@ -189,12 +214,16 @@ const oracle = async ({ store }: GatewayUnderTest): Promise<Oracle> => {
         acknowledged(fact.seq, fact.hash, headers.get('idempotent-replayed') === 'true');
       } else for (const result of resultsOf(answer)) takeResult(result);
     },
-    doubt: (sent) => void doubts.push(sent.toString()),
-    compare: async () => {
+    doubt: (sent) => {
+      const text = sent.toString();
+      if (text.includes('x-ndjson')) doubts.push(text);
+    },
+    compare: async (exchange) => {
       for await (const page of store.read(acme, { from: (read + 1) as Seq }))
         for (const { seq, hash, payload } of page) {
           if (!hashes.has(seq) && isDoubtful(payload)) doubtful += 1;
-          else expect(hashes.get(seq), `stored and not acknowledged: ${seq} ${payload}`).to.equal(hash);
+          else if (hashes.get(seq) !== hash)
+            throw new Error(`stored and not acknowledged: ${payload}${exchange(idOf(payload))}`);
           fresh.delete(seq);
           read = seq;
         }
