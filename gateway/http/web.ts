@@ -100,6 +100,10 @@ export const web = (options: WebOptions): Web => {
     app.addContentTypeParser(type, { parseAs: 'buffer', bodyLimit }, (_, body, done) => done(null, body));
   app.addContentTypeParser('application/x-ndjson', (_, stream, done) => done(null, stream));
   app.addHook('onRequest', admission(options, open));
+  app.addHook('preHandler', (_, reply, done) => {
+    if (open.isRefused(reply.raw)) reply.hijack();
+    else done();
+  });
   app.addHook('onResponse', (request, reply, done) => {
     const { method, routeOptions } = request;
     options.answered({

@@ -152,6 +152,18 @@ describe('gateway/http: hostile connections', function () {
     expect(await seq()).to.equal(before);
   });
 
+  it('a body whose end comes after its time was over is not stored: its sender was told that it did not arrive', async () => {
+    const before = await seq();
+    const bytes = whole(JSON.stringify(receipt({ id: 'late' })));
+    const connection = await sent(bytes.slice(0, -1));
+    expect(problemOf(await connection.answer())).to.equal('request-timeout');
+    // The service has closed its side alone, so that the answer is read.
+    connection.send(bytes.slice(-1));
+    await connection.closed;
+    await pause(100);
+    expect(await seq()).to.equal(before);
+  });
+
   it('a batch that trickles in keeps what was acknowledged, and its answer is cut where nothing else can be said', async () => {
     const line = `${JSON.stringify(receipt({ id: 'slow-batch' }))}\n`;
     const chunk = `${Buffer.byteLength(line).toString(16)}\r\n${line}\r\n`;
