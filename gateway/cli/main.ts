@@ -1,6 +1,7 @@
 // prov-ledger: the command line. Everything it touches comes in through `World`; deploy/processes/cli.ts wires it.
 import { Command, CommanderError } from 'commander';
 import { analystCommands } from './analysts.ts';
+import { attestCommands } from './attest.ts';
 import { backupCommand, restoreCommand } from './backup.ts';
 import { headCommand, receiptCommands, tailCommand } from './chain.ts';
 import type { Run } from './command.ts';
@@ -80,6 +81,7 @@ export const program = (run: Run): Command => {
     statusCommand(run),
     projectionCommands(run),
     graphCommands(run),
+    attestCommands(run),
     viewCommands(run),
     sqlCommand(run),
     analystCommands(run),

@@ -1,0 +1,59 @@
+// The mapper catalog: for every route whose writes land in two stores, where in each of them its elements are. The graph
+// side follows from the graph projector; the table side says which columns of which view make an element.
+import type { AnyProjector } from '#projectors/batch.ts';
+import type { AnyGraphProjector } from '#projectors/graph/graph.ts';
+import { receiptsGraph } from '#projectors/graph/receipts.ts';
+import { receipts } from '#projectors/receipts.ts';
+
+/** The columns that make one kind of element, beside `tenant` and `seq`, which every attested table has. */
+export interface ElementColumns {
+  readonly id: string;
+  /** Of an edge; rows in which either end is NULL make no edge. */
+  readonly target?: string;
+}
+
+export interface ElementSource {
+  /** Several, where one kind of node is named by several columns. */
+  readonly from: readonly ElementColumns[];
+  /** Many rows make one element, and the first of them brought it in. */
+  readonly shared?: true;
+  /** Property to column. */
+  readonly properties?: { readonly [property: string]: string };
+}
+
+export interface Mapping {
+  /** As attestations name it. */
+  readonly route: string;
+  /** Operations of the HTTP interface that are covered, beside the facts that the graph is folded from. */
+  readonly operations: readonly string[];
+  readonly graph: AnyGraphProjector;
+  /** The read model whose checkpoint says how far the tables are. */
+  readonly table: AnyProjector;
+  /** What is asked: a view or a table with the columns `tenant` and `seq`, whose rows never change. */
+  readonly view: string;
+  readonly elements: { readonly [element: string]: ElementSource };
+}
+
+const receiptProperties = Object.fromEntries(
+  (receiptsGraph.nodes['Receipt']?.properties ?? []).map((name) => [name, name]),
+);
+
+const receiptMapping: Mapping = {
+  route: 'receipts',
+  operations: ['recordReceipts'],
+  graph: receiptsGraph,
+  table: receipts,
+  view: 'views.receipts',
+  elements: {
+    Receipt: { from: [{ id: 'receipt_id' }], properties: receiptProperties },
+    Actor: { from: [{ id: 'actor' }], shared: true },
+    Artifact: { from: [{ id: 'evidence_hash' }], shared: true },
+    Operation: { from: [{ id: 'op_id' }, { id: 'op_parent_id' }], shared: true },
+    ASKED_BY: { from: [{ id: 'receipt_id', target: 'actor' }] },
+    EVIDENCED_BY: { from: [{ id: 'receipt_id', target: 'evidence_hash' }] },
+    PART_OF: { from: [{ id: 'receipt_id', target: 'op_id' }] },
+    CAUSED_BY: { from: [{ id: 'op_id', target: 'op_parent_id' }], shared: true },
+  },
+};
+
+export const catalog: readonly Mapping[] = [receiptMapping];
