@@ -51,6 +51,8 @@ export interface Site extends AsyncDisposable {
   /** Over TCP, which a proxy can stand in front of. */
   readonly databaseUrl: string;
   readonly keys: LocalKeys;
+  /** For a program that works on this ledger, with its database and keys. */
+  readonly environment: Settings;
   /** One for each tenant, with every right of a tenant's own. */
   readonly tokens: ReadonlyMap<TenantId, string>;
   /** Runs until it is stopped or killed. */
@@ -118,6 +120,7 @@ export const openSite = async ({ settings, dataDir }: SiteOptions = {}): Promise
     server,
     databaseUrl,
     keys,
+    environment: { ...env, DATABASE_URL: databaseUrl },
     tokens,
     withStore,
     service: async (options = {}) => {
