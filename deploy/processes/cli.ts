@@ -145,6 +145,10 @@ process.exitCode = await runCli({
   exportsOf: givenModule,
   projectorWorker,
   kafkaIngest,
+  kafkaRelay: async () => {
+    const { startKafkaRelay } = await import('./kafka-relay.ts');
+    return await startKafkaRelay(configured().configuration);
+  },
   topics: async () => {
     const { configuredTopics } = await import('./kafka-parts.ts');
     return await configuredTopics(configured().configuration);

@@ -27,6 +27,7 @@ import {
 import { operatorCommands } from './operators.ts';
 import { visible } from './output.ts';
 import { projectionCommands } from './projections.ts';
+import { kafkaRelayCommand } from './relay.ts';
 import { replayCommand } from './replay.ts';
 import { schemaCommands } from './schemas.ts';
 import { tenantCommands, tokenCommands } from './tenants.ts';
@@ -66,6 +67,7 @@ export const program = (run: Run): Command => {
     serveCommand(run),
     projectorWorkerCommand(run),
     kafkaIngestCommand(run),
+    kafkaRelayCommand(run),
     migrateCommand(run),
     tenantCommands(run),
     tokenCommands(run),

@@ -161,6 +161,8 @@ export interface World {
   /** What a module exports that the user names by its file; running it is the user's word. Throws `CliError`. */
   readonly exportsOf: (file: string) => Promise<readonly unknown[]>;
   readonly projectorWorker: () => Promise<RunningWorker>;
+  /** Throws `CliError` when no cluster or no registry is named. */
+  readonly kafkaRelay: () => Promise<RunningWorker>;
   readonly examine: () => AsyncIterable<Finding>;
   /** Throws `BackupError`, as does `restore`. */
   readonly backup: (request: BackupRequest) => Promise<BackupManifest>;

@@ -202,7 +202,7 @@ const reassign = async (delivery: Delivery, { mine, partitions }: Assigned): Pro
   if (!group) return;
   const of = partitionOf(partitions);
   delivery.own = (tenant) => mine.has(of(tenant));
-  for (const tenant of [...cursors.keys()]) if (!delivery.own(tenant)) cursors.delete(tenant);
+  for (const tenant of cursors.keys()) if (!delivery.own(tenant)) cursors.delete(tenant);
   const positions = await attempt(delivery, group.positions);
   if (positions) delivery.from = new Map([...asked.from, ...positions]);
 };

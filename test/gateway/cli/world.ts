@@ -50,6 +50,7 @@ export const runIn = async (
     projectorWorker: refuse('projectorWorker'),
     scratch: refuse('scratch'),
     kafkaIngest: refuse('kafkaIngest'),
+    kafkaRelay: refuse('kafkaRelay'),
     topics: refuse('topics'),
     registry: refuse('registry'),
     devKafka: refuse('devKafka'),
