@@ -1,6 +1,6 @@
 // Settings of the graph: docs/operations/graph.md says what it is for. Without an address there is none.
 import type { GraphAddress } from '#projectors/neo4j/connect.ts';
-import { optional, type Setting, text, type Unusable, type Values } from './setting.ts';
+import { optional, type Setting, text, type Unusable, type Values, whole } from './setting.ts';
 
 const SCHEMES = ['bolt:', 'bolt+s:', 'bolt+ssc:', 'neo4j:', 'neo4j+s:', 'neo4j+ssc:'];
 
@@ -30,10 +30,18 @@ export const neo4jSettings = {
     description: "which of its databases; the server's own choice unless told",
     parse: text,
   }),
+  attestSeconds: {
+    name: 'PROV_LEDGER_ATTEST_SECONDS',
+    description: 'in which tables and graph are compared once, all of them; 0 leaves that to `attest run`',
+    parse: whole(0, 86_400),
+    fallback: 60,
+  } as Setting<number>,
 };
 
 /** Where the graph is, when there is one. */
-export const graphAddress = (settings: Values<typeof neo4jSettings>): GraphAddress | undefined =>
+export const graphAddress = (
+  settings: Omit<Values<typeof neo4jSettings>, 'attestSeconds'>,
+): GraphAddress | undefined =>
   settings.neo4jUrl === undefined
     ? undefined
     : {

@@ -12,6 +12,7 @@ import { runProjectors } from '#projectors/run.ts';
 import type { Checkpoint } from '#projectors/sink.ts';
 import { errorFields, type Log } from '../telemetry/logs.ts';
 import { sampled } from '../telemetry/sampled.ts';
+import { keepAttested } from './attest-keeper.ts';
 import type { WiredLedger } from './wire.ts';
 
 export interface GraphKeeper extends AsyncDisposable {
@@ -24,6 +25,8 @@ export interface KeepGraphOptions {
   readonly log: Log;
   /** False: another process takes the graphs further, this one only looks. */
   readonly project: boolean;
+  /** In which tables and graph are compared once; 0: not by this process. */
+  readonly attestSeconds: number;
 }
 
 const ASK_EVERY_MS = 5_000;
@@ -33,11 +36,20 @@ const AGAIN_MS = 5_000;
 const NO_GRAPH: GraphKeeper = { lag: () => [], figures: [], [Symbol.asyncDispose]: async () => undefined };
 
 /** Without an address it keeps nothing and has no figures. */
-export const keepGraph = async ({ ledger, log, project }: KeepGraphOptions): Promise<GraphKeeper> => {
+export const keepGraph = async ({
+  ledger,
+  log,
+  project,
+  attestSeconds,
+}: KeepGraphOptions): Promise<GraphKeeper> => {
   if (!ledger.graph) return NO_GRAPH;
   const graph = await ledger.graph();
   const ending = new AbortController();
-  const kept = project ? follow({ ledger, log, project, graph, signal: ending.signal }) : Promise.resolve();
+  const kept = project ? follow({ ledger, log, graph, signal: ending.signal }) : Promise.resolve();
+  const attested =
+    project && attestSeconds > 0
+      ? await keepAttested({ ledger, log, cycleMs: attestSeconds * 1_000 })
+      : undefined;
   const lag = sampled(lagOf(ledger, graph), ASK_EVERY_MS);
   return {
     lag: () => lag.latest()?.lags ?? [],
@@ -47,16 +59,18 @@ export const keepGraph = async ({ ledger, log, project }: KeepGraphOptions): Pro
         help: 'Whether the Neo4j of the graph read models answered last time: 1 or 0.',
         read: () => [{ value: lag.latest()?.up === true ? 1 : 0 }],
       },
+      ...(attested?.figures ?? []),
     ],
     [Symbol.asyncDispose]: async () => {
       ending.abort();
+      await attested?.[Symbol.asyncDispose]();
       await kept;
       await lag[Symbol.asyncDispose]();
     },
   };
 };
 
-interface Following extends KeepGraphOptions {
+interface Following extends Pick<KeepGraphOptions, 'ledger' | 'log'> {
   readonly graph: Graph;
   readonly signal: AbortSignal;
 }

@@ -67,7 +67,14 @@ export const startService = async (
   const ending = new AbortController();
   await using opening = new AsyncDisposableStack();
   const observed = opening.use(await observe({ configuration, ledger, log }));
-  const graph = opening.use(await keepGraph({ ledger, log, project: options.withoutProjectors !== true }));
+  const graph = opening.use(
+    await keepGraph({
+      ledger,
+      log,
+      project: options.withoutProjectors !== true,
+      attestSeconds: configuration.attestSeconds,
+    }),
+  );
   const tlsFiles = tlsFilesOf(configuration);
   const parts = {
     stopping: ending.signal,

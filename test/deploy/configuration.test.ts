@@ -66,6 +66,7 @@ describe('deploy/configuration', () => {
       neo4jUser: undefined,
       neo4jPassword: undefined,
       neo4jDatabase: undefined,
+      attestSeconds: 60,
       rateLimit: undefined,
       rateLimits: new Map(),
       queueFacts: 50_000,

@@ -2,10 +2,15 @@
 // waiting, and catches up by itself.
 import { setTimeout as pause } from 'node:timers/promises';
 import { expect } from 'chai';
+import { keepAttested } from '#deploy/processes/attest-keeper.ts';
 import { type GraphKeeper, keepGraph } from '#deploy/processes/graph-keeper.ts';
 import type { WiredLedger } from '#deploy/processes/wire.ts';
 import { projectors } from '#projectors/index.ts';
 import { connectGraph, type Graph } from '#projectors/neo4j/connect.ts';
+import { postgresRowSink } from '#projectors/postgres/sink.ts';
+import { runProjectors } from '#projectors/run.ts';
+import { streamName } from '#schemas/ids.ts';
+import { decodeFact } from '#schemas/index.ts';
 import { postgresStreamFeed } from '#streams/postgres/feed.ts';
 import { type PostgresStore, postgresStreamStore } from '#streams/postgres/store.ts';
 import type { StreamFeed } from '#streams/stream.ts';
@@ -24,6 +29,7 @@ describe('the graph that a service keeps', function () {
   let proxy: TcpProxy;
   let graph: Graph;
   let keeper: GraphKeeper;
+  let ledger: WiredLedger;
   const said: string[] = [];
 
   before(async function () {
@@ -35,8 +41,13 @@ describe('the graph that a service keeps', function () {
     store = await postgresStreamStore({ pool: db.pool, signer: testSigner().signer });
     feed = postgresStreamFeed({ pool: db.pool, pollMs: 50 });
     await openTenant(store, ACME);
-    const ledger = { store, feed, pool: db.pool, graph: async () => graph } as unknown as WiredLedger;
-    keeper = await keepGraph({ ledger, log: (_level, text) => void said.push(text), project: true });
+    ledger = { store, feed, pool: db.pool, graph: async () => graph } as unknown as WiredLedger;
+    keeper = await keepGraph({
+      ledger,
+      log: (_level, text) => void said.push(text),
+      project: true,
+      attestSeconds: 0,
+    });
   });
   after(async () => {
     await keeper?.[Symbol.asyncDispose]();
@@ -82,5 +93,40 @@ describe('the graph that a service keeps', function () {
       'MATCH (:Receipt)-[e:ASKED_BY]->(:Actor) RETURN toString(count(e)) AS n',
     );
     expect(edges?.['n']).to.equal('50');
+  });
+
+  it('is compared with the tables without end: a change by hand is found, and put on record once it is', async () => {
+    const { signal } = new AbortController();
+    await runProjectors({
+      feed,
+      sink: postgresRowSink({ pool: db.pool }),
+      projectors,
+      signal,
+      untilCaughtUp: true,
+    });
+    await using attested = await keepAttested({ ledger, log: () => undefined, cycleMs: 400 });
+    const divergence = (): number => attested.figures[0]?.read()[0]?.value ?? -1;
+    const verdicts = async (): Promise<readonly string[]> =>
+      (await store.readStream(ACME, streamName('attestations', 'receipts'))).flatMap((recorded) => {
+        const { type, data } = decodeFact(recorded);
+        return type === 'attestations.AttestationRecorded' ? [data.verdict] : [];
+      });
+    await until('two clean ones', async () => (await verdicts()).length === 2);
+    const edit = (to: string) =>
+      graph.query("MATCH (r:Receipt {tenant: 'acme', receipt_id: 'r-9'}) SET r.action = $to", { to });
+    await edit('edited');
+    await until('one difference', () => divergence() === 1);
+    await until('on record', async () => (await verdicts()).includes('divergent'));
+    proxy.turn('refusing');
+    const before = (await verdicts()).length;
+    await pause(500);
+    expect((await verdicts()).length, 'a store that is away is no difference').to.be.at.most(before + 1);
+    proxy.turn('open');
+    await edit('db.export');
+    await until('none', () => divergence() === 0);
+    await until('clean again, twice', async () => (await verdicts()).slice(-2).join() === 'clean,clean');
+    const all = await verdicts();
+    expect(all.slice(0, 2)).to.deep.equal(['clean', 'clean']);
+    expect(attested.figures.map(({ name }) => name)).to.include('attest_coverage_pct');
   });
 });

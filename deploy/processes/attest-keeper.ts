@@ -1,0 +1,146 @@
+// Tables and graph compared by a service, without end: what is new at every look, and all that is old in turn, so that
+// everything is read anew once in a cycle. What it finds goes on record; that a store is away or behind does not.
+import { setTimeout as pause } from 'node:timers/promises';
+import { attestationCoverage } from '#gateway/attestation/coverage.ts';
+import { recordAttestation } from '#gateway/attestation/record.ts';
+import type { Figure } from '#gateway/http/metrics.ts';
+import { routes, type Service } from '#gateway/http/routes.ts';
+import { type Attested, attest, noTrees, type Trees } from '#projectors/attestation/attest.ts';
+import { catalog, type Mapping } from '#projectors/attestation/catalog.ts';
+import { attestedGraph } from '#projectors/neo4j/attested.ts';
+import type { Graph } from '#projectors/neo4j/connect.ts';
+import { attestedTables } from '#projectors/postgres/attested.ts';
+import type { Instant, TenantId } from '#schemas/ids.ts';
+import { domains } from '#schemas/index.ts';
+import { errorFields, type Log } from '../telemetry/logs.ts';
+import type { WiredLedger } from './wire.ts';
+
+export interface AttestKeeper extends AsyncDisposable {
+  readonly figures: readonly Figure[];
+}
+
+export interface KeepAttestedOptions {
+  readonly ledger: WiredLedger;
+  readonly log: Log;
+  /** In which everything is read once. */
+  readonly cycleMs: number;
+}
+
+/** Looks in one cycle. */
+const LOOKS = 4;
+/** Clean attestations that go on record after one that was not, and at the start: as many as restore a write path. */
+const CLEAN_RECORDED = 2;
+
+interface Watched {
+  readonly tenant: TenantId;
+  readonly mapping: Mapping;
+  readonly trees: Trees;
+  divergent: number;
+  /** Clean ones in a row that are on record. */
+  clean: number;
+}
+
+/** Without a graph it compares nothing and has no figures. */
+export const keepAttested = async ({ ledger, log, cycleMs }: KeepAttestedOptions): Promise<AttestKeeper> => {
+  const graph = await ledger.graph?.();
+  if (!graph) return { figures: [], [Symbol.asyncDispose]: async () => undefined };
+  const ending = new AbortController();
+  const watched = new Map<string, Watched>();
+  const looking = (async () => {
+    while (!ending.signal.aborted) {
+      await look({ ledger, log, graph, watched, signal: ending.signal }).catch((error: unknown) =>
+        log('debug', 'tables and graph are not compared now', errorFields(error)),
+      );
+      await pause(cycleMs / LOOKS, undefined, { signal: ending.signal }).catch(() => undefined);
+    }
+  })();
+  return {
+    figures: figuresOf(watched),
+    [Symbol.asyncDispose]: async () => {
+      ending.abort();
+      await looking;
+    },
+  };
+};
+
+const figuresOf = (watched: ReadonlyMap<string, Watched>): readonly Figure[] => {
+  const { percent } = attestationCoverage({ routes: routes({} as Service), domains, catalog });
+  const each = (valueOf: (of: Watched) => number) => () =>
+    [...watched.values()].map((of) => ({
+      labels: { tenant: of.tenant, route: of.mapping.route },
+      value: valueOf(of),
+    }));
+  return [
+    {
+      name: 'attest_divergence_count',
+      help: 'Elements in which tables and graph differed when they were last compared.',
+      labels: ['tenant', 'route'],
+      read: each(({ divergent }) => divergent),
+    },
+    {
+      name: 'attest_as_of_seq',
+      help: 'The place in the chain at which tables and graph were last compared.',
+      labels: ['tenant', 'route'],
+      read: each(({ trees }) => trees.asOf),
+    },
+    {
+      name: 'attest_coverage_pct',
+      help: 'Write operations that are attested, of all, cut off: the same for every tenant.',
+      read: () => [{ value: percent }],
+    },
+  ];
+};
+
+interface Look extends Omit<KeepAttestedOptions, 'cycleMs'> {
+  readonly graph: Graph;
+  readonly watched: Map<string, Watched>;
+  readonly signal: AbortSignal;
+}
+
+const look = async (at: Look): Promise<void> => {
+  for (const { tenant } of await at.ledger.store.heads()) {
+    for (const mapping of catalog) {
+      if (at.signal.aborted) return;
+      const key = `${mapping.route} ${tenant}`;
+      const known = at.watched.get(key) ?? { tenant, mapping, trees: noTrees(), divergent: 0, clean: 0 };
+      at.watched.set(key, known);
+      await compare(at, known);
+    }
+  }
+};
+
+const compare = async ({ ledger, log, graph }: Look, known: Watched): Promise<void> => {
+  const { tenant, mapping, trees } = known;
+  const { pool, store } = ledger;
+  const found = await attest({
+    tenant,
+    left: attestedTables({ pool, mapping }),
+    right: attestedGraph({ graph, projector: mapping.graph }),
+    trees,
+    again: Math.ceil(Math.max(trees.left.size, trees.right.size) / LOOKS),
+    head: async () => (await store.head(tenant))?.seq ?? 0,
+  });
+  if (found.verdict === 'lag') return;
+  if (found.verdict === 'divergent' && known.divergent !== found.differences.length)
+    log('error', 'tables and graph differ', {
+      tenant,
+      route: mapping.route,
+      asOf: found.asOf,
+      differences: found.differences.length,
+    });
+  if (!worthRecording(known, found)) return;
+  const at = Date.now() as Instant;
+  const recorded = await recordAttestation(
+    store,
+    { route: mapping.route, attested: found },
+    { actor: 'prov-ledger', at },
+  );
+  if (recorded.kind !== 'recorded') return;
+  known.clean = found.verdict === 'clean' ? known.clean + 1 : 0;
+};
+
+/** Every one that found something, and the first clean ones after it: a quiet ledger stays quiet. */
+const worthRecording = (known: Watched, { verdict, differences }: Attested): boolean => {
+  known.divergent = differences.length;
+  return verdict === 'divergent' || known.clean < CLEAN_RECORDED;
+};
