@@ -1,5 +1,5 @@
 // A process that rebuilds `tally` of the ledger in DATABASE_URL (its first argument) and, at the point named second, sends
-// itself the signal named third. Ends with the code of the failure on standard output, or with `rebuilt`.
+// itself the signal named third; with `told` instead of a point it names each one that it passes. Ends with the code of the failure on standard output, or with `rebuilt`.
 import type { RebuildPoint } from '#projectors/rebuild/points.ts';
 import { tally } from '../tally.ts';
 import { history } from './history.ts';
@@ -11,6 +11,7 @@ try {
   await past.rebuild(tally, {
     leaseMs: Number(leaseMs),
     at: (at: RebuildPoint) => {
+      if (point === 'told') console.log(at);
       if (at !== point || struck) return;
       struck = true;
       process.kill(process.pid, signal as NodeJS.Signals);
