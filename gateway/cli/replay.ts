@@ -1,6 +1,7 @@
 // prov-ledger replay: does history still mean the same. From a fixture, an export or the ledger itself; with a signed
 // report, and its verification.
 import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { basename } from 'node:path';
 import type { Command } from 'commander';
 import type { AnyProjector } from '#projectors/batch.ts';
 import { projectors } from '#projectors/index.ts';
@@ -256,7 +257,8 @@ const writeReport = async (
 ): Promise<void> => {
   const { signer } = await world.keys();
   const statement = statementOf({
-    name: feed.name,
+    // Where the file lay on this machine is nobody's business.
+    name: basename(feed.name),
     result,
     about: {
       finished_at: instantText(world.clock()),

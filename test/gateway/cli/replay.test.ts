@@ -51,6 +51,7 @@ describe('prov-ledger fixtures and replay', function () {
     ]);
     expect(verified.code, verified.stdout).to.equal(0);
     expect(verified.stdout).to.include('the same history comes to the same now');
+    expect(verified.stdout).to.match(/history +small\.ndjson\.gz, /);
     const [html, png] = [join(folder, 'report.html'), join(folder, 'report.png')];
     const drawn = ['replay', 'report', report, '--jwks', keysFile, '--html', html, '--png', png];
     expect((await runIn(ledger, drawn)).code).to.equal(0);
