@@ -10,6 +10,15 @@ export {
 } from './client.ts';
 export { ClientError, type ClientErrorCode } from './errors.ts';
 export type { QueueOptions } from './queue.ts';
+export {
+  type Covered,
+  type LedgerMessage,
+  type LedgerReader,
+  type LedgerReaderOptions,
+  ledgerReader,
+  type ReaderPosition,
+  type Taken,
+} from './reader.ts';
 export type { RetryOptions } from './retry.ts';
 export type { TransportOptions } from './transport.ts';
 export type * from './types.ts';

@@ -68,7 +68,8 @@ export const packages: Readonly<Record<string, readonly string[]>> = {
   '@prov-ledger/sdk': ['gateway/sdk/examples'],
   esbuild: ['deploy/sdk'],
   '@eventstore/db-client': ['streams/eventstore'],
-  kafkajs: ['streams/kafka'],
+  // The example reads as the package's users do, with a client of their own.
+  kafkajs: ['streams/kafka', 'gateway/sdk/examples'],
   '@kafkajs/confluent-schema-registry': ['streams/kafka'],
   rxjs: ['streams'],
   testcontainers: ['deploy/dev'],
