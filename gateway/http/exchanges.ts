@@ -12,17 +12,17 @@ export interface Exchanges {
   /** For the server's `clientError`. */
   readonly refuse: (error: Error & { readonly code?: string }, socket: Duplex) => void;
   /**
-   * The request was refused while it was still arriving. Its rest may arrive all the same, since the connection lingers:
-   * what its sender was told has failed must then not be done.
+   * The connection was refused before this request had arrived. It may arrive all the same, or its rest, since the
+   * connection lingers: what its sender was told has failed must then not be done.
    */
   readonly isRefused: (response: ServerResponse) => boolean;
 }
 
 export const exchanges = (): Exchanges => {
   const open = new WeakMap<Duplex, Set<ServerResponse>>();
-  const refused = new WeakSet<ServerResponse>();
+  const refused = new WeakSet<Duplex>();
   return {
-    isRefused: (response) => refused.has(response),
+    isRefused: (response) => refused.has(response.req.socket),
     began: (response) => {
       const { socket } = response.req;
       const here = open.get(socket);
@@ -36,8 +36,10 @@ export const exchanges = (): Exchanges => {
       const cut = Array.from(here).find(({ req }) => !req.complete);
       // Its own answer is under way already, or others are before it: nothing can be said on this connection any more.
       if (cut && (cut.headersSent || here.size > 1)) return void socket.destroy();
-      if (cut) refused.add(cut);
-      if (cut || here.size === 0) return farewell(socket, error.code);
+      if (cut || here.size === 0) {
+        refused.add(socket);
+        return farewell(socket, error.code);
+      }
       // What cannot be read came behind whole requests: those are answered, and then it is closed.
       for (const response of here) {
         if (!response.headersSent) response.setHeader('connection', 'close');

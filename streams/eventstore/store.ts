@@ -11,7 +11,7 @@ import { type EventStore, lastEvent } from './connect.ts';
 import { lanes } from './lanes.ts';
 import { openIdentity, tenantNames } from './ledger-streams.ts';
 import { headOf } from './plan.ts';
-import { decodeFact } from './record.ts';
+import { decodeFact, type Share } from './record.ts';
 
 export interface EventStoreStoreOptions {
   /** The caller's: it is not closed with the store. */
@@ -44,6 +44,7 @@ export const eventStoreStreamStore = async (options: EventStoreStoreOptions): Pr
     await chain.catchUp();
     return chain;
   };
+  const proofsOf = rememberingProofs(store);
   const clock = (options.clock ?? Date.now) as () => Instant;
   const state: Committing = {
     store,
@@ -84,9 +85,29 @@ export const eventStoreStreamStore = async (options: EventStoreStoreOptions): Pr
       const head = await readHead(store, tenant);
       if (!head || seq < 1 || seq > head.seq) return undefined;
       const { share } = await readFact(store, tenant, seq);
-      return (await shareProofs(store, tenant, share))(seq - share.first);
+      return (await proofsOf(tenant, share))(seq - share.first);
     },
     [Symbol.asyncDispose]: appends.close,
+  };
+};
+
+const SHARES_KEPT = 8;
+
+/** Receipts are asked for together that were recorded together: the trees of the last few batches are kept. */
+const rememberingProofs = (store: EventStore) => {
+  const kept = new Map<string, ReturnType<typeof shareProofs>>();
+  return async (tenant: TenantId, share: Share): ReturnType<typeof shareProofs> => {
+    const key = `${tenant} ${share.first} ${share.count}`;
+    const proofs = kept.get(key) ?? shareProofs(store, tenant, share);
+    kept.delete(key);
+    kept.set(key, proofs);
+    for (const oldest of kept.keys()) if (kept.size > SHARES_KEPT) kept.delete(oldest);
+    try {
+      return await proofs;
+    } catch (error) {
+      kept.delete(key);
+      throw error;
+    }
   };
 };
 

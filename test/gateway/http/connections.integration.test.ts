@@ -152,17 +152,21 @@ describe('gateway/http: hostile connections', function () {
     expect(await seq()).to.equal(before);
   });
 
-  it('a body whose end comes after its time was over is not stored: its sender was told that it did not arrive', async () => {
-    const before = await seq();
-    const bytes = whole(JSON.stringify(receipt({ id: 'late' })));
-    const connection = await sent(bytes.slice(0, -1));
-    expect(problemOf(await connection.answer())).to.equal('request-timeout');
-    // The service has closed its side alone, so that the answer is read.
-    connection.send(bytes.slice(-1));
-    await connection.closed;
-    await pause(100);
-    expect(await seq()).to.equal(before);
-  });
+  for (const [title, missing] of [
+    ['a body whose last bytes', 1],
+    ['a request whose headers', 400],
+  ] as const)
+    it(`${title} come after their time was over is not stored: its sender was told that it did not arrive`, async () => {
+      const before = await seq();
+      const bytes = whole(JSON.stringify(receipt({ id: `late-${missing}` })));
+      const connection = await sent(bytes.slice(0, -missing));
+      expect(problemOf(await connection.answer())).to.equal('request-timeout');
+      // The service has closed its side alone, so that the answer is read.
+      connection.send(bytes.slice(-missing));
+      await connection.closed;
+      await pause(100);
+      expect(await seq()).to.equal(before);
+    });
 
   it('a batch that trickles in keeps what was acknowledged, and its answer is cut where nothing else can be said', async () => {
     const line = `${JSON.stringify(receipt({ id: 'slow-batch' }))}\n`;
