@@ -71,11 +71,10 @@ export const eventStoreStreamStore = async (options: EventStoreStoreOptions): Pr
     heads: async () => await readHeads(store, await names.all()),
     read: (tenant, range) => pages(store, tenant, range),
     readStream: async (tenant, stream) => {
-      const chain = await caughtUp(tenant);
-      const runs = runsOf(chain.seqsOf(stream));
-      const facts = [];
-      for (const run of runs) facts.push(...(await readFacts(store, tenant, run)).map(({ fact }) => fact));
-      return facts;
+      const runs = runsOf((await caughtUp(tenant)).seqsOf(stream));
+      const pages = [];
+      for (const run of runs) pages.push(await readFacts(store, tenant, run));
+      return pages.flat().map(({ fact }) => fact);
     },
     find: async (tenant, id) => {
       const seq = (await caughtUp(tenant)).seqOf(id);
