@@ -1,5 +1,6 @@
 // What can be asked of the ledger: one decider per domain, one line each.
 import { attestations } from './attestations.ts';
+import { gates } from './gates.ts';
 import { messages } from './messages.ts';
 import { projections } from './projections.ts';
 import { receipts } from './receipts.ts';
@@ -11,4 +12,5 @@ export const deciders = {
   messages,
   projections,
   attestations,
+  gates,
 } as const;

@@ -1,6 +1,7 @@
 // Load, decide, append, and again when somebody was faster: the loop around every decider, once for all domains.
 import { hash } from 'node:crypto';
 import { canonicalize, type JsonValue } from '#proofs/canonical.ts';
+import { derivedId } from '#proofs/derived-id.ts';
 import type { DomainEvent, Draft, Fault, Recorded } from '#schemas/event.ts';
 import {
   type FactId,
@@ -199,15 +200,7 @@ const newest = (type: string): number => {
 export const claimId = (tenant: TenantId, key: string): FactId =>
   isUuid(key)
     ? (key as FactId)
-    : uuidOf(`prov-ledger/claim/v1\n${tenant.length}:${tenant}${Buffer.byteLength(key)}:${key}`);
+    : derivedId(`prov-ledger/claim/v1\n${tenant.length}:${tenant}${Buffer.byteLength(key)}:${key}`);
 
 const laterId = (claim: FactId, index: number): FactId =>
-  uuidOf(`prov-ledger/claim-next/v1\n${claim}${index}`);
-
-const VARIANT = '89ab';
-
-const uuidOf = (preimage: string): FactId => {
-  const hex = hash('sha256', preimage);
-  const variant = VARIANT[Number.parseInt(hex.charAt(16), 16) & 3];
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-8${hex.slice(13, 16)}-${variant}${hex.slice(17, 20)}-${hex.slice(20, 32)}` as FactId;
-};
+  derivedId(`prov-ledger/claim-next/v1\n${claim}${index}`);

@@ -1,5 +1,6 @@
 // The read models, by domain.
 import type { AnyProjector } from './batch.ts';
+import { gates } from './gates.ts';
 import { receipts, receiptsDaily } from './receipts.ts';
 import { tenants } from './tenants.ts';
 
@@ -7,6 +8,7 @@ import { tenants } from './tenants.ts';
 export const projectorsByDomain = {
   tenants: [tenants],
   receipts: [receipts, receiptsDaily],
+  gates: [gates],
 } as const satisfies { readonly [domain: string]: readonly AnyProjector[] };
 
 /** Domains without a read model of their own, and why. */

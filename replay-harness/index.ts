@@ -1,6 +1,7 @@
 // The generators of fixtures, by domain: one line each, as the role folders have them.
 import { attestationsFixture } from '#schemas/attestations.fixture.ts';
 import type { EventGenerator } from '#schemas/fixture.ts';
+import { gatesFixture } from '#schemas/gates.fixture.ts';
 import { messagesFixture } from '#schemas/messages.fixture.ts';
 import { projectionsFixture } from '#schemas/projections.fixture.ts';
 import { receiptsFixture } from '#schemas/receipts.fixture.ts';
@@ -12,6 +13,7 @@ export const generators = {
   messages: messagesFixture,
   projections: projectionsFixture,
   attestations: attestationsFixture,
+  gates: gatesFixture,
 } as const satisfies { readonly [domain: string]: EventGenerator };
 
 /** Domains whose events no fixture needs, and why. */

@@ -15,7 +15,7 @@ export const attestationsFixture: EventGenerator = {
 const sayings = (tenant: string, chance: Chance): TenantSayings => {
   let said = 0;
   /** What has still to be said of a divergence that was found, the next one last. */
-  const due: ((at: Instant) => Saying)[] = [];
+  const due: Due[] = [];
   const saying = (at: Instant, name: string, data: Saying['data'] & { readonly route: string }): Saying => ({
     key: `${name} ${said} of ${tenant}`,
     type: `attestations.${name}`,
@@ -26,55 +26,61 @@ const sayings = (tenant: string, chance: Chance): TenantSayings => {
     actor: 'attestation@example.org',
     opId: `compare-${said}`,
   });
-  const compared = (at: Instant, route: string): Saying => {
-    const draw = chance.int(100);
-    const verdict = draw < 4 ? 'divergent' : draw < 12 ? 'lag' : 'clean';
-    const root = chance.hex(64);
-    const seq = said * 10;
-    const divergent = verdict === 'divergent' ? 1 + chance.skewed(40) : 0;
-    if (divergent > 0) due.push(...consequences(route, seq, divergent));
-    return saying(at, 'AttestationRecorded', {
-      divergent,
-      elements: chance.skewed(100_000),
-      left_root: root,
-      left_seq: seq,
-      left_store: 'postgres',
-      right_root: verdict === 'clean' ? root : chance.hex(64),
-      right_seq: verdict === 'lag' ? seq - 1 - chance.int(9) : seq,
-      right_store: 'neo4j',
-      route,
-      verdict,
-    });
-  };
-  const consequences = (route: string, seq: number, divergent: number) => [
-    (at: Instant) =>
-      saying(at, 'BackfillCompleted', { operations: chance.skewed(100_000), route, to_seq: seq }),
-    (at: Instant) =>
-      saying(at, 'DriftAlarmRaised', {
-        alarm_id: `alarm-${chance.hex(12)}`,
-        as_of_seq: seq,
-        divergent,
-        in_a_row: 1,
-        route,
-      }),
-    (at: Instant) =>
-      saying(at, 'DriftLocated', {
-        as_of_seq: seq,
-        class: chance.pick(CLASSES),
-        element: `receipt r-${chance.hex(8)}`,
-        ...(chance.perMille(500) && { field: 'decision', left_digest: chance.hex(64) }),
-        route,
-      }),
-  ];
   return {
     next: (at) => {
       said += 1;
       const next = due.pop();
-      if (next) return next(at);
+      if (next) return saying(at, next.name, next.data);
       const route = chance.pick(ROUTES);
-      return chance.perMille(10)
-        ? saying(at, 'DriftPolicyChanged', { alarm_after: 2, clean_after: 2, divergent_min: 1, route })
-        : compared(at, route);
+      if (chance.perMille(80))
+        return saying(at, 'DriftPolicyChanged', { alarm_after: 2, clean_after: 2, divergent_min: 1, route });
+      const data = comparison(chance, route, said * 10);
+      if (data.divergent > 0) due.push(...consequences(chance, data));
+      return saying(at, 'AttestationRecorded', data);
     },
   };
 };
+
+interface Due {
+  readonly name: string;
+  readonly data: Saying['data'] & { readonly route: string };
+}
+
+const comparison = (chance: Chance, route: string, seq: number) => {
+  const draw = chance.int(100);
+  const verdict = draw < 4 ? 'divergent' : draw < 12 ? 'lag' : 'clean';
+  const root = chance.hex(64);
+  return {
+    divergent: verdict === 'divergent' ? 1 + chance.skewed(40) : 0,
+    elements: chance.skewed(100_000),
+    left_root: root,
+    left_seq: seq,
+    left_store: 'postgres',
+    right_root: verdict === 'clean' ? root : chance.hex(64),
+    right_seq: verdict === 'lag' ? seq - 1 - chance.int(9) : seq,
+    right_store: 'neo4j',
+    route,
+    verdict,
+  };
+};
+
+const consequences = (
+  chance: Chance,
+  { route, divergent, left_seq: seq }: ReturnType<typeof comparison>,
+): readonly Due[] => [
+  { name: 'BackfillCompleted', data: { operations: chance.skewed(100_000), route, to_seq: seq } },
+  {
+    name: 'DriftAlarmRaised',
+    data: { alarm_id: `alarm-${chance.hex(12)}`, as_of_seq: seq, divergent, in_a_row: 1, route },
+  },
+  {
+    name: 'DriftLocated',
+    data: {
+      as_of_seq: seq,
+      class: chance.pick(CLASSES),
+      element: `receipt r-${chance.hex(8)}`,
+      ...(chance.perMille(500) && { field: 'decision', left_digest: chance.hex(64) }),
+      route,
+    },
+  },
+];

@@ -1,16 +1,30 @@
 // The domains of the ledger, and the way from a stored fact to one that can be folded.
 import { type AttestationEvent, attestations } from './attestations.ts';
 import type { DomainSchema, EventSchema, Fact, Fault, Recorded } from './event.ts';
+import { type GateEvent, gates } from './gates.ts';
 import { type MessageEvent, messages } from './messages.ts';
 import { type ProjectionEvent, projections } from './projections.ts';
 import { type ReceiptEvent, receipts } from './receipts.ts';
 import { type TenantEvent, tenants } from './tenants.ts';
 
 /** One line each. */
-export const domains: readonly DomainSchema[] = [tenants, receipts, messages, projections, attestations];
+export const domains: readonly DomainSchema[] = [
+  tenants,
+  receipts,
+  messages,
+  projections,
+  attestations,
+  gates,
+];
 
 /** Everything that may be said. */
-export type LedgerEvent = TenantEvent | ReceiptEvent | MessageEvent | ProjectionEvent | AttestationEvent;
+export type LedgerEvent =
+  | TenantEvent
+  | ReceiptEvent
+  | MessageEvent
+  | ProjectionEvent
+  | AttestationEvent
+  | GateEvent;
 
 /**
  * A stored fact that this program cannot read: its type is not known here, it is of a newer version, or its

@@ -2,6 +2,8 @@
 // whether everything is still there that was.
 import { projectors } from '#projectors/index.ts';
 import { type ProjectionLag, projectionLag } from '#projectors/postgres/lag.ts';
+import { allSagas } from '#sagas/index.ts';
+import { type SagaLag, sagaLag } from '#sagas/postgres/lag.ts';
 import { type LedgerTotals, ledgerTotals } from '#streams/postgres/totals.ts';
 import type { Configuration } from '../configuration.ts';
 import type { Log } from '../telemetry/logs.ts';
@@ -11,6 +13,7 @@ import type { WiredLedger } from './wire.ts';
 
 export interface Observed extends AsyncDisposable {
   readonly lag: () => readonly ProjectionLag[];
+  readonly sagaLag: () => readonly SagaLag[];
   readonly totals: () => LedgerTotals | undefined;
   /** Absent where no heads file is configured. */
   readonly heads: HeadsKeeper | undefined;
@@ -33,10 +36,12 @@ export const observe = async ({ configuration, ledger, log }: ObserveOptions): P
   const heads =
     file === undefined ? undefined : opening.use(await keepHeads({ file, store, signer, jwks, log }));
   const lag = opening.use(sampled(() => projectionLag(pool, projectors), ASK_EVERY_MS));
+  const sagas = opening.use(sampled(() => sagaLag(pool, allSagas), ASK_EVERY_MS));
   const totals = opening.use(sampled(() => ledgerTotals(pool), ASK_EVERY_MS));
   const open = opening.move();
   return {
     lag: () => lag.latest() ?? [],
+    sagaLag: () => sagas.latest() ?? [],
     totals: () => totals.latest(),
     heads,
     [Symbol.asyncDispose]: () => open.disposeAsync(),

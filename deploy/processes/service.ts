@@ -16,6 +16,7 @@ import { limitsOf } from '../http-settings.ts';
 import { rateLimitsOf } from '../load-settings.ts';
 import { oidcOf } from '../oidc-settings.ts';
 import { errorFields, type Log } from '../telemetry/logs.ts';
+import { type SagaInstruments, sagaInstruments } from '../telemetry/saga-instruments.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import { readTls, type TlsFiles, tlsFilesOf, watchTls } from '../tls-files.ts';
 import { type GraphKeeper, keepGraph } from './graph-keeper.ts';
@@ -23,6 +24,7 @@ import { closedWhileLost } from './heads-keeper.ts';
 import { listenTwice } from './listening.ts';
 import { type Observed, observe } from './observed.ts';
 import { toldTo } from './projecting.ts';
+import { reactTo } from './reacting.ts';
 import { readiness } from './readiness.ts';
 import { startReport } from './start-report.ts';
 import { version } from './version.ts';
@@ -82,6 +84,7 @@ export const startService = async (
     graph,
     tls: tlsFiles && readTls(tlsFiles, Date.now()),
     uses: opening.use(usesOf(ledger, log)),
+    sagas: sagaInstruments(observed.sagaLag),
   };
   const gateway = opening.use(gatewayOf({ configuration, ledger, telemetry }, parts));
   const { url, operatorsUrl } = await listenTwice(gateway, { configuration, options, log });
@@ -97,7 +100,11 @@ export const startService = async (
   const projected = options.withoutProjectors
     ? Promise.resolve()
     : ledger.project(projecting.signal, { around: telemetry.feed, ...toldTo(log) });
+  const reacted = options.withoutProjectors
+    ? Promise.resolve()
+    : reactTo({ ledger, telemetry, instruments: parts.sagas }, projecting.signal);
   const failed = Promise.withResolvers<unknown>();
+  reacted.catch((error: unknown) => failed.resolve(error));
   projected.catch((error: unknown) => failed.resolve(error));
   return {
     url,
@@ -108,7 +115,7 @@ export const startService = async (
       await pause(configuration.lameDuckSeconds * 1_000);
       await gateway.drain(configuration.drainSeconds * 1_000);
       projecting.abort();
-      await projected.catch(() => undefined);
+      await Promise.allSettled([projected, reacted]);
       await watching.disposeAsync();
       log('info', 'drained');
     },
@@ -121,11 +128,12 @@ interface GatewayParts {
   readonly graph: GraphKeeper;
   readonly tls: TlsMaterial | undefined;
   readonly uses: TokenUses;
+  readonly sagas: SagaInstruments;
 }
 
 const gatewayOf = (
   { configuration, ledger, telemetry }: ServiceParts,
-  { stopping, observed, graph, tls, uses }: GatewayParts,
+  { stopping, observed, graph, tls, uses, sagas }: GatewayParts,
 ): Gateway => {
   const patienceMs = configuration.storeSeconds * 1_000;
   const list = receiptList(ledger.pool);
@@ -167,6 +175,7 @@ const gatewayOf = (
         lag: () => [...observed.lag(), ...graph.lag()],
       }),
       ...graph.figures,
+      sagas,
     ],
     onFault: (error, requestId) =>
       telemetry.log('error', 'a request failed', { requestId, ...errorFields(error) }),

@@ -3,6 +3,7 @@ import { mkdirSync } from 'node:fs';
 import { CliError } from '#gateway/cli/exit.ts';
 import type { OpenLedger } from '#gateway/cli/world.ts';
 import { importReceipts } from '#gateway/ingest/import.ts';
+import { throughGates } from '#gateway/tenancy/write-gate.ts';
 import { projectors } from '#projectors/index.ts';
 import type { Graph, GraphAddress } from '#projectors/neo4j/connect.ts';
 import type { SourceDigests } from '#projectors/postgres/builds.ts';
@@ -13,6 +14,9 @@ import { skipsIn } from '#projectors/rebuild/skips.ts';
 import { type BatchDone, type Halt, type Holding, type RunOptions, runProjectors } from '#projectors/run.ts';
 import { KeyFolderFault, type LocalKeys, localKeys } from '#proofs/keys/local.ts';
 import { ledgerFeed } from '#replay-harness/ledger-feed.ts';
+import { allSagas } from '#sagas/index.ts';
+import { postgresSagaShelf } from '#sagas/postgres/shelf.ts';
+import { runSagas, type SagaRunOptions } from '#sagas/run.ts';
 import type { StreamError } from '#streams/errors.ts';
 import type { CommitDone } from '#streams/postgres/commit.ts';
 import { connect, type Pool, RUNTIME_ROLE } from '#streams/postgres/connect.ts';
@@ -27,6 +31,7 @@ import { EmbeddedPostgresError } from '../embedded/errors.ts';
 import { graphAddress } from '../neo4j-settings.ts';
 import { TlsFileFault } from '../tls-files.ts';
 import { type Database, openDatabase, prepareDatabase } from './database.ts';
+import { dispatcher } from './dispatch.ts';
 
 export interface WiredLedger extends OpenLedger {
   readonly store: PostgresStore;
@@ -35,6 +40,8 @@ export interface WiredLedger extends OpenLedger {
   readonly project: (signal: AbortSignal, hooks?: ProjectHooks) => Promise<void>;
   /** Keeps them together with other workers, each its part of the tenants, until the signal. */
   readonly work: (signal: AbortSignal, hooks?: WorkHooks) => Promise<void>;
+  /** Has what follows done until the signal. */
+  readonly react: (signal: AbortSignal, hooks?: ReactHooks) => Promise<void>;
 }
 
 export interface ProjectHooks {
@@ -49,6 +56,10 @@ export interface WorkHooks extends ProjectHooks {
   readonly onBatch?: (done: BatchDone) => void;
   readonly onSlots?: (held: number) => void;
 }
+
+export interface ReactHooks
+  extends Pick<SagaRunOptions, 'onReaction' | 'onHalt' | 'onRetry'>,
+    Pick<ProjectHooks, 'around'> {}
 
 export interface WireOptions {
   /** Closed together with the ledger. */
@@ -81,7 +92,7 @@ export const wireLedger = async (
   const patience = serving && configuration.storeSeconds * 1_000;
   const pool = poolOf(configuration, database, patience);
   opening.defer(() => pool.end());
-  const store = opening.use(
+  const stored = opening.use(
     await postgresStreamStore({
       pool,
       signer: keys.signer,
@@ -91,6 +102,7 @@ export const wireLedger = async (
       ...(patience && { retryForMs: patience }),
     }),
   );
+  const store = throughGates(stored, () => performance.now());
   const sources = await sourceDigests(projectors);
   const open = opening.move();
   // A feed holds a connection from its first moment; most commands never ask for it.
@@ -103,13 +115,6 @@ export const wireLedger = async (
     const { connectGraph } = await import('#projectors/neo4j/connect.ts');
     return (graph ??= open.use(connectGraph(address as GraphAddress)));
   };
-  const run = (options: Partial<RunOptions> & Pick<RunOptions, 'signal'>) =>
-    runProjectors({
-      feed: feedOf(),
-      sink: postgresRowSink({ pool, sources, skips: skipsIn(store) }),
-      projectors,
-      ...options,
-    });
   return {
     store,
     pool,
@@ -125,13 +130,42 @@ export const wireLedger = async (
       const { settling } = await import('./message-intake.ts');
       return settling({ configuration, ledger: { store, pool, keys } });
     },
-    catchUp: (signal) => run({ signal, untilCaughtUp: true }),
-    project: (signal, { around = asItIs, ...hooks } = {}) =>
-      run({ ...hooks, feed: around(feedOf()), signal }),
+    ...folding({ pool, store, sources }, feedOf),
     work: workOf({ pool, store, sources, configuration }),
+    react: reactOf({ pool, store }, feedOf),
     [Symbol.asyncDispose]: () => open.disposeAsync(),
   };
 };
+
+const folding = (
+  { pool, store, sources }: Omit<WorkParts, 'configuration'>,
+  feedOf: () => StreamFeed,
+): Pick<WiredLedger, 'catchUp' | 'project'> => {
+  const run = (options: Partial<RunOptions> & Pick<RunOptions, 'signal'>) =>
+    runProjectors({
+      feed: feedOf(),
+      sink: postgresRowSink({ pool, sources, skips: skipsIn(store) }),
+      projectors,
+      ...options,
+    });
+  return {
+    catchUp: (signal) => run({ signal, untilCaughtUp: true }),
+    project: (signal, { around = asItIs, ...hooks } = {}) =>
+      run({ ...hooks, feed: around(feedOf()), signal }),
+  };
+};
+
+const reactOf =
+  ({ pool, store }: Pick<WiredLedger, 'pool' | 'store'>, feedOf: () => StreamFeed): WiredLedger['react'] =>
+  (signal, { around = asItIs, ...hooks } = {}) =>
+    runSagas({
+      ...hooks,
+      feed: around(feedOf()),
+      shelf: postgresSagaShelf(pool),
+      sagas: allSagas,
+      dispatch: dispatcher(store),
+      signal,
+    });
 
 interface WorkParts extends Pick<WiredLedger, 'store' | 'pool'> {
   readonly sources: SourceDigests;

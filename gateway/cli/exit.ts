@@ -8,6 +8,7 @@ import { BackupError } from '#streams/postgres/backup/errors.ts';
 import { ExportError } from '../export/chain-text.ts';
 import { NoSuchTenant } from '../ingest/appending.ts';
 import { SourceError } from '../ingest/source.ts';
+import { WritePathClosed } from '../tenancy/write-gate.ts';
 
 export const EXIT = {
   ok: 0,
@@ -92,6 +93,8 @@ export const cliError = (error: unknown): CliError => {
     return new CliError(STREAM_EXITS[error.code], error.code, error.message, { cause: error });
   if (error instanceof KafkaError)
     return new CliError(KAFKA_EXITS[error.code], `kafka-${error.code}`, error.message, { cause: error });
+  if (error instanceof WritePathClosed)
+    return new CliError('refused', 'write-path-closed', error.message, { cause: error });
   if (error instanceof BackupError)
     return new CliError(BACKUP_EXITS[error.code], `backup-${error.code}`, error.message, { cause: error });
   if (error instanceof RebuildError)

@@ -10,6 +10,7 @@ import {
 import { type BulkImport, ingestInBulk } from '../ingest/bulk-progress.ts';
 import { loadResumption, type Resumption, type ResumptionKey } from '../ingest/resumption.ts';
 import { fileDigest, fileSource, type Source, streamSource } from '../ingest/source.ts';
+import { assertOpen } from '../tenancy/write-gate.ts';
 import {
   aCount,
   aTenant,
@@ -66,6 +67,7 @@ export const ingestCommand = (run: Run): Command =>
     },
     async (context, options, [file = '-']) => {
       await headOf(context.ledger, options.tenant);
+      await assertOpen(context.ledger.store, options.tenant, 'receipts');
       const mapping = await loadMapping(options.mapping);
       const source =
         file === '-' ? streamSource('standard input', () => context.world.stdin) : await fileSource(file);

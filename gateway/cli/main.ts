@@ -9,6 +9,7 @@ import { devCommands } from './dev.ts';
 import { cliError, EXIT } from './exit.ts';
 import { exportCommand } from './export.ts';
 import { fixtureCommands } from './fixtures.ts';
+import { gateCommands } from './gates.ts';
 import { graphCommands } from './graph.ts';
 import { headsCommands } from './heads.ts';
 import { ingestCommand } from './ingest.ts';
@@ -29,6 +30,7 @@ import { visible } from './output.ts';
 import { projectionCommands } from './projections.ts';
 import { kafkaRelayCommand } from './relay.ts';
 import { replayCommand } from './replay.ts';
+import { sagaCommands } from './sagas.ts';
 import { schemaCommands } from './schemas.ts';
 import { tenantCommands, tokenCommands } from './tenants.ts';
 import { topicCommands } from './topics.ts';
@@ -84,6 +86,8 @@ export const program = (run: Run): Command => {
     projectionCommands(run),
     graphCommands(run),
     attestCommands(run),
+    sagaCommands(run),
+    gateCommands(run),
     viewCommands(run),
     sqlCommand(run),
     analystCommands(run),

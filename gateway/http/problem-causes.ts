@@ -2,6 +2,7 @@
 import { CanonicalError, type CanonicalFault, type CanonicalFaultCode } from '#proofs/canonical.ts';
 import type { Fault } from '#schemas/event.ts';
 import { StreamError, type StreamErrorCode } from '#streams/errors.ts';
+import { WritePathClosed } from '../tenancy/write-gate.ts';
 import { IssuerUnavailable } from './identity.ts';
 import { type Problem, type ProblemCode, problem, problemEntry } from './problems.ts';
 
@@ -63,6 +64,11 @@ export const problemOf = (error: unknown): Problem => {
     return problem(STREAM_CODES[error.code], problemEntry(STREAM_CODES[error.code]).title);
   if (error instanceof IssuerUnavailable)
     return problem('issuer-unavailable', problemEntry('issuer-unavailable').title);
+  if (error instanceof WritePathClosed)
+    return problem('write-path-closed', `the write path of ${error.route} is closed`, {
+      route: error.route,
+      epoch: error.epoch,
+    });
   if (error instanceof CanonicalError) return bodyProblem(error.fault);
   return problem('internal-error', problemEntry('internal-error').title);
 };

@@ -238,6 +238,12 @@ export const catalogue = {
     todo: 'Nothing was stored. Send it again after the pause.',
     retryAfter: 1,
   },
+  'write-path-closed': {
+    status: 503,
+    title: 'The write path of this route was taken back',
+    todo: 'Send it again later with the same receipt id: it goes in once the stores of the route agree again.',
+    retryAfter: 60,
+  },
   'store-mismatch': {
     status: 503,
     title: 'The store is not set up for this version of the service',

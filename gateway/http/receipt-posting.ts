@@ -95,6 +95,7 @@ export const postOperation = {
     'too-many-events',
     'outcome-unknown',
     'overloaded',
+    'write-path-closed',
     'out-of-space',
     'store-mismatch',
   ],

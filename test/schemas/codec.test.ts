@@ -4,6 +4,7 @@ import { writeCanonical } from '#proofs/canonical.ts';
 import * as attestations from '#schemas/attestations.ts';
 import { avroSchema, fromAvro, toAvro } from '#schemas/codec.ts';
 import type { DomainEvent } from '#schemas/event.ts';
+import * as gates from '#schemas/gates.ts';
 import { domains, eventSchema, faultsOf } from '#schemas/index.ts';
 import * as messages from '#schemas/messages.ts';
 import * as projections from '#schemas/projections.ts';
@@ -11,6 +12,7 @@ import { receiptSchema } from '#schemas/receipts.ts';
 import * as tenants from '#schemas/tenants.ts';
 import {
   attestationEvent,
+  gateEvent,
   messageEvent,
   projectionEvent,
   receipt,
@@ -23,6 +25,7 @@ const event: fc.Arbitrary<DomainEvent<string, object>> = fc.oneof(
   messageEvent,
   projectionEvent,
   attestationEvent,
+  gateEvent,
 );
 
 /** The JSON schema of each event's newest version, by its type. */
@@ -49,6 +52,8 @@ const JSON_SCHEMAS: Readonly<
   'attestations.DriftPolicyChanged': attestations.driftPolicyChangedSchema,
   'attestations.DriftAlarmRaised': attestations.driftAlarmRaisedSchema,
   'attestations.BackfillCompleted': attestations.backfillCompletedSchema,
+  'gates.WritePathRolledBack': gates.writePathRolledBackSchema,
+  'gates.WritePathRestored': gates.writePathRestoredSchema,
 };
 
 describe('schemas/codec', () => {

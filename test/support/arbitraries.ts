@@ -2,6 +2,7 @@
 // each can catch the other in a mistake.
 import fc from 'fast-check';
 import type { AttestationEvent } from '#schemas/attestations.ts';
+import type { GateEvent } from '#schemas/gates.ts';
 import type { MessageEvent } from '#schemas/messages.ts';
 import type { ProjectionEvent } from '#schemas/projections.ts';
 import type { Receipt, ReceiptV01, ReceiptV02 } from '#schemas/receipts.ts';
@@ -257,4 +258,16 @@ export const attestationEvent: Arb<AttestationEvent> = fc.oneof(
   record({ ...ofRoute, to_seq: count, operations: count }).map(
     (data) => ({ type: 'attestations.BackfillCompleted', data }) as AttestationEvent,
   ),
+);
+
+export const gateEvent: Arb<GateEvent> = fc.oneof(
+  record({ ...ofRoute, epoch: positive, reason: text(512) }, { alarm_id: hex(32) }).map(
+    (data) => ({ type: 'gates.WritePathRolledBack', data }) as GateEvent,
+  ),
+  record({
+    ...ofRoute,
+    epoch: positive,
+    grounds: fc.constantFrom('attested', 'ordered'),
+    reason: text(512),
+  }).map((data) => ({ type: 'gates.WritePathRestored', data }) as GateEvent),
 );
