@@ -3,6 +3,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { RunningService, ServeOptions } from '#gateway/cli/world.ts';
 import { readWithin, storeWithin } from '#gateway/http/deadline.ts';
+import type { Measure } from '#gateway/http/metrics.ts';
 import { oidcIdentities } from '#gateway/http/oidc.ts';
 import { createGateway, type Gateway } from '#gateway/http/server.ts';
 import type { TlsMaterial } from '#gateway/http/tls.ts';
@@ -21,6 +22,7 @@ import type { Telemetry } from '../telemetry/telemetry.ts';
 import { readTls, type TlsFiles, tlsFilesOf, watchTls } from '../tls-files.ts';
 import { type GraphKeeper, keepGraph } from './graph-keeper.ts';
 import { closedWhileLost } from './heads-keeper.ts';
+import { intakeBeside } from './intake-beside.ts';
 import { listenTwice } from './listening.ts';
 import { type Observed, observe } from './observed.ts';
 import { toldTo } from './projecting.ts';
@@ -77,11 +79,15 @@ export const startService = async (
       attestSeconds: configuration.attestSeconds,
     }),
   );
+  const lostHeads = (): number => observed.heads?.lost().length ?? 0;
+  const intake = await intakeBeside({ configuration, ledger, log, lostHeads });
+  opening.use(intake);
   const tlsFiles = tlsFilesOf(configuration);
   const parts = {
     stopping: ending.signal,
     observed,
     graph,
+    messages: intake?.measures ?? [],
     tls: tlsFiles && readTls(tlsFiles, Date.now()),
     uses: opening.use(usesOf(ledger, log)),
     sagas: sagaInstruments(observed.sagaLag),
@@ -97,15 +103,12 @@ export const startService = async (
     ...startReport({ configuration, options, ledger, observed }),
   });
   const projecting = new AbortController();
-  const projected = options.withoutProjectors
-    ? Promise.resolve()
-    : ledger.project(projecting.signal, { around: telemetry.feed, ...toldTo(log) });
-  const reacted = options.withoutProjectors
-    ? Promise.resolve()
-    : reactTo({ ledger, telemetry, instruments: parts.sagas }, projecting.signal);
+  const folds = options.withoutProjectors
+    ? []
+    : foldsOf({ ledger, telemetry }, parts.sagas, projecting.signal);
   const failed = Promise.withResolvers<unknown>();
-  reacted.catch((error: unknown) => failed.resolve(error));
-  projected.catch((error: unknown) => failed.resolve(error));
+  for (const fold of folds) fold.catch(failed.resolve);
+  void intake?.failed.then(failed.resolve);
   return {
     url,
     operatorsUrl,
@@ -115,17 +118,28 @@ export const startService = async (
       await pause(configuration.lameDuckSeconds * 1_000);
       await gateway.drain(configuration.drainSeconds * 1_000);
       projecting.abort();
-      await Promise.allSettled([projected, reacted]);
+      await Promise.allSettled(folds);
       await watching.disposeAsync();
       log('info', 'drained');
     },
   };
 };
 
+/** What follows the ledger beside the requests: read models, and what answers facts with commands. */
+const foldsOf = (
+  { ledger, telemetry }: Pick<ServiceParts, 'ledger' | 'telemetry'>,
+  instruments: SagaInstruments,
+  signal: AbortSignal,
+): readonly Promise<void>[] => [
+  ledger.project(signal, { around: telemetry.feed, ...toldTo(telemetry.log) }),
+  reactTo({ ledger, telemetry, instruments }, signal),
+];
+
 interface GatewayParts {
   readonly stopping: AbortSignal;
   readonly observed: Observed;
   readonly graph: GraphKeeper;
+  readonly messages: readonly Measure[];
   readonly tls: TlsMaterial | undefined;
   readonly uses: TokenUses;
   readonly sagas: SagaInstruments;
@@ -133,7 +147,7 @@ interface GatewayParts {
 
 const gatewayOf = (
   { configuration, ledger, telemetry }: ServiceParts,
-  { stopping, observed, graph, tls, uses, sagas }: GatewayParts,
+  { stopping, observed, graph, messages, tls, uses, sagas }: GatewayParts,
 ): Gateway => {
   const patienceMs = configuration.storeSeconds * 1_000;
   const list = receiptList(ledger.pool);
@@ -169,6 +183,7 @@ const gatewayOf = (
       runtime: `node ${process.version} ${process.platform}/${process.arch}`,
     },
     measures: [
+      ...messages,
       telemetry.instruments({
         queuedFacts: ledger.store.queuedFacts,
         ...observed,

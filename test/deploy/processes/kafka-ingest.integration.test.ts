@@ -1,7 +1,7 @@
 // The process `kafka-ingest` and the commands about letters, as an operator has them: against a real broker and registry.
 import { randomUUID } from 'node:crypto';
 import { rmSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { expect } from 'chai';
 import type { Producer } from 'kafkajs';
@@ -195,6 +195,25 @@ describe('prov-ledger kafka-ingest', function () {
       expect(done).to.include(`"messages.${type}"`);
     expect(done).to.include('sent by a test');
     expect((await cli('verify', 'tenant', 'operators')).code).to.equal(0);
+  });
+
+  it('is part of a service on the embedded database', async () => {
+    const { DATABASE_URL: _, ...rest } = env;
+    const own = {
+      ...rest,
+      PROV_LEDGER_DATA_DIR: join(dataDir, '..', 'embedded'),
+      PROV_LEDGER_KAFKA_GROUP: `${topic}.embedded`,
+    };
+    const program = start('cli.ts', ['serve', '--port', '0'], { env: own });
+    const [, url = ''] = await program.says(/"operatorsUrl":"(http:[^"]+)"/);
+    for (const deadline = Date.now() + 60_000; ; await pause(200)) {
+      const page = await (await fetch(`${url}/metrics`)).text();
+      // All that the tests before have sent: this ledger has no tenant, and no message is passed over.
+      if (sum(page, 'messages_received\\{.*') === 8) break;
+      if (Date.now() > deadline) throw new Error('the messages were never taken');
+    }
+    program.child.kill('SIGTERM');
+    expect((await program.ended).code).to.equal(0);
   });
 
   it('does not begin without what it needs, and says what', async () => {
