@@ -80,8 +80,7 @@ export const startService = async (
     }),
   );
   const lostHeads = (): number => observed.heads?.lost().length ?? 0;
-  const intake = await intakeBeside({ configuration, ledger, log, lostHeads });
-  opening.use(intake);
+  const intake = opening.use(await intakeBeside({ configuration, ledger, log, lostHeads }));
   const tlsFiles = tlsFilesOf(configuration);
   const parts = {
     stopping: ending.signal,
