@@ -2,7 +2,7 @@
 // which are answered without going in. Pure: the same requests against the same heads give the same plan.
 import { seal } from '#proofs/chain.ts';
 import type { Recorded } from '#schemas/event.ts';
-import type { Instant, Seq, StreamRevision, TenantId } from '#schemas/ids.ts';
+import type { FactId, Instant, Seq, StreamRevision, TenantId } from '#schemas/ids.ts';
 import type { AppendRequest, AppendResult } from '#streams/stream.ts';
 import { publicHead, revisionKey, type StoredHead } from './reader.ts';
 import type { FactRow } from './rows.ts';
@@ -54,8 +54,8 @@ export interface OpenPlan<Item> {
 }
 
 export const openPlan = <Item>({ requestOf, heads, revisions }: PlanContext<Item>): OpenPlan<Item> => {
-  const sealed: Sealed = { tenants: new Map(), moved: new Map(), claimed: new Set(), rows: [] };
-  const { tenants, moved, claimed, rows } = sealed;
+  const sealed: Sealed = { tenants: new Map(), moved: new Map(), rows: [] };
+  const { tenants, moved, rows } = sealed;
   const planned: Planned<Item>[] = [];
   const answered: { item: Item; result: AppendResult }[] = [];
   const deferred: Item[] = [];
@@ -63,11 +63,12 @@ export const openPlan = <Item>({ requestOf, heads, revisions }: PlanContext<Item
     facts: () => rows.length,
     add: (item, now) => {
       const request = requestOf(item);
-      if (request.drafts.some((draft) => claimed.has(`${request.tenant} ${draft.id}`))) {
+      const known = tenants.get(request.tenant);
+      if (known && request.drafts.some((draft) => known.claimed.has(draft.id))) {
         deferred.push(item);
         return 'deferred';
       }
-      const head = tenants.get(request.tenant)?.tip ?? heads.get(request.tenant);
+      const head = known?.tip ?? heads.get(request.tenant);
       const refusal = head
         ? unmet(request, head, (key) => moved.get(key) ?? revisions.get(key))
         : ({ kind: 'no-such-tenant' } as const);
@@ -75,7 +76,7 @@ export const openPlan = <Item>({ requestOf, heads, revisions }: PlanContext<Item
         answered.push({ item, result: refusal ?? { kind: 'no-such-tenant' } });
         return 'answered';
       }
-      const place = placeOf(sealed, head);
+      const place = known ?? newPlace(sealed, head);
       planned.push({ item, tenantIndex: place.index, firstIndex: place.tenant.facts.length });
       sealInto(sealed, place, { request, now });
       return 'planned';
@@ -94,45 +95,44 @@ export const openPlan = <Item>({ requestOf, heads, revisions }: PlanContext<Item
 interface Sealed {
   readonly tenants: Map<TenantId, Place>;
   readonly moved: Map<string, StreamRevision>;
-  readonly claimed: Set<string>;
   readonly rows: FactRow[];
 }
 
 interface Place {
   readonly index: number;
   readonly tenant: PlannedTenant;
+  readonly claimed: Set<FactId>;
   tip: StoredHead;
 }
 
-const placeOf = ({ tenants }: Sealed, head: StoredHead): Place => {
-  const known = tenants.get(head.tenant);
-  if (known) return known;
-  const place = { index: tenants.size, tenant: { head, facts: [] }, tip: head };
+const newPlace = ({ tenants }: Sealed, head: StoredHead): Place => {
+  const place = { index: tenants.size, tenant: { head, facts: [] }, claimed: new Set<FactId>(), tip: head };
   tenants.set(head.tenant, place);
   return place;
 };
 
 const sealInto = (
-  { moved, claimed, rows }: Sealed,
+  { moved, rows }: Sealed,
   place: Place,
   { request, now }: { readonly request: AppendRequest; readonly now: Instant },
 ): void => {
-  const { tenant } = request;
+  const { tenant, drafts } = request;
+  let { seq, hash } = place.tip;
   const recordedAt = Math.max(now, place.tip.recordedAt) as Instant;
-  for (const [index, draft] of request.drafts.entries()) {
-    const { seq: last, hash: prevHash } = place.tip;
-    const fact = seal(draft, { tenant, seq: (last + 1) as Seq, prevHash, recordedAt });
-    place.tip = { ...place.tip, seq: fact.seq, hash: fact.hash, recordedAt };
+  let requestHash = request.requestHash;
+  for (const draft of drafts) {
+    seq = (seq + 1) as Seq;
+    const fact = seal(draft, { tenant, seq, prevHash: hash, recordedAt });
+    ({ hash } = fact);
     place.tenant.facts.push(fact);
-    rows.push({
-      tenantNo: place.tip.tenantNo,
-      fact,
-      requestHash: index === 0 ? request.requestHash : undefined,
-    });
-    claimed.add(`${tenant} ${draft.id}`);
+    place.claimed.add(draft.id);
+    // The first fact of a request stands for the whole of it.
+    rows.push({ tenantNo: place.tip.tenantNo, fact, requestHash });
+    requestHash = undefined;
     if (fact.stream !== undefined)
-      moved.set(revisionKey({ tenant, stream: fact.stream }), fact.seq as number as StreamRevision);
+      moved.set(revisionKey({ tenant, stream: fact.stream }), seq as number as StreamRevision);
   }
+  place.tip = { ...place.tip, seq, hash, recordedAt };
 };
 
 /** The answer to a request whose expectation does not hold; `undefined` when it does. */
