@@ -20,7 +20,7 @@ describe('sagas: a world out of a seed', function () {
       'gates.WritePathRolledBack',
       'gates.WritePathRestored',
     ])
-      expect(types.get(type), type).to.be.greaterThan(50);
+      expect(types.get(type), type).to.be.greaterThan(20);
   });
 
   it('a seed gives the same world again', async () => {
