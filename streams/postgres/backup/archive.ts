@@ -20,7 +20,7 @@ export interface BackupFile {
 
 /**
  * The schemas that cannot be worked out again: the facts, and what a broker was told and had answered. Read models
- * (`projections`, `views`) are folds of the facts.
+ * (`projections`, `views`) and the states of sagas (`sagas`) are folds of the facts.
  */
 export const BACKED_UP: readonly string[] = ['ledger', 'transport'];
 

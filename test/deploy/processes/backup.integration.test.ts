@@ -68,8 +68,8 @@ describe('prov-ledger backup and restore', function () {
         `SELECT DISTINCT schemaname AS schema FROM pg_tables WHERE schemaname <> ALL (ARRAY['pg_catalog', 'information_schema'])
          ORDER BY 1`,
       );
-      // Read models are folded again, and `public` has the register of migrations, which the manifest repeats.
-      const derived = ['projections', 'public'];
+      // Read models and sagas are folded again; `public` has the register of migrations, which the manifest repeats.
+      const derived = ['projections', 'public', 'sagas'];
       expect(rows.map(({ schema }) => schema)).to.have.members([...BACKED_UP, ...derived]);
       const { tables } = await readManifest(path('first'));
       expect([...new Set(tables.map(({ schema }) => schema))]).to.have.members(BACKED_UP);
