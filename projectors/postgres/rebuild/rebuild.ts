@@ -101,9 +101,14 @@ export const rebuild = async (options: RebuildOptions): Promise<Rebuilt> => {
   const { projector, folder = PROJECTORS_FOLDER } = options;
   const digest = await sourceDigest(projector, folder);
   const startedAt = performance.now();
+  let begun: number | undefined;
+  const onClaim = (build: number): void => {
+    begun = build;
+  };
   for (let attempt = 1; ; attempt += 1) {
     try {
-      const rebuilt = await rebuildOnce({ ...options, folder, digest });
+      if (begun !== undefined) await stillUnderWay(options, begun);
+      const rebuilt = await rebuildOnce({ ...options, folder, digest, onClaim });
       return { ...rebuilt, seconds: (performance.now() - startedAt) / 1000 };
     } catch (error) {
       if (error instanceof RebuildError || error instanceof Unfit) throw error;
@@ -114,11 +119,26 @@ export const rebuild = async (options: RebuildOptions): Promise<Rebuilt> => {
   }
 };
 
-const rebuildOnce = async (
-  options: RebuildOptions & { readonly folder: URL; readonly digest: string },
-): Promise<Omit<Rebuilt, 'seconds'>> => {
+/** Who was away for long goes on with its build or with none: another may have brought it to its end. */
+const stillUnderWay = async ({ pool, projector }: RebuildOptions, build: number): Promise<void> => {
+  const { rowCount } = await pool.query(
+    `SELECT FROM projections.builds
+     WHERE projection = $1 AND version = $2 AND build = $3 AND state IN ('building', 'proved')`,
+    [projector.name, projector.version, build],
+  );
+  if (rowCount === 0) throw lostLease(projector);
+};
+
+interface OneTry extends RebuildOptions {
+  readonly folder: URL;
+  readonly digest: string;
+  readonly onClaim: (build: number) => void;
+}
+
+const rebuildOnce = async (options: OneTry): Promise<Omit<Rebuilt, 'seconds'>> => {
   const { pool, projector, decode = decodeFact, at = () => undefined, onProgress } = options;
   await using claim = await claimRebuild(options);
+  options.onClaim(claim.build);
   const ending = options.signal ? [options.signal, claim.lost] : [claim.lost];
   const work: Work = {
     ...options,

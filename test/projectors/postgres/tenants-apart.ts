@@ -50,6 +50,10 @@ const said = ({ tenant, ids }: TenantFacts): readonly Said[] => [
       inputs: { secret: tenant },
     },
   })),
+  {
+    type: 'gates.WritePathRolledBack',
+    data: { route: `route of ${tenant}`.replaceAll(' ', '-'), epoch: 1, reason: `reason of ${tenant}` },
+  },
 ];
 
 export const tenantsApart = async (tenants: readonly TenantFacts[]): Promise<TenantsApart> => {
