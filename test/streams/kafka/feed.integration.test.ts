@@ -111,16 +111,21 @@ describe('streams/kafka/feed', function () {
       // The same messages, one of them spoilt, on a topic without a relay.
       await using spoilt = await ledgerWithTopics();
       const header = what === 'a gap' ? 'seq' : 'hash';
-      const feed = spoilt.feed({ store: source.store });
+      // Silence is not what it is to hear of here.
+      const feed = spoilt.feed({ store: source.store, quietMs: 600_000 });
       const options = { from: new Map([[acme, 1 as Seq]]) };
       const following = follow(feed, options);
       await following.facts(4);
       await spoilt.told('assigned');
+      // One as it is: behind it the feed has nothing to hear but the topic.
       await append(source.store, acme, ...drafts(1));
-      const last = await messageOf(source, 6);
+      await produced(spoilt, [await messageOf(source, 6)]);
+      await following.facts(5);
+      await append(source.store, acme, ...drafts(1));
+      const last = await messageOf(source, 7);
       const text = String(last.headers?.[header]);
       await produced(spoilt, [{ ...last, headers: { ...last.headers, [header]: spoil(text) } }]);
-      await following.facts(5);
+      await following.facts(6);
       await following.stop();
       expect(spoilt.events.map(({ type }) => type)).to.include('healed');
       expect(following.batches.flatMap(({ facts }) => facts)).to.deep.equal(
