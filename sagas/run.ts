@@ -109,8 +109,8 @@ const follow = async (run: Run): Promise<'over' | 'again'> => {
     for (const position of positions) announce(run, saga, position);
   }
   const again = new AbortController();
-  const watch = watchResumed(run, again);
   const signal = AbortSignal.any([run.signal, again.signal]);
+  const watch = watchResumed(run, again, signal);
   const { batchSize, untilCaughtUp = false } = run;
   try {
     const from = startingPoint(run);
@@ -268,11 +268,11 @@ const takeFact = async (run: Run, saga: AnySaga, { recorded, states, muted }: On
   states.set(key, after);
 };
 
-const watchResumed = async (run: Run, again: AbortController): Promise<void> => {
-  while (!again.signal.aborted) {
-    await byTheClock(run.resumeCheckMs ?? 2_000, again.signal);
+const watchResumed = async (run: Run, again: AbortController, signal: AbortSignal): Promise<void> => {
+  while (!signal.aborted) {
+    await byTheClock(run.resumeCheckMs ?? 2_000, signal);
     // A failure here is met by the subscription as well, which reports it.
-    if (!again.signal.aborted && (await anyResumed(run).catch(() => false))) again.abort();
+    if (!signal.aborted && (await anyResumed(run).catch(() => false))) again.abort();
   }
 };
 
