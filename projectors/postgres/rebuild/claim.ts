@@ -193,3 +193,22 @@ export const endLease = async (
     ),
   );
 };
+
+export const lostLease = ({ name }: AnyProjector): RebuildError =>
+  new RebuildError(
+    'lost-lease',
+    `another process has taken over the rebuild of ${name}: leave it to that one`,
+  );
+
+/** Who was away for long goes on with its build or with none: another may have brought it to its end. */
+export const stillUnderWay = async (
+  { pool, projector }: Pick<ClaimOptions, 'pool' | 'projector'>,
+  build: number,
+): Promise<void> => {
+  const { rowCount } = await pool.query(
+    `SELECT FROM projections.builds
+     WHERE projection = $1 AND version = $2 AND build = $3 AND state IN ('building', 'proved')`,
+    [projector.name, projector.version, build],
+  );
+  if (rowCount === 0) throw lostLease(projector);
+};

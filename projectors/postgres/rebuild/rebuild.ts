@@ -24,7 +24,7 @@ import { readModelDdl } from '../read-models.ts';
 import { postgresRowSink, type Skips } from '../sink.ts';
 import { PROJECTORS_FOLDER, sourceDigest } from '../source.ts';
 import { tableOf } from '../statements.ts';
-import { type Claim, type ClaimOptions, claimRebuild, endLease } from './claim.ts';
+import { type Claim, type ClaimOptions, claimRebuild, endLease, lostLease, stillUnderWay } from './claim.ts';
 import { fillBuild, holdEpoch, Unfit, unfitIf } from './fill.ts';
 import { type Proofs, proveTenants, readTableDigests, type TenantProof } from './prove.ts';
 import { swapTenant } from './swap.ts';
@@ -119,16 +119,6 @@ export const rebuild = async (options: RebuildOptions): Promise<Rebuilt> => {
   }
 };
 
-/** Who was away for long goes on with its build or with none: another may have brought it to its end. */
-const stillUnderWay = async ({ pool, projector }: RebuildOptions, build: number): Promise<void> => {
-  const { rowCount } = await pool.query(
-    `SELECT FROM projections.builds
-     WHERE projection = $1 AND version = $2 AND build = $3 AND state IN ('building', 'proved')`,
-    [projector.name, projector.version, build],
-  );
-  if (rowCount === 0) throw lostLease(projector);
-};
-
 interface OneTry extends RebuildOptions {
   readonly folder: URL;
   readonly digest: string;
@@ -173,12 +163,6 @@ const rebuildOnce = async (options: OneTry): Promise<Omit<Rebuilt, 'seconds'>> =
     throw claim.lost.aborted && !(error instanceof RebuildError) ? lostLease(projector) : error;
   }
 };
-
-const lostLease = ({ name }: AnyProjector): RebuildError =>
-  new RebuildError(
-    'lost-lease',
-    `another process has taken over the rebuild of ${name}: leave it to that one`,
-  );
 
 /** Everything up to the moment when the build may be switched to. */
 const makeAndProve = async (work: Work): Promise<readonly TenantProof[]> => {
@@ -336,24 +320,23 @@ const only = (feed: StreamFeed, tenant: TenantId): StreamFeed => ({
 
 const ROUNDS = 20;
 
-const switchOver = async (work: Work): Promise<Shown> => {
-  for (let round = 1; round <= ROUNDS; round += 1) {
-    await followUp(work);
-    await work.at('caught-up');
-    work.progress('switching', 0, 1);
+const switchOver = async (work: Work): Promise<Shown> =>
+  await whenLevel(work, async () => {
     const switched = await switchBuild({ ...work, build: work.claim });
-    if (switched.kind === 'switched') return switched.replaced;
-  }
-  throw neverLevel(work);
-};
+    return switched.kind === 'switched' ? switched.replaced : undefined;
+  });
 
-const swapOver = async (work: Work, tenant: TenantId): Promise<Shown> => {
+const swapOver = async (work: Work, tenant: TenantId): Promise<Shown> =>
+  await whenLevel(work, () => swapTenant(work, tenant));
+
+/** Follows up until `change` finds the two builds level. */
+const whenLevel = async (work: Work, change: () => Promise<Shown | undefined>): Promise<Shown> => {
   for (let round = 1; round <= ROUNDS; round += 1) {
     await followUp(work);
     await work.at('caught-up');
     work.progress('switching', 0, 1);
-    const swapped = await swapTenant(work, tenant);
-    if (swapped) return swapped;
+    const changed = await change();
+    if (changed) return changed;
   }
   throw neverLevel(work);
 };
