@@ -144,6 +144,8 @@ function build(request: ClusterRequest, cluster: string): void {
   }
   renameSync(draft, cluster);
   sync(dirname(cluster));
+  // An initdb that outlived its killed parent may have written a file more after its folder was emptied.
+  removeDrafts(request.dataDir);
 }
 
 function initialise(draft: string, request: ClusterRequest): void {
