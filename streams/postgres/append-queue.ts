@@ -26,8 +26,8 @@ export interface AppendQueue {
   readonly load: () => number;
   /** Answers when the append is settled. */
   add(request: AppendRequest): Promise<AppendResult>;
-  /** The oldest appends of each tenant, in turn: whole ones, of so many facts at most, and one at least. */
-  take(maxFacts: number): readonly QueuedAppend[];
+  /** The oldest appends of each tenant, in turn: whole ones, of so many facts at most with those in the batch already, and one at least. */
+  take(maxFacts: number, already?: number): readonly QueuedAppend[];
   /** To the front, whatever the bounds. */
   putBack(items: readonly QueuedAppend[]): void;
   /** Resolves once so many facts are waiting. Only the last caller is told. */
@@ -93,8 +93,8 @@ export const appendQueue = ({ maxQueuedFacts, maxQueuedBytes }: QueueBounds): Ap
         count(item, 1);
         ring();
       }),
-    take: (maxFacts) => {
-      const items = queue.take(maxFacts);
+    take: (maxFacts, already) => {
+      const items = queue.take(maxFacts, already);
       for (const item of items) count(item, -1);
       return items;
     },

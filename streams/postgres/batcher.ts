@@ -74,6 +74,8 @@ interface Pace {
 const WORTH_OVERLAPPING = 0.2;
 const WORTH_SPLITTING = 32;
 const WORTH_CLOSING = 16;
+/** Closing takes longer now and then. */
+const EARLY = 1.5;
 
 const commitWhileWaiting = async (work: Work): Promise<void> => {
   const { queue, maxFacts, ahead } = work;
@@ -102,8 +104,9 @@ const gather = async (
     landed = true;
   });
   for (;;) {
-    if (queue.facts() > 0) open.add(queue.take(maxFacts - open.facts()));
-    if (landed || open.facts() >= maxFacts || isTimeToClose(open, flight, pace)) return;
+    if (queue.facts() > 0) open.add(queue.take(maxFacts, open.facts()));
+    // What still waits is more than the batch may take.
+    if (landed || queue.facts() > 0 || isTimeToClose(open, flight, pace)) return;
     await Promise.race([landing, queue.filled(1)]);
     // Whoever appends in the same turn of the event loop comes along.
     if (!landed) await nextTurn();
@@ -117,9 +120,6 @@ const gather = async (
 const isTimeToClose = (open: OpenBatch, { items, sentAt }: Flight, { closeMs, storeMs }: Pace): boolean =>
   open.facts() >= Math.max(WORTH_CLOSING, items.length >> 1) &&
   performance.now() >= sentAt + storeMs - closeMs * EARLY;
-
-/** Closing takes longer now and then. */
-const EARLY = 1.5;
 
 /**
  * With nothing on its way, half of what waits goes first, so that the other half is made ready while it is stored; but

@@ -17,9 +17,9 @@ export interface Turns<Item extends Waiting> {
   putBack(items: readonly Item[]): void;
   /**
    * Whole items of so many facts at most, and one at least; of a quarter as many while several tenants wait, so that
-   * none waits long for a commit that another has filled.
+   * none waits long for a commit that another has filled. What is in the batch already counts.
    */
-  take(maxFacts: number): readonly Item[];
+  take(maxFacts: number, already?: number): readonly Item[];
   /** What of this tenant waits. */
   readonly held: (tenant: string) => Held;
 }
@@ -43,6 +43,8 @@ const factsOf = ({ request }: Waiting): number => request.drafts.length;
 /** What of the batch is still to be filled, and with what. */
 interface Batch<Item> {
   readonly taken: Item[];
+  /** Nothing is in it: one item goes in whatever its size. */
+  empty: boolean;
   room: number;
 }
 
@@ -51,8 +53,9 @@ const serve = <Item extends Waiting>(lane: Lane<Item>, batch: Batch<Item>, share
   for (let given = 0; given < share && lane.next < lane.items.length; ) {
     const item = lane.items[lane.next] as Item;
     const facts = factsOf(item);
-    if (facts > batch.room && batch.taken.length > 0) return;
+    if (facts > batch.room && !batch.empty) return;
     batch.taken.push(item);
+    batch.empty = false;
     lane.next += 1;
     lane.facts -= facts;
     lane.bytes -= item.bytes;
@@ -98,9 +101,13 @@ export const turns = <Item extends Waiting>(): Turns<Item> => {
       }
       for (const [tenant, lane] of others) lanes.set(tenant, lane);
     },
-    take: (maxFacts) => {
+    take: (maxFacts, already = 0) => {
       const room = lanes.size > 1 ? Math.max(lanes.size, Math.ceil(maxFacts / SHARED)) : maxFacts;
-      const batch: Batch<Item> = { taken: [], room: Math.min(room, maxFacts) };
+      const batch: Batch<Item> = {
+        taken: [],
+        empty: already === 0,
+        room: Math.min(room, maxFacts) - already,
+      };
       for (let before = -1; before < batch.taken.length && batch.room > 0 && lanes.size > 0; ) {
         before = batch.taken.length;
         serveEach(batch);

@@ -37,6 +37,17 @@ describe('streams/postgres/turns', () => {
     expect(line.take(40)).to.have.length(40);
   });
 
+  it('what is in a batch already counts: it grows to its bound and not past it', () => {
+    const line = turns<Item>();
+    for (let count = 0; count < 8; count += 1) line.add(item('a', 7));
+    expect(factsIn(line.take(40, 30))).to.equal(7);
+    expect(line.take(40, 37)).to.deep.equal([]);
+    expect(line.take(40, 40)).to.deep.equal([]);
+    line.add(item('b'));
+    expect(line.take(40, 10), 'a quarter, while another waits').to.deep.equal([]);
+    expect(factsIn(line.take(4)), 'an empty batch takes one whatever its size').to.be.greaterThan(0);
+  });
+
   it('tenants with much waiting share a batch evenly', () => {
     const line = turns<Item>();
     for (const tenant of ['a', 'b', 'c', 'd'])
