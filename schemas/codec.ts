@@ -54,10 +54,10 @@ const codecs = (): ReadonlyMap<string, Codec> => {
 };
 
 const codecOf = (schema: RecordSchema): [string, Codec] => {
-  const fields = schema.fields.map(({ name, type }) => ({
-    name,
-    json: JSON.stringify(type).includes('"canonical-json"'),
-  }));
+  const fields = schema.fields
+    .map(({ name, type }) => ({ name, json: JSON.stringify(type).includes('"canonical-json"') }))
+    // A payload that is read has its members in canonical order, and is written at a stroke.
+    .sort((a, b) => (a.name < b.name ? -1 : 1));
   return [`${schema.namespace}.${schema.name}`, { record: avro.Type.forSchema(schema as never), fields }];
 };
 
