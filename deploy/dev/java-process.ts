@@ -22,6 +22,15 @@ export interface JavaProgram {
   readonly isReady: () => Promise<boolean>;
 }
 
+/** A program that can end and start again on the same address and data. */
+export interface JavaServer extends AsyncDisposable {
+  readonly pid: () => number;
+  readonly stop: () => Promise<void>;
+  readonly kill: () => Promise<void>;
+  /** After `stop` or `kill`. */
+  readonly restart: () => Promise<void>;
+}
+
 /** Small and quick to start: for tests and developers, not for throughput. */
 const QUICK = ['-Xmx512m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1'];
 
@@ -61,6 +70,20 @@ export const startJava = async ({ name, args, cwd, env, isReady }: JavaProgram):
     stop: () => end('SIGTERM'),
     kill: () => end('SIGKILL'),
     [Symbol.asyncDispose]: () => end('SIGTERM'),
+  };
+};
+
+/** Starts it as `startJava` does, and again as often as asked. Throws `PartsFault`. */
+export const startJavaServer = async (program: JavaProgram): Promise<JavaServer> => {
+  let running = await startJava(program);
+  return {
+    pid: () => running.pid,
+    stop: () => running.stop(),
+    kill: () => running.kill(),
+    restart: async () => {
+      running = await startJava(program);
+    },
+    [Symbol.asyncDispose]: () => running.stop(),
   };
 };
 

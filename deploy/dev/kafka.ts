@@ -3,20 +3,15 @@ import { execFile } from 'node:child_process';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { freePort, type JavaProcess, startJava } from './java-process.ts';
+import { freePort, type JavaServer, startJavaServer } from './java-process.ts';
 import { accepts } from './listening.ts';
 import { type Parts, PartsFault } from './parts.ts';
 
 const run = promisify(execFile);
 
-export interface DevKafka extends AsyncDisposable {
+export interface DevKafka extends JavaServer {
   /** `host:port`. */
   readonly broker: string;
-  readonly pid: () => number;
-  readonly stop: () => Promise<void>;
-  readonly kill: () => Promise<void>;
-  /** Again on the same port and data, after `stop` or `kill`. */
-  readonly restart: () => Promise<void>;
 }
 
 export interface DevKafkaOptions {
@@ -72,21 +67,10 @@ export const startDevKafka = async ({ parts, dataDir, port }: DevKafkaOptions): 
       });
     });
   }
-  const start = (): Promise<JavaProcess> =>
-    startJava({
-      name: 'Kafka',
-      args: ['-cp', parts.kafka, QUIET, 'kafka.Kafka', settings],
-      isReady: () => accepts(its),
-    });
-  let running = await start();
-  return {
-    broker: `127.0.0.1:${its}`,
-    pid: () => running.pid,
-    stop: () => running.stop(),
-    kill: () => running.kill(),
-    restart: async () => {
-      running = await start();
-    },
-    [Symbol.asyncDispose]: () => running.stop(),
-  };
+  const server = await startJavaServer({
+    name: 'Kafka',
+    args: ['-cp', parts.kafka, QUIET, 'kafka.Kafka', settings],
+    isReady: () => accepts(its),
+  });
+  return { broker: `127.0.0.1:${its}`, ...server };
 };

@@ -1,16 +1,12 @@
 // The developer's registry of schemas: Apicurio, which speaks Confluent's interface under a path of its own.
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { freePort, type JavaProcess, startJava } from './java-process.ts';
+import { freePort, type JavaServer, startJavaServer } from './java-process.ts';
 import type { Parts } from './parts.ts';
 
-export interface DevRegistry extends AsyncDisposable {
+export interface DevRegistry extends JavaServer {
   /** Where Confluent's interface begins. */
   readonly url: string;
-  readonly pid: () => number;
-  readonly stop: () => Promise<void>;
-  readonly kill: () => Promise<void>;
-  readonly restart: () => Promise<void>;
 }
 
 export interface DevRegistryOptions {
@@ -32,33 +28,22 @@ export const startDevRegistry = async ({
   const its = port ?? (await freePort());
   const url = `http://127.0.0.1:${its}${CONFLUENT_PATH}`;
   if (dataDir !== undefined) mkdirSync(dataDir, { recursive: true });
-  const start = (): Promise<JavaProcess> =>
-    startJava({
-      name: 'the schema registry',
-      args: [
-        '-Dquarkus.http.host=127.0.0.1',
-        `-Dquarkus.http.port=${its}`,
-        '-Dquarkus.log.level=WARN',
-        '-jar',
-        parts.registryJar,
-      ],
-      // Without WRITE_DELAY=0 a kill right after a registration loses it.
-      ...(dataDir !== undefined && {
-        env: { REGISTRY_DATASOURCE_URL: `jdbc:h2:file:${join(dataDir, 'db')};WRITE_DELAY=0` },
-      }),
-      isReady: () => answers(url),
-    });
-  let running = await start();
-  return {
-    url,
-    pid: () => running.pid,
-    stop: () => running.stop(),
-    kill: () => running.kill(),
-    restart: async () => {
-      running = await start();
-    },
-    [Symbol.asyncDispose]: () => running.stop(),
-  };
+  const server = await startJavaServer({
+    name: 'the schema registry',
+    args: [
+      '-Dquarkus.http.host=127.0.0.1',
+      `-Dquarkus.http.port=${its}`,
+      '-Dquarkus.log.level=WARN',
+      '-jar',
+      parts.registryJar,
+    ],
+    // Without WRITE_DELAY=0 a kill right after a registration loses it.
+    ...(dataDir !== undefined && {
+      env: { REGISTRY_DATASOURCE_URL: `jdbc:h2:file:${join(dataDir, 'db')};WRITE_DELAY=0` },
+    }),
+    isReady: () => answers(url),
+  });
+  return { url, ...server };
 };
 
 const answers = (url: string): Promise<boolean> =>

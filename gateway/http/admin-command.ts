@@ -6,7 +6,7 @@ import { type Outcome, runCommand } from '#commands/run.ts';
 import { OPERATORS, type TenantCommand, type TenantRefusal, tenants } from '#commands/tenants.ts';
 import { parseStrictBytes } from '#proofs/canonical.ts';
 import type { Fault, Recorded } from '#schemas/event.ts';
-import { faultsAgainst } from '#schemas/faults.ts';
+import { faultsAgainst, tenantName } from '#schemas/faults.ts';
 import { type Instant, instantText, MalformedId, type TenantId, tenantId } from '#schemas/ids.ts';
 import type { LastUses } from '#streams/postgres/token-uses.ts';
 import type { StreamStore } from '#streams/stream.ts';
@@ -15,8 +15,9 @@ import { idempotencyKey } from './idempotency.ts';
 import type { Parameter } from './operation.ts';
 import { bodyMalformed, bodyProblem } from './problem-causes.ts';
 import { type Problem, type ProblemCode, problem } from './problems.ts';
+import { REPLAYED } from './receipt-answers.ts';
 import type { Call } from './route.ts';
-import { problemReply, type Reply } from './route.ts';
+import { jsonReply, problemReply, type Reply } from './route.ts';
 import { traceparentOf } from './traceparent.ts';
 
 export interface AdminParts {
@@ -70,12 +71,36 @@ export interface Change {
 
 export type Changed = { readonly fact: Recorded; readonly repeated: boolean } | Problem;
 
+export const tenantParameter = {
+  in: 'path',
+  description: 'the tenant',
+  schema: tenantName,
+  example: 'acme',
+} as const;
+
 export const keyParameter: Parameter = {
   in: 'header',
   description: 'the same key with the same body gets the first answer again, for ever',
   schema: { type: 'string' },
   example: '"5f0c9d2e"',
 };
+
+/** What may come of any change of a tenant that is there. */
+export const CHANGE_PROBLEMS = [
+  'no-such-tenant',
+  'state-forbids',
+  'body-malformed',
+  'idempotency-key-malformed',
+  'idempotency-key-taken',
+] as const;
+
+export const NO_STORE = { 'cache-control': 'no-store' };
+
+/** The answer to a change that is recorded, now or by an earlier request with the same key. */
+export const changeReply = ({ fact, repeated }: Exclude<Changed, Problem>): Reply =>
+  jsonReply(factMembers(fact), 200, { ...(repeated && REPEATED), ...NO_STORE });
+
+export const REPEATED = { [REPLAYED.toLowerCase()]: 'true' };
 
 export const change = async (
   { store, clock }: AdminParts,

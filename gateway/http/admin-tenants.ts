@@ -10,12 +10,17 @@ import { newTenantSchema, suspensionSchema, tenantNameSchema } from './admin-bod
 import {
   type AdminParts,
   bodyReader,
+  CHANGE_PROBLEMS,
   change,
+  changeReply,
   factMembers,
   forOperators,
   keyParameter,
+  NO_STORE,
   namedTenant,
   noSuchTenant,
+  REPEATED,
+  tenantParameter,
 } from './admin-command.ts';
 import type { Operation } from './operation.ts';
 import { problem } from './problems.ts';
@@ -23,20 +28,12 @@ import { isProblem, queryReader } from './query.ts';
 import { REPLAYED } from './receipt-answers.ts';
 import { jsonReply, problemReply, type Route } from './route.ts';
 
-const inPath = { in: 'path', description: 'the tenant', schema: tenantName, example: 'acme' } as const;
 const CHANGED = {
   200: {
     description: 'It is recorded: now, or by an earlier request with the same key.',
     media: [{ type: 'application/json', schema: 'Change' }],
   },
 } as const;
-const CHANGE_PROBLEMS = [
-  'no-such-tenant',
-  'state-forbids',
-  'body-malformed',
-  'idempotency-key-malformed',
-  'idempotency-key-taken',
-] as const;
 
 export const tenantOperations = {
   create: {
@@ -89,7 +86,7 @@ export const tenantOperations = {
     id: 'getTenant',
     subject: 'administration',
     summary: 'One tenant: its state, and where its chain ends.',
-    parameters: { tenant: inPath },
+    parameters: { tenant: tenantParameter },
     answers: {
       200: { description: 'The tenant.', media: [{ type: 'application/json', schema: 'Tenant' }] },
     },
@@ -99,7 +96,7 @@ export const tenantOperations = {
     id: 'renameTenant',
     subject: 'administration',
     summary: 'Changes the name that people know a tenant by.',
-    parameters: { tenant: inPath, 'Idempotency-Key': keyParameter },
+    parameters: { tenant: tenantParameter, 'Idempotency-Key': keyParameter },
     body: [{ type: 'application/json', schema: 'TenantName', example: { display_name: 'Acme AG' } }],
     answers: CHANGED,
     problems: CHANGE_PROBLEMS,
@@ -108,7 +105,7 @@ export const tenantOperations = {
     id: 'suspendTenant',
     subject: 'administration',
     summary: 'Lets nobody of the tenant in until it is resumed.',
-    parameters: { tenant: inPath, 'Idempotency-Key': keyParameter },
+    parameters: { tenant: tenantParameter, 'Idempotency-Key': keyParameter },
     body: [{ type: 'application/json', schema: 'Suspension', example: { reason: 'unpaid' } }],
     answers: CHANGED,
     problems: CHANGE_PROBLEMS,
@@ -117,7 +114,7 @@ export const tenantOperations = {
     id: 'resumeTenant',
     subject: 'administration',
     summary: "Lets a suspended tenant's tokens in again.",
-    parameters: { tenant: inPath, 'Idempotency-Key': keyParameter },
+    parameters: { tenant: tenantParameter, 'Idempotency-Key': keyParameter },
     answers: CHANGED,
     problems: CHANGE_PROBLEMS,
   },
@@ -176,9 +173,6 @@ const create = (parts: AdminParts) => {
   });
 };
 
-const REPEATED = { [REPLAYED.toLowerCase()]: 'true' };
-const NO_STORE = { 'cache-control': 'no-store' };
-
 const changing = <Body>(parts: AdminParts, schema: object, commandOf: (body: Body) => TenantCommand) => {
   const read = bodyReader<Body & object>(schema);
   return forOperators(SCOPE, async (call, caller) => {
@@ -194,7 +188,7 @@ const changing = <Body>(parts: AdminParts, schema: object, commandOf: (body: Bod
     }
     const done = await change(parts, { call, caller }, { tenant, command });
     if (isProblem(done)) return problemReply(done, call.requestId);
-    return jsonReply(factMembers(done.fact), 200, { ...(done.repeated && REPEATED), ...NO_STORE });
+    return changeReply(done);
   });
 };
 

@@ -2,7 +2,6 @@
 
 import type { TenantCommand } from '#commands/tenants.ts';
 import { OPERATORS } from '#commands/tenants.ts';
-import { tenantName } from '#schemas/faults.ts';
 import { MalformedId, type TenantId } from '#schemas/ids.ts';
 import { type TokenId, tokenId } from '#schemas/tenants.ts';
 import { tenantState, tokenDocuments } from '../tenancy/documents.ts';
@@ -10,23 +9,24 @@ import { type NewTokenBody, newTokenSchema, revocationSchema } from './admin-bod
 import {
   type AdminParts,
   bodyReader,
+  CHANGE_PROBLEMS,
   change,
+  changeReply,
   factMembers,
   forOperators,
   keyParameter,
+  NO_STORE,
   namedTenant,
   noSuchTenant,
+  tenantParameter,
 } from './admin-command.ts';
 import type { Caller } from './auth.ts';
 import type { Operation } from './operation.ts';
 import { bodyMalformed } from './problem-causes.ts';
 import { type Problem, problem } from './problems.ts';
 import { isProblem } from './query.ts';
-import { REPLAYED } from './receipt-answers.ts';
 import { type Call, jsonReply, problemReply, type Route } from './route.ts';
 import { grantableScopes, newToken, usualScopes } from './tokens.ts';
-
-const inPath = { in: 'path', description: 'the tenant', schema: tenantName, example: 'acme' } as const;
 
 export const tokenOperations = {
   issue: {
@@ -35,7 +35,7 @@ export const tokenOperations = {
     summary: 'Issues a token for a tenant; it is in this answer and nowhere else.',
     description:
       'The ledger keeps its hash. So the same key again does not show it again: the problem names the token, to be revoked when it was lost.',
-    parameters: { tenant: inPath, 'Idempotency-Key': keyParameter },
+    parameters: { tenant: tenantParameter, 'Idempotency-Key': keyParameter },
     body: [
       {
         type: 'application/json',
@@ -46,19 +46,13 @@ export const tokenOperations = {
     answers: {
       201: { description: 'The token.', media: [{ type: 'application/json', schema: 'IssuedToken' }] },
     },
-    problems: [
-      'no-such-tenant',
-      'state-forbids',
-      'body-malformed',
-      'idempotency-key-malformed',
-      'idempotency-key-taken',
-    ],
+    problems: CHANGE_PROBLEMS,
   },
   list: {
     id: 'listTokens',
     subject: 'administration',
     summary: "A tenant's tokens, never their secrets.",
-    parameters: { tenant: inPath },
+    parameters: { tenant: tenantParameter },
     answers: {
       200: { description: 'The tokens.', media: [{ type: 'application/json', schema: 'Tokens' }] },
     },
@@ -69,7 +63,7 @@ export const tokenOperations = {
     subject: 'administration',
     summary: 'Lets nobody in with a token any more, within a second.',
     parameters: {
-      tenant: inPath,
+      tenant: tenantParameter,
       token_id: {
         in: 'path',
         description: "the token's id, which stands in it between the dots",
@@ -82,20 +76,12 @@ export const tokenOperations = {
     answers: {
       200: { description: 'It is recorded.', media: [{ type: 'application/json', schema: 'Change' }] },
     },
-    problems: [
-      'no-such-tenant',
-      'no-such-token',
-      'state-forbids',
-      'body-malformed',
-      'idempotency-key-malformed',
-      'idempotency-key-taken',
-    ],
+    problems: ['no-such-token', ...CHANGE_PROBLEMS],
   },
 } as const satisfies { readonly [name: string]: Operation };
 
 const SCOPE = 'tokens:admin';
 const GUARD = { scope: SCOPE } as const;
-const NO_STORE = { 'cache-control': 'no-store' };
 
 export const tokenRoutes = (parts: AdminParts): readonly Route[] => [
   {
@@ -183,8 +169,7 @@ const revoke = (parts: AdminParts) => {
     const command: TenantCommand = { type: 'RevokeToken', tokenId: id, ...body };
     const done = await change(parts, { call, caller }, { tenant, command });
     if (isProblem(done)) return problemReply(done, call.requestId);
-    const repeated = done.repeated && { [REPLAYED.toLowerCase()]: 'true' };
-    return jsonReply(factMembers(done.fact), 200, { ...repeated, ...NO_STORE });
+    return changeReply(done);
   });
 };
 
