@@ -11,20 +11,32 @@
 // sha256sum can compute it (projectors/postgres/digest.ts has the SQL).
 import { createHash, hash } from 'node:crypto';
 import type { AnyProjector } from './batch.ts';
+import { jsonbBytes, putJsonb, putPlain } from './jsonb-bytes.ts';
 import type { Row } from './projector.ts';
 
-/** The line of one row. */
-export const rowLine = (projector: AnyProjector): ((tenant: string, row: Row) => string) => {
+/** One row of a read model, as it goes into the digest. */
+export interface RowForm {
+  /** The row's line. */
+  readonly line: (tenant: string, row: Row) => string;
+  /** `rowHash` of the line, which is not made for it. */
+  readonly hash: (tenant: string, row: Row) => string;
+}
+
+export const rowForm = (projector: AnyProjector): RowForm => {
   const names = Object.keys(projector.columns);
-  return (tenant, row) => {
-    let line = `[${JSON.stringify(tenant)}`;
-    for (const name of names) {
-      const value = row[name];
-      line += typeof value === 'number' ? `, ${numberText(value)}` : `, ${jsonbText(value)}`;
-    }
-    return `${line}]`;
+  const put = (tenant: string, row: Row): Buffer => {
+    let at = putJsonb(putPlain(0, '['), tenant);
+    for (const name of names) at = putJsonb(putPlain(at, ', '), row[name]);
+    return jsonbBytes(putPlain(at, ']'));
+  };
+  return {
+    line: (tenant, row) => put(tenant, row).toString('utf8'),
+    hash: (tenant, row) => hash('sha256', put(tenant, row), 'binary'),
   };
 };
+
+/** What `value::jsonb::text` is, for any value that JSON can say. */
+export const jsonbText = (value: unknown): string => jsonbBytes(putJsonb(0, value)).toString('utf8');
 
 /** SHA-256 of a line, 32 bytes, as one character a byte: for arenas, see `ROW_HASH_BYTES`. */
 export const rowHash = (line: string): string => hash('sha256', line, 'binary');
@@ -88,72 +100,4 @@ const settleTies = (hashes: Buffer, keys: Float64Array, places: number[]): void 
     }
     from = to;
   }
-};
-
-// --- the text of a jsonb (PostgreSQL: src/backend/utils/adt/jsonb.c, JsonbToCString; jsonb_util.c, lengthCompareJsonbStringValue)
-
-/** What `value::jsonb::text` is, for any value that JSON can say. */
-export const jsonbText = (value: unknown): string => {
-  switch (typeof value) {
-    case 'string':
-      // PostgreSQL escapes the same characters, in the same spelling.
-      return JSON.stringify(value);
-    case 'number':
-      return numberText(value);
-    case 'boolean':
-      return value ? 'true' : 'false';
-    case 'object':
-      if (value === null) return 'null';
-      return Array.isArray(value) ? `[${value.map(jsonbText).join(', ')}]` : objectText(value as Members);
-    case 'undefined':
-      return 'null';
-    default:
-      throw new TypeError(`${typeof value} is no JSON`);
-  }
-};
-
-type Members = { readonly [name: string]: unknown };
-
-const objectText = (members: Members): string => {
-  let text = '';
-  for (const name of inJsonbOrder(Object.keys(members))) {
-    const value = members[name];
-    if (value === undefined) continue;
-    text += `${text === '' ? '' : ', '}${JSON.stringify(name)}: ${jsonbText(value)}`;
-  }
-  return `{${text}}`;
-};
-
-// Objects come in few shapes: their order is looked up, not worked out again.
-const ORDERS_MAX = 1_000;
-const orders = new Map<string, readonly string[]>();
-
-/** Shorter names first, and of equal length by their bytes. */
-const inJsonbOrder = (names: readonly string[]): readonly string[] => {
-  if (names.length < 2) return names;
-  const shape = names.join('\0');
-  const known = orders.get(shape);
-  if (known) return known;
-  const sorted = names
-    .map((name) => ({ name, bytes: Buffer.from(name) }))
-    .sort((a, b) => a.bytes.length - b.bytes.length || Buffer.compare(a.bytes, b.bytes))
-    .map(({ name }) => name);
-  if (orders.size < ORDERS_MAX && shape.length < 1_000) orders.set(shape, sorted);
-  return sorted;
-};
-
-/** As numeric_out writes the number that `JSON.stringify` wrote: never with an exponent. */
-const numberText = (value: number): string => {
-  if (Object.is(value, -0)) return '0';
-  const text = String(value);
-  if (Number.isSafeInteger(value)) return text;
-  if (!Number.isFinite(value)) throw new TypeError(`${text} is no JSON`);
-  const [mantissa = '', exponent] = text.split('e');
-  if (exponent === undefined) return text;
-  const negative = mantissa.startsWith('-');
-  const [whole = '', fraction = ''] = mantissa.replace('-', '').split('.');
-  const digits = whole + fraction;
-  const point = whole.length + Number(exponent);
-  const plain = point <= 0 ? `0.${'0'.repeat(-point)}${digits}` : digits.padEnd(point, '0');
-  return `${negative ? '-' : ''}${plain}`;
 };

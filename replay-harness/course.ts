@@ -1,7 +1,7 @@
 // Where a replay stands, in the order of its chunks: each tenant's place and Merkle tree, each read model's rows, what has
 // halted. One thread keeps it; what it learns from each chunk is small.
 import type { AnyProjector } from '#projectors/batch.ts';
-import { ROW_HASH_BYTES, rowHash, rowLine } from '#projectors/digest.ts';
+import { ROW_HASH_BYTES, rowForm } from '#projectors/digest.ts';
 import type { Row } from '#projectors/projector.ts';
 import { CHAIN_START, type ChainPosition } from '#proofs/chain.ts';
 import type { Seq, Sha256, TenantId } from '#schemas/ids.ts';
@@ -263,9 +263,9 @@ const modelOutcome = ({ options, rows, hashes, halts }: State, model: number): E
     .sort((a, b) => (a.tenant < b.tenant ? -1 : 1));
   using keyed = rowHashes({ folder: options.folder, name: `outcome-${projector.name}` });
   const all = hashes[model] ?? keyed;
-  const line = rowLine(projector);
+  const form = rowForm(projector);
   for (const [tenant, mine] of rows[model] as Rows)
-    for (const row of mine.values()) keyed.add(Buffer.from(rowHash(line(tenant, row)), 'latin1'));
+    for (const row of mine.values()) keyed.add(Buffer.from(form.hash(tenant, row), 'latin1'));
   return {
     projection: projector.name,
     version: projector.version,
@@ -278,7 +278,7 @@ const modelOutcome = ({ options, rows, hashes, halts }: State, model: number): E
 const showKeyedRows = ({ options, rows }: State): void => {
   const { projectors, onRows } = options;
   for (const [model, projector] of projectors.entries()) {
-    const line = rowLine(projector);
+    const { line } = rowForm(projector);
     for (const [tenant, mine] of rows[model] as Rows)
       onRows?.(
         projector.name,

@@ -1,7 +1,7 @@
 // The read models of one lane: those that only insert need nothing from before and are folded while a chunk is read; the
 // others go on from their rows as they were.
 import { type AnyProjector, type Changes, foldBatch, keyText } from '#projectors/batch.ts';
-import { ROW_HASH_BYTES, rowHash, rowLine } from '#projectors/digest.ts';
+import { ROW_HASH_BYTES, rowForm } from '#projectors/digest.ts';
 import type { Row } from '#projectors/projector.ts';
 import type { Fact } from '#schemas/event.ts';
 import type { TenantId } from '#schemas/ids.ts';
@@ -47,9 +47,12 @@ const decodedFact = (fact: Fact): Fact | Error => {
 /** The facts a read model takes, up to the first that cannot be read. */
 const factsFor = (projector: AnyProjector, facts: readonly Fact[]) => {
   const taken: Fact[] = [];
-  for (const [index, now] of decodedFacts(facts).entries()) {
+  const handles: readonly string[] = projector.handles;
+  const decodings = decodedFacts(facts);
+  for (let index = 0; index < facts.length; index += 1) {
     const fact = facts[index] as Fact;
-    if (!projector.handles.includes(fact.type)) continue;
+    if (!handles.includes(fact.type)) continue;
+    const now = decodings[index] as Fact | Error;
     if (now instanceof Error) return { taken, unreadable: { fact, error: now } };
     taken.push(now);
   }
@@ -67,12 +70,12 @@ const poisonOf = (model: number, { fact, error }: { readonly fact: Fact; readonl
 /** What a chunk inserts, as soon as it is read. */
 export const insertOnlyModels = (projectors: readonly AnyProjector[], showRows: boolean) => {
   const models = projectors
-    .map((projector, model) => ({ projector, model, line: rowLine(projector) }))
+    .map((projector, model) => ({ projector, model, form: rowForm(projector) }))
     .filter(({ projector }) => projector.insertOnly);
   return (segments: readonly TenantFacts[]): Pick<ChunkRead, 'inserted' | 'poisons'> => {
     const inserted: Inserted[] = [];
     const poisons: Poison[] = [];
-    for (const { projector, model, line } of models) {
+    for (const { projector, model, form } of models) {
       for (const { tenant, facts } of segments) {
         const { taken, unreadable } = factsFor(projector, facts);
         const { changes, poison } = foldBatch(projector, taken, new Map());
@@ -81,9 +84,8 @@ export const insertOnlyModels = (projectors: readonly AnyProjector[], showRows: 
         const hashes = Buffer.from(new ArrayBuffer(changes.inserts.length * ROW_HASH_BYTES));
         const lines: string[] | undefined = showRows ? [] : undefined;
         changes.inserts.forEach((row, index) => {
-          const text = line(tenant, row);
-          lines?.push(text);
-          hashes.write(rowHash(text), index * ROW_HASH_BYTES, 'latin1');
+          lines?.push(form.line(tenant, row));
+          hashes.write(form.hash(tenant, row), index * ROW_HASH_BYTES, 'latin1');
         });
         inserted.push({ model, tenant, hashes, lines });
       }

@@ -11,6 +11,7 @@ import type { AgainKind, Expectation, FixtureHeader } from './fixtures/format.ts
 import {
   type FixtureFact,
   type LineVisitor,
+  type Link,
   MalformedLine,
   readFixtureLines,
 } from './fixtures/read-lines.ts';
@@ -90,8 +91,8 @@ export const lane = ({ projectors: given, batchSize, showRows }: LaneOptions): L
             found.expect = expect;
           },
           again: (kind, fact, line) => found.again.push(saidAgain(kind, fact, line)),
-          fact: (fact, line) => {
-            takeFact(reading, fact, { line, handled });
+          fact: (fact, line, link) => {
+            takeFact(reading, fact, { line, link, handled });
             facts += 1;
           },
         });
@@ -165,16 +166,17 @@ export const chainFault = (
 
 interface Taking {
   readonly line: number;
+  readonly link: Link;
   readonly handled: ReadonlySet<string>;
 }
 
-const takeFact = ({ segments }: Reading, fact: FixtureFact, { line, handled }: Taking): void => {
+const takeFact = ({ segments }: Reading, fact: FixtureFact, { line, link, handled }: Taking): void => {
   const { tenant } = fact;
   let segment = segments.get(tenant);
   const recorded = fact as FixtureFact & { prevHash: Sha256 };
   if (segment) {
     recorded.prevHash = segment.last.hash;
-    const code = linkFault(recorded, tenant, segment.last);
+    const code = link === 'proved' ? undefined : linkFault(recorded, tenant, segment.last);
     if (code) throw new Unsound(chainFault(code, fact, { before: segment.last.seq, line }));
     segment.last = fact;
   } else {

@@ -1,19 +1,28 @@
-// Ranges of a stored chain for one thread: the facts by binary COPY, and for every commit batch in them the root over its
-// facts and the signature over the root. Reads only; facts never change and have no holes below a head, so ranges read one
-// after the other are one history, whatever is appended meanwhile.
-
-import { GENESIS_HASH } from '#proofs/chain.ts';
+// Ranges of a stored chain for one thread: the facts by binary COPY, each but the first of a range proved from the bytes of
+// its row, and for every commit batch in them the root over its facts and the signature over the root. Reads only; facts
+// never change and have no holes below a head, so ranges read one after the other are one history, whatever is appended
+// meanwhile.
+import { isUtf8 } from 'node:buffer';
+import { type ChainFault, GENESIS_HASH } from '#proofs/chain.ts';
 import { statementBytes, statementOf } from '#proofs/checkpoint.ts';
 import { keyFromJwk, type VerificationKey, verifySignatureAside } from '#proofs/keys/public-key.ts';
 import { rootOfDigests } from '#proofs/merkle.ts';
-import type { Recorded } from '#schemas/event.ts';
-import type { Instant } from '#schemas/ids.ts';
+import type { Instant, Seq, TenantId } from '#schemas/ids.ts';
 import { decodeLayout } from '#streams/postgres/batch-rows.ts';
 import { type Client, connect, RUNTIME_ROLE } from '#streams/postgres/connect.ts';
-import { copyOut } from '#streams/postgres/copy.ts';
-import { READ_COLUMNS, readCopyRow, type StoredFact } from '#streams/postgres/rows.ts';
+import { type RawRows, readRawPage } from '#streams/postgres/reader.ts';
+import { readCopyRow } from '#streams/postgres/rows.ts';
+import {
+  batchNoOf,
+  hashOf,
+  payloadOf,
+  type RowCheck,
+  rowCheck,
+  seqOf,
+} from '#streams/postgres/verify/row-check.ts';
 import type { StoredRange, StoredSource, StoredTask } from './feed.ts';
-import { type LaneChunk } from './lane.ts';
+import type { LineVisitor } from './fixtures/read-lines.ts';
+import { chainFault, type LaneChunk } from './lane.ts';
 import { type ReplayFault, Unsound } from './lane-messages.ts';
 
 export interface StoredReader {
@@ -34,14 +43,12 @@ export const storedReader = ({ url, ledgerId, keys: jwks }: StoredSource): Store
   let last: Promise<unknown> = Promise.resolve();
   const chunk = async ({ ranges }: StoredTask): Promise<LaneChunk> => {
     client ??= connected();
-    const stored: StoredFact[] = [];
-    for (const range of ranges) stored.push(...(await readRange(await client, range)));
-    const fault = await signatureFault(await client, stored, { ledgerId, keys });
+    const pages: RangePage[] = [];
+    for (const range of ranges)
+      pages.push({ range, chunks: await readRawPage(await client, { head: range, ...range }) });
+    const fault = await signatureFault(await client, sharesOf(pages), { ledgerId, keys });
     return (visit) => {
-      for (const { fact } of stored) {
-        if (fault && fault.tenant === fact.tenant && fault.seq === fact.seq) throw new Unsound(fault);
-        visit.fact(fact, fact.seq);
-      }
+      for (const page of pages) visitPage(page, visit, fault);
     };
   };
   return {
@@ -58,16 +65,47 @@ export const storedReader = ({ url, ledgerId, keys: jwks }: StoredSource): Store
   };
 };
 
-const readRange = async (
-  client: Client,
-  { tenant, tenantNo, from, to }: StoredRange,
-): Promise<readonly StoredFact[]> => {
-  const query = `SELECT ${READ_COLUMNS} FROM ledger.facts f WHERE f.tenant_no = ${tenantNo} AND f.seq BETWEEN ${from} AND ${to} ORDER BY f.seq`;
-  const facts: StoredFact[] = [];
-  for await (const { bytes, rows } of copyOut(client, query))
-    for (const at of rows) facts.push(readCopyRow(bytes, at, tenant, GENESIS_HASH));
-  return facts;
+interface RangePage {
+  readonly range: StoredRange;
+  readonly chunks: readonly RawRows[];
+}
+
+const visitPage = (
+  { range: { tenant }, chunks }: RangePage,
+  visit: LineVisitor,
+  unsigned: UnsignedShare | undefined,
+): void => {
+  let check: RowCheck | undefined;
+  for (const { bytes, rows } of chunks) {
+    for (const at of rows) {
+      const seq = seqOf(bytes, at);
+      const code = check ? check.check(bytes, at) : unreadable(bytes, at);
+      if (code) throw new Unsound(chainFault(code, { tenant, seq }, { before: (seq - 1) as Seq, line: seq }));
+      const { fact } = readCopyRow(bytes, at, tenant, GENESIS_HASH);
+      // What is before the first one another thread may be reading: the visitor joins the two.
+      visit.fact(fact, seq, check ? 'proved' : 'unproved');
+      check ??= rowCheck(tenant, fact);
+      // Only now: a fact that breaks its chain is named before the batch that it breaks too.
+      if (unsigned?.lastSeq === seq && unsigned.fault.tenant === tenant) throw new Unsound(unsigned.fault);
+    }
+  }
 };
+
+/** A payload that decoding would mend, or that nobody can parse any more. */
+const unreadable = (bytes: Buffer, at: number): ChainFault | undefined => {
+  const payload = payloadOf(bytes, at);
+  try {
+    JSON.parse(payload.toString('utf8'));
+    return isUtf8(payload) ? undefined : 'hash-mismatch';
+  } catch {
+    return 'hash-mismatch';
+  }
+};
+
+interface UnsignedShare {
+  readonly fault: ReplayFault;
+  readonly lastSeq: Seq;
+}
 
 interface BatchRow {
   readonly batch_no: number;
@@ -86,10 +124,10 @@ interface Trust {
 /** The first share of a batch that does not hold. */
 const signatureFault = async (
   client: Client,
-  stored: readonly StoredFact[],
+  shares: readonly StoredShare[],
   trust: Trust,
-): Promise<ReplayFault | undefined> => {
-  const numbers = [...new Set(stored.map(({ batchNo }) => batchNo))];
+): Promise<UnsignedShare | undefined> => {
+  const numbers = [...new Set(shares.map(({ batchNo }) => batchNo))];
   const { rows } = await client.query<BatchRow>({
     name: 'replayed_batches',
     text: `SELECT batch_no, kid, (extract(epoch FROM signed_at) * 1000)::bigint AS signed_ms, root, signature, layout
@@ -97,44 +135,51 @@ const signatureFault = async (
     values: [numbers],
   });
   const batches = new Map(rows.map((row) => [row.batch_no, row]));
-  const checks = sharesOf(stored).map(async (share) => {
+  const checks = shares.map(async (share) => {
     const why = await shareFault(share, batches.get(share.batchNo), trust);
-    return why === undefined ? undefined : faultAt(share.facts[0] as Recorded, why);
+    return why === undefined ? undefined : unsignedShare(share, why);
   });
   const faults = await Promise.all(checks);
   // Each batch is signed once, and checked once for each tenant that it holds facts of.
   return faults.find((fault) => fault !== undefined);
 };
 
+/** A run of facts of one batch and one tenant. */
 interface StoredShare {
   readonly batchNo: number;
-  readonly facts: Recorded[];
+  readonly tenant: TenantId;
+  readonly firstSeq: Seq;
+  /** The facts' hashes, 32 bytes each. */
+  readonly digests: Uint8Array[];
 }
 
-/** Runs of facts of one batch and one tenant. */
-const sharesOf = (stored: readonly StoredFact[]): readonly StoredShare[] => {
+const sharesOf = (pages: readonly RangePage[]): readonly StoredShare[] => {
   const shares: StoredShare[] = [];
-  for (const { fact, batchNo } of stored) {
-    const open = shares.at(-1);
-    if (open?.batchNo === batchNo && open.facts[0]?.tenant === fact.tenant) open.facts.push(fact);
-    else shares.push({ batchNo, facts: [fact] });
+  for (const { range, chunks } of pages) {
+    const { tenant } = range;
+    for (const { bytes, rows } of chunks) {
+      for (const at of rows) {
+        const batchNo = batchNoOf(bytes, at);
+        const open = shares.at(-1);
+        if (open?.batchNo === batchNo && open.tenant === tenant) open.digests.push(hashOf(bytes, at));
+        else shares.push({ batchNo, tenant, firstSeq: seqOf(bytes, at), digests: [hashOf(bytes, at)] });
+      }
+    }
   }
   return shares;
 };
 
 const shareFault = async (
-  { facts }: StoredShare,
+  { firstSeq, digests }: StoredShare,
   batch: BatchRow | undefined,
   { ledgerId, keys }: Trust,
 ): Promise<string | undefined> => {
   if (!batch) return 'no commit batch covers it';
-  const first = facts[0] as Recorded;
-  const digests = Buffer.from(facts.map(({ hash }) => hash).join(''), 'hex');
   const shares = decodeLayout(batch.layout);
-  const root = rootOfDigests(digests);
+  const root = rootOfDigests(Buffer.concat(digests));
   if (
     !shares.some(
-      (share) => share.firstSeq === first.seq && share.count === facts.length && share.root === root,
+      (share) => share.firstSeq === firstSeq && share.count === digests.length && share.root === root,
     )
   )
     return 'the facts are not those under the root of their commit batch';
@@ -146,9 +191,7 @@ const shareFault = async (
   return good ? undefined : 'the signature over its commit batch does not hold';
 };
 
-const faultAt = ({ tenant, seq }: Recorded, why: string): ReplayFault => ({
-  code: 'unsigned',
-  tenant,
-  seq,
-  message: `fact ${seq} of ${tenant}: ${why}`,
+const unsignedShare = ({ tenant, firstSeq: seq, digests }: StoredShare, why: string): UnsignedShare => ({
+  fault: { code: 'unsigned', tenant, seq, message: `fact ${seq} of ${tenant}: ${why}` },
+  lastSeq: (seq + digests.length - 1) as Seq,
 });

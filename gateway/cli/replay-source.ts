@@ -13,7 +13,8 @@ interface SourceOptions {
   readonly signal: AbortSignal;
 }
 
-const CHUNK_BYTES = 256 << 10;
+// A row that many facts of a chunk change goes from thread to thread once.
+const CHUNK_BYTES = 1 << 20;
 
 /** Pieces of a fixture from its beginning, or from a place in its decompressed bytes. */
 export const fixturePieces = async (path: string, signal: AbortSignal) => {

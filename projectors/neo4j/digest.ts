@@ -1,6 +1,6 @@
 // The digest of a graph read model (projectors/digest.ts): the lines of its elements as PostgreSQL would print them as
 // rows, so that the same history gives the same digest in whatever store.
-import { modelDigest, ROW_HASH_BYTES, rowHash, rowLine } from '#projectors/digest.ts';
+import { modelDigest, ROW_HASH_BYTES, rowForm } from '#projectors/digest.ts';
 import { type AnyGraphProjector, type ElementRow, propertiesOf } from '#projectors/graph/graph.ts';
 import type { Graph, GraphRecord } from './connect.ts';
 import { quoted } from './elements.ts';
@@ -13,14 +13,14 @@ export interface GraphDigest {
 
 /** Of all tenants, as the graph is now: for one that stands still. Throws `StreamError`. */
 export const graphDigest = async (graph: Graph, projector: AnyGraphProjector): Promise<GraphDigest> => {
-  const lineOf = rowLine(projector);
+  const form = rowForm(projector);
   const hashes: string[] = [];
   for (const element of [...Object.keys(projector.nodes), ...Object.keys(projector.edges)]) {
     const properties = propertiesOf(projector, element);
     for (const { tenant, id, target, held } of await graph.query(everyElement(projector, element))) {
       const values = properties.map(([name, type]) => [name, fromGraph(type, (held as GraphRecord)[name])]);
       const row = { element, id, target, ...Object.fromEntries(values) } as ElementRow;
-      hashes.push(rowHash(lineOf(String(tenant), row)));
+      hashes.push(form.hash(String(tenant), row));
     }
   }
   const all = Buffer.alloc(hashes.length * ROW_HASH_BYTES);

@@ -2,7 +2,7 @@
 // port, one at a time, each with its hash recomputed; no batch, no database, no COPY. A rebuild is switched to only when its table
 // says the same.
 import { type AnyProjector, keyText } from '#projectors/batch.ts';
-import { rowHash, rowLine } from '#projectors/digest.ts';
+import { rowForm } from '#projectors/digest.ts';
 import type { Row, RowKey } from '#projectors/projector.ts';
 import { CHAIN_START, type ChainPosition, linkFault } from '#proofs/chain.ts';
 import type { Fact, Recorded } from '#schemas/event.ts';
@@ -91,9 +91,9 @@ export interface ReplayHashes extends Omit<Replayed, 'rows'> {
 /** The hashes of one tenant's rows: 32 bytes for each are held, and the rows themselves of a keyed model. */
 export const replayHashes = async (options: Omit<ReplayOptions, 'onRow'>): Promise<ReplayHashes> => {
   const { projector, tenant } = options;
-  const line = rowLine(projector);
+  const form = rowForm(projector);
   const hashes = hashSet();
-  const onRow = (row: Row): void => hashes.add(rowHash(line(tenant, row)));
+  const onRow = (row: Row): void => hashes.add(form.hash(tenant, row));
   const { rows, ...replayed } = await replayTenant({ ...options, onRow });
   for (const row of rows.values()) onRow(row);
   return { ...replayed, hashes };

@@ -39,6 +39,7 @@ export const rooms: Readonly<Record<string, Room>> = {
       'advance',
       'sink',
       'digest',
+      'jsonb-bytes',
     ],
   },
   sagas: {

@@ -6,8 +6,8 @@ import {
   digestOfSorted,
   jsonbText,
   modelDigest,
+  rowForm,
   rowHash,
-  rowLine,
   sortRowHashes,
 } from '#projectors/digest.ts';
 
@@ -33,10 +33,10 @@ const hashesOf = (texts: readonly string[]): Buffer => Buffer.from(texts.map(row
 describe('projectors/digest', () => {
   it('a line is the row as PostgreSQL writes a jsonb array', () => {
     const row = { id: 'a"\n', at: 5, json: { bb: [1, null], a: 'ü', B: true } };
-    expect(rowLine(projector)('acme', row)).to.equal(
+    expect(rowForm(projector).line('acme', row)).to.equal(
       '["acme", "a\\"\\n", 5, {"B": true, "a": "ü", "bb": [1, null]}]',
     );
-    expect(rowLine(projector)('acme', { id: 'x' })).to.equal('["acme", "x", null, null]');
+    expect(rowForm(projector).line('acme', { id: 'x' })).to.equal('["acme", "x", null, null]');
   });
 
   it('numbers are written without an exponent', () => {
@@ -44,6 +44,33 @@ describe('projectors/digest', () => {
       `[1000000000000000000000, -0.00000015, 0.${'0'.repeat(323)}5, 0.1, 0, 9223372036854776000]`,
     );
     expect(() => jsonbText(Number.NaN)).to.throw(TypeError);
+  });
+
+  it('a value is written as JSON.stringify writes it, but for the spaces and the order of members', () => {
+    fc.assert(
+      fc.property(fc.oneof(fc.string({ unit: 'binary' }), fc.maxSafeInteger(), fc.boolean()), (value) => {
+        expect(jsonbText(value)).to.equal(JSON.stringify(value));
+      }),
+      { numRuns: 500 },
+    );
+    for (let power = 0; power < 16; power += 1)
+      for (const around of [-1, 0, 1])
+        expect(jsonbText(10 ** power + around)).to.equal(String(10 ** power + around));
+  });
+
+  it('members stand in the order of a jsonb, shorter names first, however many there are', () => {
+    const names = Array.from({ length: 90 }, (_, index) => `${'x'.repeat((index * 7) % 5)}${index}ü`);
+    const ordered = [...names].sort(
+      (a, b) => Buffer.byteLength(a) - Buffer.byteLength(b) || Buffer.compare(Buffer.from(a), Buffer.from(b)),
+    );
+    const members = (list: readonly string[]) => Object.fromEntries(list.map((name) => [name, 1]));
+    expect(jsonbText(members(names))).to.equal(`{${ordered.map((name) => `"${name}": 1`).join(', ')}}`);
+    expect(jsonbText(members(names.slice(0, 9)))).to.equal(
+      `{${ordered
+        .filter((name) => names.indexOf(name) < 9)
+        .map((name) => `"${name}": 1`)
+        .join(', ')}}`,
+    );
   });
 
   it('the digest is that of the sorted hashes, whatever the order of the rows', () => {

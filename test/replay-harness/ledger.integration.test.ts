@@ -108,14 +108,61 @@ describe('a replay of a stored ledger', function () {
     expect((await bench.replay(untrusted)).fault).to.include({ code: 'unsigned', seq: 1 });
   });
 
-  it('a fact changed in the store is found and named', async () => {
-    await owner.query('ALTER TABLE ledger.facts DISABLE TRIGGER immutable');
-    await owner.query(
-      `UPDATE ledger.facts SET payload = replace(convert_from(payload, 'UTF8'), 'tenant-001', 'tenant-009')::text::bytea
-       WHERE tenant_no = (SELECT tenant_no FROM ledger.heads WHERE tenant = 'tenant-001') AND seq = 1`,
-    );
-    const { verdict, fault } = await bench.replay(await feed());
-    expect(verdict).to.equal('unsound');
-    expect(fault).to.include({ code: 'hash-mismatch', tenant: 'tenant-001', seq: 1 });
+  describe('what was tampered with in the store is found and named', () => {
+    const OF = "tenant_no = (SELECT tenant_no FROM ledger.heads WHERE tenant = 'tenant-001')";
+    const facts = (change: string, seq: number): string =>
+      `UPDATE ledger.facts SET ${change} WHERE ${OF} AND seq = ${seq}`;
+    const payloadByte = (byte: string): string =>
+      `payload = overlay(payload placing '${byte}'::bytea from 20)`;
+    // The first fact of a range goes another way than those behind it.
+    const tamperings: readonly [what: string, code: string, seq: number, change: readonly string[]][] = [
+      ['a byte of a payload', 'hash-mismatch', 1, [facts(payloadByte('~'), 1)]],
+      ['a byte of a payload behind the first', 'hash-mismatch', 30, [facts(payloadByte('~'), 30)]],
+      ['a payload that is no UTF-8', 'hash-mismatch', 1, [facts(payloadByte('\\xff'), 1)]],
+      ['a payload that is no UTF-8 behind the first', 'hash-mismatch', 30, [facts(payloadByte('\\xff'), 30)]],
+      ['a hash', 'hash-mismatch', 30, [facts('hash = sha256(hash)', 30)]],
+      ['a time', 'hash-mismatch', 30, [facts("occurred_at = occurred_at + interval '1 ms'", 30)]],
+      ['an actor', 'hash-mismatch', 30, [facts("actor = 'nobody'", 30)]],
+      [
+        'a reordered pair',
+        'hash-mismatch',
+        30,
+        [facts('seq = 1000000', 30), facts('seq = 30', 31), facts('seq = 31', 1_000_000)],
+      ],
+      ['a missing fact', 'seq-gap', 31, [`DELETE FROM ledger.facts WHERE ${OF} AND seq = 30`]],
+      [
+        'a signature',
+        'unsigned',
+        1,
+        [
+          `UPDATE ledger.batches SET signature = overlay(signature placing '\\x00'::bytea from 9)
+           WHERE batch_no = (SELECT batch_no FROM ledger.facts WHERE ${OF} AND seq = 1)`,
+        ],
+      ],
+    ];
+    before(async () => {
+      await owner.query('ALTER TABLE ledger.facts DISABLE TRIGGER immutable');
+      await owner.query('ALTER TABLE ledger.batches DISABLE TRIGGER immutable');
+      await owner.query('CREATE TABLE kept_facts AS SELECT * FROM ledger.facts');
+      await owner.query('CREATE TABLE kept_batches AS SELECT * FROM ledger.batches');
+    });
+    afterEach(async () => {
+      for (const table of ['facts', 'batches']) {
+        await owner.query(`DELETE FROM ledger.${table}`);
+        await owner.query(`INSERT INTO ledger.${table} SELECT * FROM kept_${table}`);
+      }
+    });
+    for (const [what, code, seq, changes] of tamperings) {
+      it(what, async () => {
+        for (const change of changes) expect((await owner.query(change)).rowCount).to.equal(1);
+        const { verdict, fault } = await bench.replay(await feed());
+        expect(verdict).to.equal('unsound');
+        expect(fault).to.include({ code, seq });
+      });
+    }
+
+    it('and what was not is sound', async () => {
+      expect(await bench.replay(await feed())).to.include({ verdict: 'sound', fault: undefined });
+    });
   });
 });

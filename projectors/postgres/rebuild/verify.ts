@@ -2,7 +2,7 @@
 // rows and checkpoints, so that live traffic may go on. Where they differ, the first row is named, with what either
 // side has and the facts that made it.
 import { type AnyProjector, keyText } from '#projectors/batch.ts';
-import { rowHash, rowLine } from '#projectors/digest.ts';
+import { rowForm } from '#projectors/digest.ts';
 import { type Row, type RowKey } from '#projectors/projector.ts';
 import { type HashSet, hashDifference, hashSet } from '#projectors/rebuild/hash-set.ts';
 import { replayHashes, replayTenant } from '#projectors/rebuild/replay.ts';
@@ -127,9 +127,9 @@ const firstDifference = (
     );
     for (const row of rows) put(keyOf(projector, row), { live: row });
     const wanted = new Set(onlyRight);
-    const line = rowLine(projector);
+    const form = rowForm(projector);
     const seen = (row: Row): void => {
-      if (wanted.has(Buffer.from(rowHash(line(tenant, row)), 'latin1').toString('hex')))
+      if (wanted.has(Buffer.from(form.hash(tenant, row), 'latin1').toString('hex')))
         put(keyOf(projector, row), { replayed: row });
     };
     const replayed = await replayTenant({ ...replaying, onRow: seen });

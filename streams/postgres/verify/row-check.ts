@@ -36,6 +36,8 @@ const TYPE = 110;
 /** Where batch_no stands in a row. */
 const BATCH_NO = 16;
 export const batchNoOf = (bytes: Buffer, at: number): number => readInt64(bytes, at + BATCH_NO);
+/** Its 32 bytes, where they stand. */
+export const hashOf = (bytes: Buffer, at: number): Buffer => bytes.subarray(at + HASH, at + HASH + 32);
 export const seqOf = (bytes: Buffer, at: number): Seq => readInt64(bytes, at + SEQ) as Seq;
 
 /** Milliseconds, or NaN when the column holds microseconds that are no whole millisecond, or more than a double does. */
@@ -160,7 +162,8 @@ const preimageOf = (tenant: TenantId): Preimage => {
   return { matches };
 };
 
-const payloadOf = (bytes: Buffer, at: number): Buffer => {
+/** The payload as it is stored. */
+export const payloadOf = (bytes: Buffer, at: number): Buffer => {
   const field = fieldEnd(bytes, at + TYPE);
   return bytes.subarray(field + 4, fieldEnd(bytes, field));
 };

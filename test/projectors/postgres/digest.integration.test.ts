@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { expect } from 'chai';
 import fc from 'fast-check';
 import type { AnyProjector } from '#projectors/batch.ts';
-import { modelDigest, rowHash, rowLine } from '#projectors/digest.ts';
+import { modelDigest, rowForm, rowHash } from '#projectors/digest.ts';
 import { rowHashesSql, rowLineSql } from '#projectors/postgres/digest.ts';
 import { postgresRowSink } from '#projectors/postgres/sink.ts';
 import { tableOf } from '#projectors/postgres/statements.ts';
@@ -73,7 +73,7 @@ describe('the digest of a table', () => {
       facts: facts.map(decode),
     });
     expect(result).to.deep.equal({ kind: 'applied' });
-    const line = rowLine(everything);
+    const { line } = rowForm(everything);
     const ours = sample.map((row) => line(ACME, JSON.parse(JSON.stringify(row)) as Row)).sort();
     // Another zone and another locale than the digest's own must not matter.
     const { rows: theirs } = await db.pool.query<{ line: string }>(
