@@ -52,10 +52,25 @@ export type AttestationCommand =
       readonly route: string;
       readonly toSeq: number;
       readonly operations: number;
+    }
+  | {
+      readonly type: 'RecordSpanDigest';
+      readonly route: string;
+      readonly foldVersion: number;
+      readonly fromSeq: number;
+      readonly toSeq: number;
+      readonly operations: number;
+      readonly elements: number;
+      readonly root: string;
     };
 
 export type AttestationRefusal = Refusal<
-  'DivergenceNotBorneOut' | 'AttestationOutdated' | 'DriftNotAttested' | 'DriftAlarmAlreadyRaised'
+  | 'DivergenceNotBorneOut'
+  | 'AttestationOutdated'
+  | 'DriftNotAttested'
+  | 'DriftAlarmAlreadyRaised'
+  | 'BackfillFallsShort'
+  | 'SpanOutOfOrder'
 >;
 
 export interface AttestationState {
@@ -64,6 +79,8 @@ export interface AttestationState {
   /** The places at which they were found to differ. */
   readonly divergentAt: ReadonlySet<number>;
   readonly alarms: ReadonlySet<string>;
+  /** How far the ledger's own digests are on record, by which version of the fold. */
+  readonly digested: { readonly foldVersion: number; readonly toSeq: number };
 }
 
 type Recording = Extract<AttestationCommand, { type: 'RecordAttestation' }>;
@@ -76,7 +93,12 @@ export const attestations: Decider<
 > = {
   domain: 'attestations',
   stream: ({ route }) => streamName('attestations', route),
-  initial: { comparedAt: 0, divergentAt: new Set(), alarms: new Set() },
+  initial: {
+    comparedAt: 0,
+    divergentAt: new Set(),
+    alarms: new Set(),
+    digested: { foldVersion: 0, toSeq: 0 },
+  },
 
   evolve: (state, { type, data }) => {
     switch (type) {
@@ -90,6 +112,8 @@ export const attestations: Decider<
         };
       case 'attestations.DriftAlarmRaised':
         return { ...state, alarms: new Set([...state.alarms, data.alarm_id]) };
+      case 'attestations.SpanDigested':
+        return { ...state, digested: { foldVersion: data.fold_version, toSeq: data.to_seq } };
       case 'attestations.DriftLocated':
       case 'attestations.DriftPolicyChanged':
       case 'attestations.BackfillCompleted':
@@ -133,14 +157,49 @@ export const attestations: Decider<
       }
       case 'RecordBackfill': {
         const { toSeq: to_seq, operations } = command;
+        const divergentTo = Math.max(0, ...state.divergentAt);
+        if (to_seq < divergentTo)
+          return refuse(
+            'BackfillFallsShort',
+            `${route} was found divergent at ${divergentTo}, which a backfill up to ${to_seq} does not reach; fill it up to there`,
+          );
         return accept<AttestationEvent>({
           event: { type: 'attestations.BackfillCompleted', data: { route, to_seq, operations } },
         });
       }
+      case 'RecordSpanDigest':
+        return digest(command, state);
       default:
         return command satisfies never;
     }
   },
+};
+
+type Digesting = Extract<AttestationCommand, { type: 'RecordSpanDigest' }>;
+
+/** Spans follow one another without gaps; a new version of the fold begins at the first fact again. */
+const digest = (command: Digesting, { digested }: AttestationState) => {
+  const { route, foldVersion, fromSeq, toSeq, operations, elements, root } = command;
+  const next = foldVersion > digested.foldVersion ? 1 : digested.toSeq + 1;
+  if (foldVersion < digested.foldVersion || fromSeq !== next || toSeq < fromSeq)
+    return refuse(
+      'SpanOutOfOrder',
+      `the digests of ${route} are on record up to ${digested.toSeq}, by fold ${digested.foldVersion}: this span from ${fromSeq} to ${toSeq} by fold ${foldVersion} does not follow; look again`,
+    );
+  return accept<AttestationEvent>({
+    event: {
+      type: 'attestations.SpanDigested',
+      data: {
+        route,
+        fold_version: foldVersion,
+        from_seq: fromSeq,
+        to_seq: toSeq,
+        operations,
+        elements,
+        root,
+      },
+    },
+  });
 };
 
 const notAttested = (route: string, seq: number) =>

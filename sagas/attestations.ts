@@ -9,7 +9,9 @@ import type { Fact } from '#schemas/event.ts';
 import type { GateEvent, WritePathRestored } from '#schemas/gates.ts';
 import type { Reaction, Saga } from './saga.ts';
 
-export type DriftEvent = Exclude<AttestationEvent, { type: 'attestations.DriftLocated' }> | GateEvent;
+export type DriftEvent =
+  | Exclude<AttestationEvent, { type: 'attestations.DriftLocated' | 'attestations.SpanDigested' }>
+  | GateEvent;
 
 export interface DriftState {
   readonly standing: 'watching' | 'crossed' | 'alarmed' | 'closed' | 'filled';

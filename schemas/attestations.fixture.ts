@@ -70,6 +70,18 @@ const consequences = (
 ): readonly Due[] => [
   { name: 'BackfillCompleted', data: { operations: chance.skewed(100_000), route, to_seq: seq } },
   {
+    name: 'SpanDigested',
+    data: {
+      elements: chance.skewed(100_000),
+      fold_version: 1,
+      from_seq: 1,
+      operations: chance.skewed(50_000),
+      root: chance.hex(64),
+      route,
+      to_seq: seq,
+    },
+  },
+  {
     name: 'DriftAlarmRaised',
     data: { alarm_id: `alarm-${chance.hex(12)}`, as_of_seq: seq, divergent, in_a_row: 1, route },
   },

@@ -83,6 +83,19 @@ export const backfillCompletedSchema = Type.Object(
   { ...closed, description: 'BackfillCompleted' },
 );
 
+export const spanDigestedSchema = Type.Object(
+  {
+    route,
+    fold_version: count('the version of the fold that made the elements', 1),
+    from_seq: count('the first place of the span', 1),
+    to_seq: count('the last place of the span', 1),
+    operations: count('how many operations of the route it holds'),
+    elements: count('how many elements they bring in'),
+    root: sha256Hex('the digest tree over those elements, as the ledger itself has them'),
+  },
+  { ...closed, description: 'SpanDigested' },
+);
+
 export type AttestationRecorded = DomainEvent<
   'attestations.AttestationRecorded',
   Static<typeof attestationRecordedSchema>
@@ -103,12 +116,14 @@ export type BackfillCompleted = DomainEvent<
   'attestations.BackfillCompleted',
   Static<typeof backfillCompletedSchema>
 >;
+export type SpanDigested = DomainEvent<'attestations.SpanDigested', Static<typeof spanDigestedSchema>>;
 export type AttestationEvent =
   | AttestationRecorded
   | DriftLocated
   | DriftPolicyChanged
   | DriftAlarmRaised
-  | BackfillCompleted;
+  | BackfillCompleted
+  | SpanDigested;
 
 const first = (payload: Parameters<typeof versioned>[0]['payloads'][number]) =>
   versioned({ names: ['1'], payloads: [payload] });
@@ -121,5 +136,6 @@ export const attestations = {
     'attestations.DriftPolicyChanged': first(driftPolicyChangedSchema),
     'attestations.DriftAlarmRaised': first(driftAlarmRaisedSchema),
     'attestations.BackfillCompleted': first(backfillCompletedSchema),
+    'attestations.SpanDigested': first(spanDigestedSchema),
   },
 } as const satisfies DomainSchema;

@@ -1,6 +1,8 @@
 // Tables and graph compared by a service, without end: what is new at every look, and all that is old in turn, so that
 // everything is read anew once in a cycle. What it finds goes on record; that a store is away or behind does not.
+import { hash } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
+import { attestationAwaited } from '#gateway/attestation/awaited.ts';
 import { attestationCoverage } from '#gateway/attestation/coverage.ts';
 import { recordAttestation } from '#gateway/attestation/record.ts';
 import type { Figure } from '#gateway/http/metrics.ts';
@@ -28,7 +30,7 @@ export interface KeepAttestedOptions {
 
 /** Looks in one cycle. */
 const LOOKS = 4;
-/** Clean attestations that go on record after one that was not, and at the start: as many as restore a write path. */
+/** Clean attestations that go on record after one that was not, and at the start. */
 const CLEAN_RECORDED = 2;
 
 interface Watched {
@@ -38,6 +40,8 @@ interface Watched {
   divergent: number;
   /** Clean ones in a row that are on record. */
   clean: number;
+  /** What the last one on record found to differ. */
+  recorded: string;
 }
 
 /** Without a graph it compares nothing and has no figures. */
@@ -102,7 +106,14 @@ const look = async (at: Look): Promise<void> => {
     for (const mapping of catalog) {
       if (at.signal.aborted) return;
       const key = `${mapping.route} ${tenant}`;
-      const known = at.watched.get(key) ?? { tenant, mapping, trees: noTrees(), divergent: 0, clean: 0 };
+      const known = at.watched.get(key) ?? {
+        tenant,
+        mapping,
+        trees: noTrees(),
+        divergent: 0,
+        clean: 0,
+        recorded: '',
+      };
       at.watched.set(key, known);
       await compare(at, known);
     }
@@ -128,7 +139,7 @@ const compare = async ({ ledger, log, graph }: Look, known: Watched): Promise<vo
       asOf: found.asOf,
       differences: found.differences.length,
     });
-  if (!worthRecording(known, found)) return;
+  if (!(await worthRecording(known, found, store))) return;
   const at = Date.now() as Instant;
   const recorded = await recordAttestation(
     store,
@@ -136,11 +147,22 @@ const compare = async ({ ledger, log, graph }: Look, known: Watched): Promise<vo
     { actor: 'prov-ledger', at },
   );
   if (recorded.kind !== 'recorded') return;
+  known.recorded = fingerprint(found);
   known.clean = found.verdict === 'clean' ? known.clean + 1 : 0;
 };
 
-/** Every one that found something, and the first clean ones after it: a quiet ledger stays quiet. */
-const worthRecording = (known: Watched, { verdict, differences }: Attested): boolean => {
-  known.divergent = differences.length;
-  return verdict === 'divergent' || known.clean < CLEAN_RECORDED;
+/** What is new, the first clean ones after a difference, and whatever the drift saga waits for: a quiet ledger stays quiet. */
+const worthRecording = async (
+  known: Watched,
+  found: Attested,
+  store: WiredLedger['store'],
+): Promise<boolean> => {
+  known.divergent = found.differences.length;
+  if (found.verdict === 'clean' ? known.clean < CLEAN_RECORDED : known.recorded !== fingerprint(found))
+    return true;
+  return await attestationAwaited(store, known.mapping.route, found);
 };
+
+/** Of what differs; empty where nothing does. */
+const fingerprint = ({ differences }: Attested): string =>
+  differences.length === 0 ? '' : hash('sha256', JSON.stringify(differences));

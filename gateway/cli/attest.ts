@@ -2,17 +2,15 @@
 import type { Command } from 'commander';
 import { type Attested, attest, noTrees } from '#projectors/attestation/attest.ts';
 import { catalog, type Mapping } from '#projectors/attestation/catalog.ts';
-import type { Difference } from '#projectors/attestation/difference.ts';
-import { keyParts } from '#projectors/attestation/element.ts';
-import { attestedGraph } from '#projectors/neo4j/attested.ts';
-import { attestedTables } from '#projectors/postgres/attested.ts';
 import { streamName, type TenantId, tenantId } from '#schemas/ids.ts';
 import { decodeFact, domains } from '#schemas/index.ts';
 import { attestationCoverage } from '../attestation/coverage.ts';
 import { recordAttestation } from '../attestation/record.ts';
 import { routes, type Service } from '../http/routes.ts';
+import { backfillCommand } from './attest-backfill.ts';
+import { policyCommands } from './attest-policy.ts';
+import { differenceText, storesOf } from './attested-route.ts';
 import { group, headOf, type LedgerContext, leaf, ledgerLeaf, type Options, type Run } from './command.ts';
-import { graphOf } from './graph.ts';
 import { count, figure, table, visible } from './output.ts';
 import { ACTOR } from './tenants.ts';
 
@@ -59,12 +57,11 @@ const attestOne = async (
     record,
   }: { readonly tenant: TenantId; readonly mapping: Mapping; readonly record: boolean },
 ): Promise<AttestedRoute> => {
-  const { pool, store } = ledger;
-  const { route, graph: projector } = mapping;
+  const { store } = ledger;
+  const { route } = mapping;
   const attested = await attest({
     tenant,
-    left: attestedTables({ pool, mapping }),
-    right: attestedGraph({ graph: await graphOf(ledger), projector }),
+    ...(await storesOf(ledger, mapping)),
     trees: noTrees(),
     head: async () => (await store.head(tenant))?.seq ?? 0,
   });
@@ -81,20 +78,9 @@ const attestedText = (found: AttestedRoute): string => {
       : `${route} of ${tenant} at ${figure(asOf)}: ${verdict}, ${count(elements, 'element')}${differences.length > 0 ? `, ${count(differences.length, 'difference')}` : ''}`;
   return [
     head,
-    ...differences.map((each) => `  ${differenceText(each)}`),
+    ...differences.map((each) => `  ${differenceText(each, ['in the tables', 'in the graph'])}`),
     ...(refused === undefined ? [] : [`  not on record: ${visible(refused)}`]),
   ].join('\n');
-};
-
-/** `value: ASKED_BY r-1 -> ada, seq: int:3 in the tables, float:3 in the graph` */
-const differenceText = ({ class: kind, element, field, left, right }: Difference): string => {
-  const [label, id, target] = keyParts(element);
-  const what = `${label} ${id}${target === '' ? '' : ` -> ${target}`}`;
-  const values =
-    field === undefined
-      ? ''
-      : `, ${field}: ${left ?? 'nothing'} in the tables, ${right ?? 'nothing'} in the graph`;
-  return visible(`${kind}: ${what}${values}`);
 };
 
 interface StatusRow {
@@ -168,4 +154,10 @@ const coverage = (of: Run): Command =>
   );
 
 export const attestCommands = (of: Run): Command =>
-  group('attest', 'tables and graph compared, and what was found', [run(of), status(of), coverage(of)]);
+  group('attest', 'tables and graph compared, and what was found', [
+    run(of),
+    status(of),
+    coverage(of),
+    backfillCommand(of),
+    policyCommands(of),
+  ]);

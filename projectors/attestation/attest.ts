@@ -175,8 +175,8 @@ const readBuckets = async (
 };
 
 /** Asked before the head: what lies beyond the head that was asked afterwards cannot have been recorded meanwhile. */
-const strayElements = async (
-  { tenant, right, head }: AttestOptions,
+export const strayElements = async (
+  { tenant, right, head }: Pick<AttestOptions, 'tenant' | 'right' | 'head'>,
   asOf: number,
 ): Promise<readonly CanonicalElement[]> => {
   const beyond = await right.strays(tenant, asOf as Seq);

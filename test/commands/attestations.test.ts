@@ -1,5 +1,5 @@
 import { attestations } from '#commands/attestations.ts';
-import type { AttestationRecorded, DriftAlarmRaised } from '#schemas/attestations.ts';
+import type { AttestationRecorded, DriftAlarmRaised, SpanDigested } from '#schemas/attestations.ts';
 import { given } from '#test/support/given.ts';
 
 describe('commands/attestations', () => {
@@ -117,5 +117,49 @@ describe('commands/attestations', () => {
         type: 'attestations.BackfillCompleted',
         data: { route: 'receipts', to_seq: 9, operations: 4 },
       });
+  });
+
+  it('a backfill that does not reach the divergence is none', () => {
+    given(attestations, recorded(other, 'divergent', 2))
+      .when({ type: 'RecordBackfill', route: 'receipts', toSeq: 6, operations: 4 })
+      .thenRefused('BackfillFallsShort');
+  });
+
+  const span = (fromSeq: number, toSeq: number, foldVersion = 1) =>
+    ({
+      type: 'RecordSpanDigest',
+      route: 'receipts',
+      foldVersion,
+      fromSeq,
+      toSeq,
+      operations: 3,
+      elements: 5,
+      root: 'a'.repeat(64),
+    }) as const;
+  const digested = (from_seq: number, to_seq: number, fold_version = 1): SpanDigested => ({
+    type: 'attestations.SpanDigested',
+    data: {
+      route: 'receipts',
+      fold_version,
+      from_seq,
+      to_seq,
+      operations: 3,
+      elements: 5,
+      root: 'a'.repeat(64),
+    },
+  });
+
+  it('digests of the ledger follow one another without gaps; a new fold begins anew', () => {
+    given(attestations).when(span(1, 9)).then(digested(1, 9));
+    const first = digested(1, 9);
+    given(attestations, first).when(span(10, 20)).then(digested(10, 20));
+    given(attestations, first)
+      .when(span(1, 20, 2))
+      .then(digested(1, 20, 2));
+    for (const out of [span(9, 20), span(11, 20), span(10, 9), span(10, 20, 2)])
+      given(attestations, first).when(out).thenRefused('SpanOutOfOrder');
+    given(attestations, digested(1, 9, 2))
+      .when(span(10, 20, 1))
+      .thenRefused('SpanOutOfOrder');
   });
 });

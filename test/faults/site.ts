@@ -70,6 +70,8 @@ export interface ServiceOptions {
   readonly port?: number;
   /** PROV_LEDGER_STORE_SECONDS. */
   readonly storeSeconds?: number;
+  /** Beside what the site sets by itself. */
+  readonly settings?: Settings;
 }
 
 export interface Service extends AsyncDisposable {
@@ -159,7 +161,7 @@ const openTenants = async (store: PostgresStore): Promise<ReadonlyMap<TenantId, 
 
 const startService = async (
   env: Readonly<Record<string, string>>,
-  { databaseUrl, port, storeSeconds }: ServiceOptions,
+  { databaseUrl, port, storeSeconds, settings }: ServiceOptions,
 ): Promise<Service> => {
   const at = port ?? (await freePort());
   const program = start('cli.ts', ['serve'], {
@@ -168,6 +170,7 @@ const startService = async (
       PROV_LEDGER_HTTP_PORT: String(at),
       ...(databaseUrl !== undefined && { DATABASE_URL: databaseUrl }),
       ...(storeSeconds !== undefined && { PROV_LEDGER_STORE_SECONDS: String(storeSeconds) }),
+      ...settings,
     },
   });
   const [, url = ''] = await program.says(/"url":"(http:[^"]+)"/);

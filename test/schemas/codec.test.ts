@@ -52,6 +52,7 @@ const JSON_SCHEMAS: Readonly<
   'attestations.DriftPolicyChanged': attestations.driftPolicyChangedSchema,
   'attestations.DriftAlarmRaised': attestations.driftAlarmRaisedSchema,
   'attestations.BackfillCompleted': attestations.backfillCompletedSchema,
+  'attestations.SpanDigested': attestations.spanDigestedSchema,
   'gates.WritePathRolledBack': gates.writePathRolledBackSchema,
   'gates.WritePathRestored': gates.writePathRestoredSchema,
 };

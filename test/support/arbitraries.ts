@@ -258,6 +258,15 @@ export const attestationEvent: Arb<AttestationEvent> = fc.oneof(
   record({ ...ofRoute, to_seq: count, operations: count }).map(
     (data) => ({ type: 'attestations.BackfillCompleted', data }) as AttestationEvent,
   ),
+  record({
+    ...ofRoute,
+    fold_version: positive,
+    from_seq: positive,
+    to_seq: positive,
+    operations: count,
+    elements: count,
+    root: hex(64),
+  }).map((data) => ({ type: 'attestations.SpanDigested', data }) as AttestationEvent),
 );
 
 export const gateEvent: Arb<GateEvent> = fc.oneof(

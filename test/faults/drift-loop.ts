@@ -1,0 +1,98 @@
+// The way from a drift alarm to a restored write path as an SRE goes it, with commands alone, on real processes: a
+// service that attests, a PostgreSQL and a Neo4j. The service may be killed after every step.
+import { setTimeout as pause } from 'node:timers/promises';
+import { expect } from 'chai';
+import { connectGraph, type Graph } from '#projectors/neo4j/connect.ts';
+import type { Recorded } from '#schemas/event.ts';
+import { type TenantId, tenantId } from '#schemas/ids.ts';
+import { decodeFact } from '#schemas/index.ts';
+import { type Ended, run } from '#test/deploy/processes/program.ts';
+import type { Service, Settings, Site } from './site.ts';
+
+export const ACME: TenantId = tenantId('acme');
+
+export interface DriftLoop extends AsyncDisposable {
+  readonly graph: Graph;
+  /** One receipt sent; the status and, of a problem, its type. */
+  readonly publish: (id: string) => Promise<{ readonly status: number; readonly type: string | undefined }>;
+  readonly cli: (...args: readonly string[]) => Promise<Ended>;
+  /** Facts of attestations and gates in the order of the chain, as `type verdict`. */
+  readonly said: () => Promise<readonly string[]>;
+  /** Returns when it holds; polls, and fails after two minutes. */
+  readonly until: (what: string, holds: () => Promise<boolean>) => Promise<void>;
+  /** SIGKILL for the service, and another one in its place. */
+  readonly killed: () => Promise<void>;
+}
+
+const PATIENCE_MS = 120_000;
+
+const describing = (recorded: Recorded): string => {
+  const { type, data } = decodeFact(recorded);
+  return type === 'attestations.AttestationRecorded' ? `${type} ${data.verdict}` : type;
+};
+
+/** Empties the graph at `url`, and starts a service that compares all of it each second. */
+export const openDriftLoop = async (site: Site, url: string): Promise<DriftLoop> => {
+  const graph = connectGraph({ url });
+  await graph.inBatches('MATCH (n) CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 10000 ROWS');
+  const settings: Settings = { NEO4J_URL: url, PROV_LEDGER_ATTEST_SECONDS: '1' };
+  let service: Service = await site.service({ settings });
+  const said = async (): Promise<readonly string[]> =>
+    await site.withStore(async (store) => {
+      const lines: string[] = [];
+      for await (const page of store.read(ACME))
+        for (const recorded of page)
+          if (/^(attestations|gates)\./.test(recorded.type)) lines.push(describing(recorded));
+      return lines;
+    });
+  return {
+    graph,
+    said,
+    publish: async (id) => {
+      const response = await fetch(`${service.url}/receipts`, {
+        method: 'POST',
+        headers: {
+          authorization: `Bearer ${site.tokens.get(ACME)}`,
+          'content-type': 'application/json',
+        },
+        body: JSON.stringify({ id, action: 'db.export', actor: 'alice', decision: 'allow' }),
+      });
+      const { type } = (await response.json()) as { readonly type?: string };
+      return { status: response.status, type };
+    },
+    cli: async (...args) => await run('cli.ts', args, { env: { ...site.environment, ...settings } }),
+    until: async (what, holds) => {
+      const end = performance.now() + PATIENCE_MS;
+      while (!(await holds())) {
+        if (performance.now() > end)
+          expect.fail(`never: ${what}; the chain has ${(await said()).join(', ')}`);
+        await pause(100);
+      }
+    },
+    killed: async () => {
+      await service.kill();
+      service = await site.service({ settings });
+    },
+    [Symbol.asyncDispose]: async () => {
+      await service.kill();
+      await graph[Symbol.asyncDispose]();
+    },
+  };
+};
+
+/** What must have been said, in this order, each once, since `before` was said. */
+export const expectOneWayBack = (all: readonly string[], before: number): void => {
+  const since = all.slice(before);
+  const moves = since.filter((line) => /Alarm|WritePath|Backfill/.test(line));
+  expect(moves, 'none is lost and none repeats').to.deep.equal([
+    'attestations.DriftAlarmRaised',
+    'gates.WritePathRolledBack',
+    'attestations.BackfillCompleted',
+    'gates.WritePathRestored',
+  ]);
+  const filled = since.indexOf('attestations.BackfillCompleted');
+  const proof = since
+    .slice(filled, since.indexOf('gates.WritePathRestored'))
+    .filter((line) => line.endsWith(' clean'));
+  expect(proof.length, 'clean attestations before the return').to.be.at.least(2);
+};
