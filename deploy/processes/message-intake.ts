@@ -4,6 +4,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { messageReader } from '#gateway/kafka/read-message.ts';
 import { conflictRecord, flowRecord, INGESTING_ACTOR } from '#gateway/kafka/records.ts';
 import { ensureOperators } from '#gateway/tenancy/operators.ts';
+import { messageGates } from '#gateway/tenancy/write-gate.ts';
 import type { Instant } from '#schemas/ids.ts';
 import { StreamError } from '#streams/errors.ts';
 import { type KafkaConnection, kafkaConnection } from '#streams/kafka/connect.ts';
@@ -15,8 +16,9 @@ import { ingested } from '#streams/kafka/topics.ts';
 import { appendTogether } from '#streams/postgres/together.ts';
 import { type Intake, postgresIntake } from '#streams/postgres/transport/intake.ts';
 import type { Reader } from '#streams/postgres/transport/message.ts';
-import { replayWaiting, type SettleOptions } from '#streams/postgres/transport/settle.ts';
+import type { SettleOptions } from '#streams/postgres/transport/settle.ts';
 import { stateFlow } from '#streams/postgres/transport/statements.ts';
+import { replayWaiting } from '#streams/postgres/transport/waiting.ts';
 import type { Configuration } from '../configuration.ts';
 import { brokersOf, registryOf } from '../kafka-settings.ts';
 import { errorFields, type Log } from '../telemetry/logs.ts';
@@ -57,6 +59,7 @@ export const settling = ({
     pool,
     together: appendTogether({ pool, ledgerId: store.ledgerId, signer: keys.signer }),
     read: readerOf(configuration),
+    gates: messageGates(store),
     noteConflict: conflictRecord,
   };
 };
@@ -98,9 +101,10 @@ export const startMessageIntake = (options: MessageIntakeOptions): MessageIntake
     chore('letters are not sent yet', LETTERS_EVERY_MS, async () => {
       for (const topic of topics) await letters.publish(topic);
     }),
-    chore('letters that wait for the registry are not taken yet', WAITING_EVERY_MS, async () => {
+    chore('letters that wait for the registry or a gate are not taken yet', WAITING_EVERY_MS, async () => {
       const taken = await replayWaiting(settle);
-      if (taken > 0) log('info', 'letters that waited for the registry are taken', { letters: taken });
+      if (taken > 0)
+        log('info', 'letters that waited for the registry or a gate are taken', { letters: taken });
     }),
     chore('the flow of messages is not stated yet', STATE_EVERY_MS, () => statements(options, settle)),
   ];
@@ -172,8 +176,8 @@ const join = async ({
   signal,
 }: Joining): Promise<Consumption | undefined> => {
   const { configuration, log, lostHeads = () => 0 } = options;
-  const { pool, together, read, noteConflict = conflictRecord } = settle;
-  const intake = closedWhileLost(postgresIntake({ pool, together, noteConflict }), lostHeads);
+  const { pool, together, read, gates, noteConflict = conflictRecord } = settle;
+  const intake = closedWhileLost(postgresIntake({ pool, together, gates, noteConflict }), lostHeads);
   while (!signal.aborted) {
     try {
       return await consumeMessages({

@@ -5,6 +5,7 @@
 import { type GateState, gates } from '#commands/gates.ts';
 import { type StreamRevision, streamName, type TenantId } from '#schemas/ids.ts';
 import { decodeFact } from '#schemas/index.ts';
+import type { GateStanding, Gates } from '#streams/postgres/transport/gates.ts';
 import type { AppendRequest, StreamStore } from '#streams/stream.ts';
 
 /** Nothing was stored. The same request goes in once the write path was restored. */
@@ -47,6 +48,7 @@ export const assertOpen = async (
 
 /** Domains whose facts come in through a gate of that name; what states or decides something about the ledger does not. */
 const GATED: ReadonlySet<string> = new Set(['receipts']);
+const GATES = 'gates-';
 const KEPT_MS = 1_000;
 const TENANTS_MAX = 10_000;
 const ATTEMPTS = 5;
@@ -86,4 +88,36 @@ export const throughGates = <S extends StreamStore>(store: S, steadyClock: () =>
     }
   };
   return { ...store, append };
+};
+
+/**
+ * The same gates for messages, which are held while theirs is closed. What is known of a gate is kept for good: the
+ * commit names where it stood, and asks anew when it has moved, so that not even the first closing comes late.
+ */
+export const messageGates = (store: Pick<StreamStore, 'readStream'>): Gates => {
+  const kept = new Map<string, GateStanding>();
+  const ask = async (tenant: TenantId, route: string): Promise<GateStanding> => {
+    const gate = await readGate(store, tenant, route);
+    const { revision } = gate;
+    const closed = gate.closed ? new WritePathClosed(route, gate).message : undefined;
+    return { tenant, stream: streamName('gates', route), revision, closed };
+  };
+  return {
+    gateOf: (request) => {
+      const route = routeOf(request);
+      return route === undefined ? undefined : { tenant: request.tenant, stream: streamName('gates', route) };
+    },
+    standing: (gates, anew) =>
+      Promise.all(
+        gates.map(async ({ tenant, stream }) => {
+          const key = `${tenant} ${stream}`;
+          const known = anew ? undefined : kept.get(key);
+          if (known) return known;
+          if (kept.size >= TENANTS_MAX) kept.delete(kept.keys().next().value as string);
+          const standing = await ask(tenant, stream.slice(GATES.length));
+          kept.set(key, standing);
+          return standing;
+        }),
+      ),
+  };
 };

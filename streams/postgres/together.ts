@@ -5,7 +5,7 @@ import { payloadHash } from '#proofs/chain.ts';
 import { buildBatch, signBatch } from '#proofs/checkpoint.ts';
 import type { Signer } from '#proofs/keys/signer.ts';
 import type { Draft } from '#schemas/event.ts';
-import type { FactId, Instant, Seq, Sha256, TenantId } from '#schemas/ids.ts';
+import type { FactId, Instant, Seq, Sha256, StreamRevision, TenantId } from '#schemas/ids.ts';
 import type { AppendRequest } from '#streams/stream.ts';
 import { batchNumbers, encodeBatch, sharesOf } from './batch-rows.ts';
 import {
@@ -18,7 +18,14 @@ import {
   transaction,
 } from './connect.ts';
 import { planBatch } from './plan.ts';
-import { lockHeads, readHeads, type StoredHead } from './reader.ts';
+import {
+  lockHeads,
+  readHeads,
+  readRevisions,
+  revisionKey,
+  type StoredHead,
+  type StreamKey,
+} from './reader.ts';
 
 /** The fact that holds a claim. */
 export interface ClaimHolder {
@@ -34,11 +41,18 @@ export type Fate =
   | { readonly kind: 'id-taken'; readonly first: ClaimHolder }
   | { readonly kind: 'no-such-tenant' };
 
+/** Where a stream of a tenant stands: the seq of its last fact, 0 without any. */
+export interface StreamStanding extends StreamKey {
+  readonly revision: StreamRevision;
+}
+
 export interface TogetherWork {
   /** Pure inserts (`expect.kind` is `any`) of one fact each. */
   readonly requests: readonly AppendRequest[];
   /** The fact that says so when a request's id stands for another one; it goes into the same batch. */
   readonly onTaken?: (request: AppendRequest, first: ClaimHolder) => AppendRequest | undefined;
+  /** What the work was decided from: unless these streams still stand so at the commit, nothing of it is done. */
+  readonly expects: readonly StreamStanding[];
   /** Runs first. False: nothing of the work may be done any more. */
   readonly before: (client: Client) => Promise<boolean>;
   /** Runs last, before the commit. */
@@ -49,8 +63,8 @@ export interface Together {
   /** Those of the tenants that there are; a tenant never goes away. */
   readonly known: (tenants: Iterable<TenantId>) => Promise<ReadonlySet<TenantId>>;
   /**
-   * The fates, in the order of the requests, once all of it is durable; `undefined` when `before` said no. Throws
-   * `StreamError`: nothing is known then about whether it was stored, and `before` must tell at the next try.
+   * The fates, in the order of the requests, once all of it is durable; `undefined` when `before` said no, or a stream
+   * has moved. Throws `StreamError`: nothing is known then about whether it was stored, and `before` must tell at the next try.
    */
   readonly commit: (work: TogetherWork) => Promise<readonly Fate[] | undefined>;
 }
@@ -133,6 +147,8 @@ const attempt = (state: State, work: TogetherWork): Promise<readonly Fate[]> =>
     const read = state.contended > 0 ? lockHeads : readHeads;
     const found = wanted.length > 0 ? await read(client, wanted) : [];
     const heads = new Map(found.filter(({ seq }) => seq > 0).map((head) => [head.tenant, head]));
+    // Behind the heads: a stream that moves after this was read moves its tenant's head, and the batch fails on it.
+    if (!(await stillStand(client, work.expects))) throw FENCED;
     const stored = state.wary > 0 ? await readClaims(client, heads, requests) : NO_CLAIMS;
     state.wary = Math.max(0, state.wary - 1);
     state.contended = Math.max(0, state.contended - 1);
@@ -141,6 +157,12 @@ const attempt = (state: State, work: TogetherWork): Promise<readonly Fate[]> =>
     await work.after(client, fates);
     return fates;
   });
+
+const stillStand = async (client: Client, expects: readonly StreamStanding[]): Promise<boolean> => {
+  if (expects.length === 0) return true;
+  const { revisions } = await readRevisions(client, expects);
+  return expects.every((each) => revisions.get(revisionKey(each)) === each.revision);
+};
 
 type Heads = ReadonlyMap<TenantId, StoredHead>;
 type Claims = ReadonlyMap<string, ClaimHolder & { readonly claim: Sha256 }>;

@@ -17,6 +17,7 @@ import { wireSchemas } from '#streams/kafka/registry.ts';
 import { connect, type Pool, RUNTIME_ROLE } from '#streams/postgres/connect.ts';
 import { appendTogether } from '#streams/postgres/together.ts';
 import { readPartitions } from '#streams/postgres/transport/flow.ts';
+import type { Gates } from '#streams/postgres/transport/gates.ts';
 import { listLetters } from '#streams/postgres/transport/letters.ts';
 import { discardLetter } from '#streams/postgres/transport/settle.ts';
 import { type Program, start } from '#test/deploy/processes/program.ts';
@@ -45,6 +46,9 @@ export interface KafkaKillFigures {
   readonly keys: number;
   readonly seconds: number;
 }
+
+/** No gate moves here. */
+const NO_GATES: Gates = { gateOf: () => undefined, standing: async () => [] };
 
 const TOPIC = 'provenance.receipts.v1';
 const MEMBERS = 2;
@@ -206,6 +210,7 @@ const giveUpPoison = async (site: Site, { registryUrl }: Cluster, pool: Pool): P
   const settle = {
     pool,
     together: appendTogether({ pool, ledgerId, signer }),
+    gates: NO_GATES,
     noteConflict: conflictRecord,
     read: messageReader({
       schemas: wireSchemas({ url: registryUrl }),

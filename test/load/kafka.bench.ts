@@ -12,6 +12,7 @@ import { join } from 'node:path';
 import { startDevPair } from '#deploy/dev/pair.ts';
 import { messageReader } from '#gateway/kafka/read-message.ts';
 import { conflictRecord } from '#gateway/kafka/records.ts';
+import { messageGates } from '#gateway/tenancy/write-gate.ts';
 import { PROJECTION_MIGRATIONS } from '#projectors/postgres/read-models.ts';
 import type { Instant } from '#schemas/ids.ts';
 import { consumeMessages } from '#streams/kafka/consume.ts';
@@ -51,7 +52,7 @@ const ingested = async (
     connection,
     groupId: `ingest-${topic}`,
     topics: [topic],
-    intake: postgresIntake({ pool, together, noteConflict: conflictRecord }),
+    intake: postgresIntake({ pool, together, gates: messageGates(store), noteConflict: conflictRecord }),
     read: messageReader({
       schemas,
       eventsOf: () => ['receipts.ReceiptRecorded'],

@@ -4,6 +4,7 @@ import pg from 'pg';
 import { runCommand } from '#commands/run.ts';
 import { tenants } from '#commands/tenants.ts';
 import { conflictRecord } from '#gateway/kafka/records.ts';
+import { messageGates } from '#gateway/tenancy/write-gate.ts';
 import { PROJECTION_MIGRATIONS } from '#projectors/postgres/read-models.ts';
 import { canonicalize } from '#proofs/canonical.ts';
 import type { VerificationKey } from '#proofs/keys/public-key.ts';
@@ -16,6 +17,7 @@ import { connect, type Pool, RUNTIME_ROLE } from '#streams/postgres/connect.ts';
 import { LEDGER_MIGRATIONS, migrate } from '#streams/postgres/migrate.ts';
 import { postgresStreamStore } from '#streams/postgres/store.ts';
 import { appendTogether, type Together } from '#streams/postgres/together.ts';
+import type { Gates } from '#streams/postgres/transport/gates.ts';
 import { type Intake, postgresIntake } from '#streams/postgres/transport/intake.ts';
 import type { Message } from '#streams/postgres/transport/message.ts';
 import { TRANSPORT_MIGRATIONS } from '#streams/postgres/transport/migrations.ts';
@@ -41,8 +43,9 @@ export interface TransportLedger extends AsyncDisposable {
   readonly store: StreamStore;
   readonly together: Together;
   readonly intake: Intake;
+  readonly gates: Gates;
   /** As another process would take messages into the same ledger. */
-  readonly another: () => { readonly together: Together; readonly intake: Intake };
+  readonly another: () => { readonly together: Together; readonly intake: Intake; readonly gates: Gates };
 }
 
 export const createTenant = async (store: StreamStore, tenant: TenantId): Promise<void> => {
@@ -64,7 +67,12 @@ export const transportLedger = async (...names: readonly string[]): Promise<Tran
   for (const name of names) await createTenant(store, tenantId(name));
   const another = () => {
     const together = appendTogether({ pool, ledgerId: store.ledgerId, signer });
-    return { together, intake: postgresIntake({ pool, together, noteConflict: conflictRecord }) };
+    const gates = messageGates(store);
+    return {
+      together,
+      gates,
+      intake: postgresIntake({ pool, together, gates, noteConflict: conflictRecord }),
+    };
   };
   const open = opening.move();
   return {

@@ -6,8 +6,9 @@ import type { AppendRequest } from '#streams/stream.ts';
 import type { Client, Pool } from '../connect.ts';
 import type { ClaimHolder, Fate, Together } from '../together.ts';
 import { addFlow, type FlowCounts, noFlow } from './flow.ts';
+import { type Gates, type Standings, standingsOf, throughGate } from './gates.ts';
 import { insertLetters, type NewLetter } from './letters.ts';
-import { keyText, type Message, type Place, type Reading } from './message.ts';
+import { keyText, type Message, type Place, type Reading, stateOf } from './message.ts';
 import { movePositions, openPosition, type Position, type PositionMove, readPosition } from './positions.ts';
 
 export interface ReadMessage {
@@ -29,7 +30,7 @@ export type PieceOutcome =
       readonly counts: FlowCounts;
       readonly dead: number;
     }
-  /** Another consumer has gone on from this position, or letters were changed: read it again. */
+  /** Another consumer has gone on from this position, letters were changed, or a gate has moved: read it again. */
   | { readonly kind: 'fenced' };
 
 export interface Intake {
@@ -43,16 +44,22 @@ export interface Intake {
 export interface IntakeOptions {
   readonly pool: Pool;
   readonly together: Together;
+  readonly gates: Gates;
   /** The fact that records that a message's id stands for another request. */
   readonly noteConflict?: (message: Message, request: AppendRequest, first: ClaimHolder) => AppendRequest;
   readonly clock?: () => number;
 }
 
 export const postgresIntake = (options: IntakeOptions): Intake => {
-  const { pool, together } = options;
+  const { pool, together, gates } = options;
+  // Whatever fenced a piece, it may have been a gate.
+  let doubtful = false;
   const commit = async (pieces: readonly Piece[]): Promise<readonly PieceOutcome[]> => {
-    const outcomes = await store(options, pieces);
+    const standings = await standingsOf(gates, requestsIn(pieces), doubtful);
+    doubtful = false;
+    const outcomes = await store(options, pieces, standings);
     if (outcomes) return outcomes;
+    doubtful = true;
     if (pieces.length === 1) return [{ kind: 'fenced' }];
     // One of them is not ours any more, and nothing says which: each for itself.
     const alone: PieceOutcome[] = [];
@@ -64,13 +71,16 @@ export const postgresIntake = (options: IntakeOptions): Intake => {
     position: (place) => readPosition(pool, place),
     commit: async (pieces) => {
       const tenants = new Set<TenantId>();
-      for (const { messages } of pieces)
-        for (const { reading } of messages)
-          if (reading.kind === 'append') tenants.add(reading.request.tenant);
+      for (const { tenant } of requestsIn(pieces)) tenants.add(tenant);
       const known = await together.known(tenants);
       return await commit(pieces.map((piece) => withoutUnknown(piece, known)));
     },
   };
+};
+
+const requestsIn = function* (pieces: readonly Piece[]): Generator<AppendRequest> {
+  for (const { messages } of pieces)
+    for (const { reading } of messages) if (reading.kind === 'append') yield reading.request;
 };
 
 const withoutUnknown = (piece: Piece, known: ReadonlySet<TenantId>): Piece => ({
@@ -98,12 +108,13 @@ interface Sorted {
   readonly heldKeys: ReadonlySet<string>;
 }
 
-const sorted = (piece: Piece): Sorted => {
+const sorted = (piece: Piece, gates: Gates, standings: Standings): Sorted => {
   const heldKeys = new Set(piece.position.heldKeys);
   const requests: AppendRequest[] = [];
   const messages: Message[] = [];
   const letters: NewLetter[] = [];
-  for (const { message, reading } of piece.messages) {
+  for (const { message, reading: read } of piece.messages) {
+    const reading = throughGate(gates, standings, read);
     const key = keyText(message.key);
     if (key !== undefined && heldKeys.has(key)) {
       const error = 'a message before it with the same key was not taken';
@@ -112,21 +123,21 @@ const sorted = (piece: Piece): Sorted => {
       requests.push(reading.request);
       messages.push(message);
     } else {
-      const { errorClass, error, schemaId } = reading;
-      const state = errorClass === 'registry-away' ? 'held' : 'dead';
-      letters.push({ message, state, errorClass, error, schemaId });
+      const { errorClass, error, schemaId, waitsFor } = reading;
+      letters.push({ message, state: stateOf(errorClass), errorClass, error, schemaId, waitsFor });
       if (key !== undefined) heldKeys.add(key);
     }
   }
   return { piece, requests, messages, letters, heldKeys };
 };
 
-/** `undefined` when some piece is fenced. */
+/** `undefined` when some piece is fenced, or a gate has moved. */
 const store = async (
-  { together, noteConflict, clock = Date.now }: IntakeOptions,
+  { together, gates, noteConflict, clock = Date.now }: IntakeOptions,
   pieces: readonly Piece[],
+  standings: Standings,
 ): Promise<readonly PieceOutcome[] | undefined> => {
-  const all = pieces.map(sorted);
+  const all = pieces.map((piece) => sorted(piece, gates, standings));
   const at = clock();
   const messageOf = new Map(
     all.flatMap(({ requests, messages }) =>
@@ -152,6 +163,7 @@ const store = async (
   };
   const fates = await together.commit({
     requests: [...messageOf.keys()],
+    expects: [...standings.values()],
     before: (client) => movePositions(client, pieces),
     after,
     ...(noteConflict && {

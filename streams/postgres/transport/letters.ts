@@ -1,5 +1,6 @@
 // Letters: messages that could not be taken and those held behind them, as rows.
 import { type Client, type Pool, type Queryable, transaction } from '../connect.ts';
+import { revisionKey, type StreamKey } from '../reader.ts';
 import type { ErrorClass, Message, Place } from './message.ts';
 
 export interface NewLetter {
@@ -8,13 +9,14 @@ export interface NewLetter {
   readonly errorClass: ErrorClass;
   readonly error: string;
   readonly schemaId?: number | undefined;
+  readonly waitsFor?: StreamKey | undefined;
 }
 
 /** What a letter's error is cut to: it may quote the message. */
 const ERROR_MAX = 1_000;
 
 // PostgreSQL's text holds no NUL.
-const errorText = (error: string): string =>
+export const errorText = (error: string): string =>
   error.replaceAll('\0', '\uFFFD').toWellFormed().slice(0, ERROR_MAX);
 
 const headersJson = ({ headers }: Message): string =>
@@ -32,12 +34,13 @@ export const insertLetters = async (
   await client.query({
     name: 'insert_letters',
     text: `INSERT INTO transport.letters (topic, partition, message_offset, key, value, headers, sent_at, received_at,
-        state, error_class, error, schema_id)
+        state, error_class, error, schema_id, waits_for)
       SELECT l.topic, l.partition, l.message_offset, l.key, l.value, l.headers, to_timestamp(l.sent_ms / 1000.0), $9,
-        l.state, l.error_class, l.error, l.schema_id
+        l.state, l.error_class, l.error, l.schema_id, l.waits_for
       FROM unnest($1::text[], $2::int[], $3::bigint[], $4::bytea[], $5::bytea[], $6::jsonb[], $7::bigint[],
-        $8::text[], $10::text[], $11::text[], $12::bigint[])
-        AS l (topic, partition, message_offset, key, value, headers, sent_ms, state, error_class, error, schema_id)`,
+        $8::text[], $10::text[], $11::text[], $12::bigint[], $13::text[])
+        AS l (topic, partition, message_offset, key, value, headers, sent_ms, state, error_class, error, schema_id,
+          waits_for)`,
     values: [
       of(({ message }) => message.topic),
       of(({ message }) => message.partition),
@@ -51,6 +54,7 @@ export const insertLetters = async (
       of(({ errorClass }) => errorClass),
       of(({ error }) => errorText(error)),
       of(({ schemaId }) => schemaId),
+      of(({ waitsFor }) => waitsFor && revisionKey(waitsFor)),
     ],
   });
 };
@@ -189,6 +193,44 @@ export const waitingForRegistry = async (client: Queryable, limit: number): Prom
     [limit],
   );
   return rows.map(letterOf);
+};
+
+/**
+ * The open letters of the keys that wait for a gate (`revisionKey`), and those of no key, in the order in which they
+ * came.
+ */
+export const lettersBehind = async (
+  client: Queryable,
+  { topic, partition, gate }: Place & { readonly gate: string },
+  limit: number,
+): Promise<readonly Letter[]> => {
+  const { rows } = await client.query<LetterRow>(
+    `WITH first AS MATERIALIZED (SELECT letter, key FROM transport.letters
+        WHERE waits_for = $3 AND topic = $1 AND partition = $2 AND state = 'held' ORDER BY message_offset LIMIT $4)
+      SELECT * FROM (
+        SELECT l.* FROM first f JOIN transport.letters l USING (letter) WHERE f.key IS NULL
+        UNION ALL
+        SELECT l.* FROM (SELECT DISTINCT key FROM first WHERE key IS NOT NULL) f JOIN transport.letters l USING (key)
+          WHERE l.topic = $1 AND l.partition = $2 AND l.state IN ('dead', 'held')
+      ) AS letters ORDER BY message_offset LIMIT $4`,
+    [topic, partition, gate, limit],
+  );
+  return rows.map(letterOf);
+};
+
+/** The first of each key that is still held waits for the gate that those before it waited for. */
+export const handOn = async (
+  client: Queryable,
+  { topic, partition, gate }: Place & { readonly gate?: string },
+  keys: readonly Buffer[],
+): Promise<void> => {
+  await client.query(
+    `UPDATE transport.letters l SET waits_for = $4 FROM unnest($3::bytea[]) AS k (key) CROSS JOIN LATERAL (
+        SELECT letter FROM transport.letters n WHERE n.topic = $1 AND n.partition = $2 AND n.key = k.key
+          AND n.state IN ('dead', 'held') ORDER BY n.message_offset LIMIT 1) AS next
+      WHERE l.letter = next.letter AND l.state = 'held' AND l.waits_for IS NULL`,
+    [topic, partition, keys, gate],
+  );
 };
 
 /** How many letters of a topic are open, by what is wrong with them. */

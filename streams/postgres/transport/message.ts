@@ -1,5 +1,6 @@
 // A message as it came over a topic, and what a reader makes of it.
 import type { AppendRequest } from '#streams/stream.ts';
+import type { StreamKey } from '../reader.ts';
 
 export interface Place {
   /** As the cluster calls it. */
@@ -33,6 +34,8 @@ export type ErrorClass =
   | 'no-such-tenant'
   /** The registry did not answer: replayed by itself once it does. */
   | 'registry-away'
+  /** The write path that its fact would take is closed: taken by itself once it opens. */
+  | 'write-path-closed'
   /** A message before it with the same key was not taken. */
   | 'behind-another';
 
@@ -44,12 +47,20 @@ export type Reading =
       readonly errorClass: Exclude<ErrorClass, 'behind-another'>;
       readonly error: string;
       readonly schemaId?: number | undefined;
+      /** The closed gate, of a message that waits for one. */
+      readonly waitsFor?: StreamKey | undefined;
     };
+
+/** What is wrong with these mends itself: they are no dead letters, and nobody need do anything. */
+const WAITING: ReadonlySet<ErrorClass> = new Set(['registry-away', 'write-path-closed', 'behind-another']);
+
+export const stateOf = (errorClass: ErrorClass): 'dead' | 'held' =>
+  WAITING.has(errorClass) ? 'held' : 'dead';
 
 /** Never throws; asks the registry where it must. */
 export type Reader = (message: Message) => Reading | Promise<Reading>;
 
-/** Of each message taken, exactly one is true. `held` waits for another message or for the registry. */
+/** Of each message taken, exactly one is true. `held` waits for another message, the registry or a gate. */
 export type FlowFate = 'accepted' | 'duplicate' | 'conflict' | 'dead_lettered' | 'held';
 export const FLOW_FATES: readonly FlowFate[] = ['accepted', 'duplicate', 'conflict', 'dead_lettered', 'held'];
 

@@ -3,17 +3,28 @@
 // consumer stores nothing in between, and reads the letters anew afterwards.
 import type { AppendRequest } from '#streams/stream.ts';
 import type { Client, Pool } from '../connect.ts';
+import { revisionKey } from '../reader.ts';
 import type { ClaimHolder, Fate, Together } from '../together.ts';
 import { addFlow, type FlowChange, noFlow } from './flow.ts';
+import { type GateStanding, type Gates, standingsOf, throughGate } from './gates.ts';
 import { flowOf } from './intake.ts';
-import { findLetter, type Letter, openLettersOf, waitingForRegistry } from './letters.ts';
-import type { FlowFate, Message, Reader, Reading } from './message.ts';
+import { errorText, findLetter, handOn, type Letter, openLettersOf } from './letters.ts';
+import {
+  type FlowFate,
+  keyText,
+  type Message,
+  type Place,
+  type Reader,
+  type Reading,
+  stateOf,
+} from './message.ts';
 import { bumpEpoch } from './positions.ts';
 
 export interface SettleOptions {
   readonly pool: Pool;
   readonly together: Together;
   readonly read: Reader;
+  readonly gates: Gates;
   readonly noteConflict?: (message: Message, request: AppendRequest, first: ClaimHolder) => AppendRequest;
 }
 
@@ -35,7 +46,7 @@ export type ReplayResult =
   | { readonly kind: 'behind'; readonly first: Letter };
 
 /** Letters in one transaction at most. */
-const AT_ONCE = 1_000;
+export const LETTERS_AT_ONCE = 1_000;
 
 /** Takes a letter and those held behind it. `record` is the fact that says who asked; it goes in with them. */
 export const replayLetter = (
@@ -43,23 +54,6 @@ export const replayLetter = (
   letter: number,
   record?: AppendRequest,
 ): Promise<ReplayResult> => begin(options, letter, { record });
-
-/**
- * Takes the letters that wait for the registry, and those behind them; returns how many letters went in. Stops at the first for
- * which it still does not answer.
- */
-export const replayWaiting = async (options: SettleOptions): Promise<number> => {
-  let taken = 0;
-  for (const { letter } of await waitingForRegistry(options.pool, AT_ONCE)) {
-    const result = await replayLetter(options, letter);
-    if (result.kind !== 'done') continue;
-    const now = result.accepted + result.duplicate + result.conflict;
-    taken += now;
-    const still = result.stopped && (await findLetter(options.pool, result.stopped.letter));
-    if (now === 0 && still?.errorClass === 'registry-away') break;
-  }
-  return taken;
-};
 
 /** Gives a letter up, and takes those held behind it. */
 export const discardLetter = (
@@ -80,14 +74,16 @@ const begin = async (options: SettleOptions, number: number, act: Act): Promise<
   const [first = letter] = await waiting(options.pool, letter, 1);
   if (first.letter !== number) return { kind: 'behind', first };
   const total = { accepted: 0, duplicate: 0, conflict: 0 };
+  const { topic, partition } = letter;
+  const selection = { topic, partition, letters: () => waiting(options.pool, letter, LETTERS_AT_ONCE) };
   for (let next: Act = act; ; ) {
-    const round = await settleRound(options, letter, next);
+    const round = await settleRound(options, selection, next);
     if (round.kind === 'again') continue;
     next = {};
     total.accepted += round.accepted;
     total.duplicate += round.duplicate;
     total.conflict += round.conflict;
-    if (round.kind === 'end')
+    if (round.kind === 'end' || letter.key === undefined)
       return { kind: 'done', ...total, ...(round.stopped && { stopped: round.stopped }) };
   }
 };
@@ -100,8 +96,18 @@ const waiting = async (pool: Pool, letter: Letter, limit: number): Promise<reado
   return now && (now.state === 'dead' || now.state === 'held') ? [now] : [];
 };
 
-interface Round extends Settlement {
-  /** `again`: somebody else settles the same letters; nothing was done. */
+/** Open letters of one partition, those of a key from its first one on, in the order in which they came. */
+export interface Selection extends Place {
+  readonly letters: () => Promise<readonly Letter[]>;
+  /** The gate (`revisionKey`) that they wait for: who comes next of a key that is not through waits for it too. */
+  readonly gate?: string;
+}
+
+export interface Round extends Settlement {
+  /**
+   * `more` may be selected. `end`: none was, or one of them still cannot be taken. `again`: somebody else settles the same
+   * letters, or a gate has moved; nothing was done.
+   */
   readonly kind: 'more' | 'end' | 'again';
 }
 
@@ -112,26 +118,33 @@ interface Verdict {
 
 const NOTHING = { accepted: 0, duplicate: 0, conflict: 0 };
 
-const settleRound = async (options: SettleOptions, of: Letter, act: Act): Promise<Round> => {
-  const { pool, together, read, noteConflict } = options;
-  const open = await waiting(pool, of, AT_ONCE);
-  const rest = open.filter(({ letter }) => letter !== act.discard);
-  const { taken, stopped } = await readUntilStopped(rest, read, together);
+/** Takes what can be taken of a selection, in one transaction. Throws `StreamError`. */
+export const settleRound = async (
+  options: SettleOptions,
+  selection: Selection,
+  act: Act = {},
+): Promise<Round> => {
+  const { together, noteConflict } = options;
+  const open = await selection.letters();
   if (open.length === 0) return { kind: 'end', ...NOTHING };
+  const rest = open.filter(({ letter }) => letter !== act.discard);
+  const { taken, stopped, expects } = await readUntilStopped(options, rest);
   const requests = taken.map(({ reading }) => (reading as { request: AppendRequest }).request);
   const letterOf = new Map(requests.map((request, index) => [request, taken[index]?.letter as Letter]));
   const gone = open.find(({ letter }) => letter === act.discard);
   let counts = NOTHING;
   const fates = await together.commit({
     requests: act.record ? [...requests, act.record] : requests,
+    expects,
     before: async (client) => {
-      await bumpEpoch(client, of);
+      await bumpEpoch(client, selection);
       return await stillOpen(client, open);
     },
     after: async (client, all) => {
       const mine = all.slice(0, requests.length);
       counts = countsOf(mine);
       await close(client, { taken, fates: mine, gone, stopped });
+      if (selection.gate !== undefined) await handOn(client, selection, keysOf(taken));
     },
     ...(noteConflict && {
       onTaken: (request, first) => {
@@ -141,32 +154,53 @@ const settleRound = async (options: SettleOptions, of: Letter, act: Act): Promis
     }),
   });
   if (!fates) return { kind: 'again', ...NOTHING };
-  if (stopped) {
-    const { error } = stopped.reading as { error: string };
-    return { kind: 'end', ...counts, stopped: { letter: stopped.letter.letter, error } };
-  }
-  return { kind: of.key === undefined ? 'end' : 'more', ...counts };
+  const [first] = stopped;
+  if (!first) return { kind: 'more', ...counts };
+  const { error } = first.reading as { error: string };
+  return { kind: 'end', ...counts, stopped: { letter: first.letter.letter, error } };
 };
 
-const readUntilStopped = async (
-  letters: readonly Letter[],
-  read: Reader,
-  together: Together,
-): Promise<{ readonly taken: readonly Verdict[]; readonly stopped?: Verdict }> => {
+interface Verdicts {
+  readonly taken: readonly Verdict[];
+  /** The first letter of each key that still cannot be taken. */
+  readonly stopped: readonly Verdict[];
+  /** The gates that were looked at. */
+  readonly expects: readonly GateStanding[];
+}
+
+const readUntilStopped = async (options: SettleOptions, letters: readonly Letter[]): Promise<Verdicts> => {
+  const standings = new Map<string, GateStanding>();
+  const stuck = new Set<string>();
   const taken: Verdict[] = [];
+  const stopped: Verdict[] = [];
   for (const letter of letters) {
-    const reading = await checked(await read(letter), together);
-    if (reading.kind === 'aside') return { taken, stopped: { letter, reading } };
-    taken.push({ letter, reading });
+    const key = keyText(letter.key);
+    if (key !== undefined && stuck.has(key)) continue;
+    const reading = await admitted(options, standings, await options.read(letter));
+    if (reading.kind === 'append') taken.push({ letter, reading });
+    else {
+      stopped.push({ letter, reading });
+      if (key !== undefined) stuck.add(key);
+    }
   }
-  return { taken };
+  return { taken, stopped, expects: [...standings.values()] };
 };
 
-const checked = async (reading: Reading, together: Together): Promise<Reading> => {
+/** `standings` grows by the gates that were not looked at yet. */
+const admitted = async (
+  { together, gates }: SettleOptions,
+  standings: Map<string, GateStanding>,
+  reading: Reading,
+): Promise<Reading> => {
   if (reading.kind === 'aside') return reading;
-  const { tenant } = reading.request;
-  if ((await together.known([tenant])).has(tenant)) return reading;
-  return { kind: 'aside', errorClass: 'no-such-tenant', error: `there is no tenant ${tenant}: create it` };
+  const { request } = reading;
+  const { tenant } = request;
+  if (!(await together.known([tenant])).has(tenant))
+    return { kind: 'aside', errorClass: 'no-such-tenant', error: `there is no tenant ${tenant}: create it` };
+  const gate = gates.gateOf(request);
+  if (gate && !standings.has(revisionKey(gate)))
+    for (const [key, standing] of await standingsOf(gates, [request], true)) standings.set(key, standing);
+  return throughGate(gates, standings, reading);
 };
 
 const countsOf = (fates: readonly Fate[]) => {
@@ -184,11 +218,15 @@ const stillOpen = async (client: Client, letters: readonly Letter[]): Promise<bo
   return rowCount === letters.length;
 };
 
+const keysOf = (verdicts: readonly Verdict[]): readonly Buffer[] => [
+  ...new Map(verdicts.flatMap(({ letter: { key } }) => (key ? [[keyText(key), key]] : []))).values(),
+];
+
 interface Closing {
   readonly taken: readonly Verdict[];
   readonly fates: readonly Fate[];
   readonly gone: Letter | undefined;
-  readonly stopped: Verdict | undefined;
+  readonly stopped: readonly Verdict[];
 }
 
 const close = async (client: Client, { taken, fates, gone, stopped }: Closing): Promise<void> => {
@@ -210,23 +248,22 @@ const close = async (client: Client, { taken, fates, gone, stopped }: Closing): 
     );
     changes.push({ ...moved(gone, 'dead_lettered'), discarded: 1 });
   }
-  if (stopped && stopped.reading.kind === 'aside') {
-    const { errorClass, error, schemaId } = stopped.reading;
-    const state = errorClass === 'registry-away' ? 'held' : 'dead';
-    await client.query(
-      `UPDATE transport.letters SET state = $2, error_class = $3, error = $4, schema_id = $5,
-        published = published AND state = 'dead' WHERE letter = $1`,
-      [
-        stopped.letter.letter,
-        state,
-        errorClass,
-        error.replaceAll('\0', '\uFFFD').slice(0, 1_000),
-        schemaId ?? null,
-      ],
-    );
-    changes.push(moved(stopped.letter, state === 'dead' ? 'dead_lettered' : 'held'));
-  }
+  for (const verdict of stopped) changes.push(...(await noteStopped(client, verdict)));
   if (changes.length > 0) await addFlow(client, changes);
+};
+
+/** What is wrong with a letter now, where that is not what it was. */
+const noteStopped = async (client: Client, { letter, reading }: Verdict): Promise<readonly FlowChange[]> => {
+  if (reading.kind === 'append') return [];
+  const { errorClass, schemaId, waitsFor } = reading;
+  const [state, error] = [stateOf(errorClass), errorText(reading.error)];
+  if (letter.state === state && letter.errorClass === errorClass && letter.error === error) return [];
+  await client.query(
+    `UPDATE transport.letters SET state = $2, error_class = $3, error = $4, schema_id = $5, waits_for = $6,
+      published = published AND state = 'dead' WHERE letter = $1`,
+    [letter.letter, state, errorClass, error, schemaId ?? null, waitsFor ? revisionKey(waitsFor) : null],
+  );
+  return [moved(letter, state === 'dead' ? 'dead_lettered' : 'held')];
 };
 
 /** From what the letter counted as to what it counts as now, in the hour it came in. */

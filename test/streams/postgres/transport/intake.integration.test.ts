@@ -11,8 +11,9 @@ import type { Intake, Piece } from '#streams/postgres/transport/intake.ts';
 import { listLetters } from '#streams/postgres/transport/letters.ts';
 import type { Message, Reader } from '#streams/postgres/transport/message.ts';
 import type { Position } from '#streams/postgres/transport/positions.ts';
-import { discardLetter, replayLetter, replayWaiting } from '#streams/postgres/transport/settle.ts';
+import { discardLetter, replayLetter } from '#streams/postgres/transport/settle.ts';
 import { stateFlow } from '#streams/postgres/transport/statements.ts';
+import { replayWaiting } from '#streams/postgres/transport/waiting.ts';
 import { expectLedgerSound } from '#test/support/ledger-sound.ts';
 import { aReceipt, createTenant, messageAt, receiptValue, transportLedger } from '#test/support/transport.ts';
 
@@ -207,7 +208,7 @@ describe('streams/postgres/transport', () => {
     expect(await take(ledger.intake, ...messages.slice(0, 12))).to.deep.equal(
       counts({ accepted: 8, dead_lettered: 1, held: 3 }),
     );
-    const settling = { pool: ledger.pool, together: ledger.another().together, read };
+    const settling = { pool: ledger.pool, together: ledger.another().together, gates: ledger.gates, read };
     const [dead] = await listLetters(ledger.pool, { limit: 1 });
     const early = await replayLetter(settling, dead?.letter ?? 0);
     expect(early).to.deep.include({ kind: 'done', accepted: 0 }).and.have.nested.property('stopped.letter');
@@ -237,7 +238,10 @@ describe('streams/postgres/transport', () => {
     const piece = await pieceOf(position, [message(1, aReceipt())]);
     learned.add(2);
     const [dead] = await listLetters(ledger.pool, { limit: 1 });
-    await replayLetter({ pool: ledger.pool, together: ledger.together, read }, dead?.letter ?? 0);
+    await replayLetter(
+      { pool: ledger.pool, together: ledger.together, gates: ledger.gates, read },
+      dead?.letter ?? 0,
+    );
     expect(await ledger.intake.commit([piece])).to.deep.equal([{ kind: 'fenced' }]);
     expect(await take(ledger.intake, message(1, aReceipt()))).to.deep.equal(counts({ accepted: 1 }));
   });
@@ -247,7 +251,7 @@ describe('streams/postgres/transport', () => {
     await take(ledger.intake, messageAt(0), message(1, aReceipt()), message(2, aReceipt()));
     const letters = await listLetters(ledger.pool, { limit: 9 });
     const [dead = 0, held = 0] = letters.map(({ letter }) => letter);
-    const settling = { pool: ledger.pool, together: ledger.together, read };
+    const settling = { pool: ledger.pool, together: ledger.together, gates: ledger.gates, read };
     expect(await replayLetter(settling, held)).to.have.nested.property('first.letter', dead);
     expect(await discardLetter(settling, 999)).to.deep.equal({ kind: 'no-such-letter' });
     expect(await discardLetter(settling, dead)).to.deep.include({ kind: 'done', accepted: 2 });
@@ -285,7 +289,7 @@ describe('streams/postgres/transport', () => {
     learned.add(2);
     await pool.query("UPDATE transport.letters SET received_at = received_at - interval '1 hour'");
     const [dead] = await listLetters(pool, { limit: 1 });
-    await replayLetter({ pool, together: ledger.together, read }, dead?.letter ?? 0);
+    await replayLetter({ pool, together: ledger.together, gates: ledger.gates, read }, dead?.letter ?? 0);
     expect(await readFlow(pool)).to.have.nested.property('[0].stated_seq', undefined);
     expect(await stating()).to.equal(1);
     const all = await stated();
@@ -301,7 +305,7 @@ describe('streams/postgres/transport', () => {
     const [dead] = await listLetters(ledger.pool, { limit: 1 });
     const both = await Promise.all(
       [ledger.together, ledger.another().together].map((together) =>
-        replayLetter({ pool: ledger.pool, together, read }, dead?.letter ?? 0),
+        replayLetter({ pool: ledger.pool, together, gates: ledger.gates, read }, dead?.letter ?? 0),
       ),
     );
     const accepted = both.map((result) => (result.kind === 'done' ? result.accepted : 0));
@@ -312,7 +316,7 @@ describe('streams/postgres/transport', () => {
   it('what waits for the registry goes in by itself once it answers, and those behind it', async () => {
     await using ledger = await transportLedger('acme');
     await take(ledger.intake, message(0, aReceipt(), { schema: 3 }), message(1, aReceipt()));
-    const settling = { pool: ledger.pool, together: ledger.together, read };
+    const settling = { pool: ledger.pool, together: ledger.together, gates: ledger.gates, read };
     expect(await replayWaiting(settling)).to.equal(0);
     learned.add(3);
     expect(await replayWaiting(settling)).to.equal(2);
@@ -326,7 +330,7 @@ describe('streams/postgres/transport', () => {
     const [dead] = await listLetters(ledger.pool, { limit: 1 });
     await createTenant(ledger.store, tenantId('later'));
     const result = await replayLetter(
-      { pool: ledger.pool, together: ledger.together, read },
+      { pool: ledger.pool, together: ledger.together, gates: ledger.gates, read },
       dead?.letter ?? 0,
     );
     expect(result).to.deep.include({ kind: 'done', accepted: 1 });
