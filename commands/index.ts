@@ -1,5 +1,6 @@
 // What can be asked of the ledger: one decider per domain, one line each.
 import { attestations } from './attestations.ts';
+import { flags } from './flags.ts';
 import { gates } from './gates.ts';
 import { messages } from './messages.ts';
 import { projections } from './projections.ts';
@@ -13,4 +14,5 @@ export const deciders = {
   projections,
   attestations,
   gates,
+  flags,
 } as const;

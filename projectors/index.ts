@@ -1,5 +1,6 @@
 // The read models, by domain.
 import type { AnyProjector } from './batch.ts';
+import { flags } from './flags.ts';
 import { gates } from './gates.ts';
 import { receipts, receiptsDaily } from './receipts.ts';
 import { tenants } from './tenants.ts';
@@ -9,6 +10,7 @@ export const projectorsByDomain = {
   tenants: [tenants],
   receipts: [receipts, receiptsDaily],
   gates: [gates],
+  flags: [flags],
 } as const satisfies { readonly [domain: string]: readonly AnyProjector[] };
 
 /** Domains without a read model of their own, and why. */

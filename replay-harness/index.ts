@@ -1,6 +1,7 @@
 // The generators of fixtures, by domain: one line each, as the role folders have them.
 import { attestationsFixture } from '#schemas/attestations.fixture.ts';
 import type { EventGenerator } from '#schemas/fixture.ts';
+import { flagsFixture } from '#schemas/flags.fixture.ts';
 import { gatesFixture } from '#schemas/gates.fixture.ts';
 import { messagesFixture } from '#schemas/messages.fixture.ts';
 import { projectionsFixture } from '#schemas/projections.fixture.ts';
@@ -14,6 +15,7 @@ export const generators = {
   projections: projectionsFixture,
   attestations: attestationsFixture,
   gates: gatesFixture,
+  flags: flagsFixture,
 } as const satisfies { readonly [domain: string]: EventGenerator };
 
 /** Domains whose events no fixture needs, and why. */

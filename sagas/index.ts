@@ -13,6 +13,7 @@ export const absent = {
   receipts: 'a receipt states what has been done',
   messages: 'what becomes of a message is settled in the transaction that takes it',
   projections: 'a read model goes on when somebody has looked at it',
+  flags: 'a flag is moved by people',
   gates: 'a gate is moved by the drift saga, and by people',
 } as const;
 

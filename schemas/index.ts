@@ -1,6 +1,7 @@
 // The domains of the ledger, and the way from a stored fact to one that can be folded.
 import { type AttestationEvent, attestations } from './attestations.ts';
 import type { DomainSchema, EventSchema, Fact, Fault, Recorded } from './event.ts';
+import { type FlagEvent, flags } from './flags.ts';
 import { type GateEvent, gates } from './gates.ts';
 import { type MessageEvent, messages } from './messages.ts';
 import { type ProjectionEvent, projections } from './projections.ts';
@@ -15,6 +16,7 @@ export const domains: readonly DomainSchema[] = [
   projections,
   attestations,
   gates,
+  flags,
 ];
 
 /** Everything that may be said. */
@@ -24,7 +26,8 @@ export type LedgerEvent =
   | MessageEvent
   | ProjectionEvent
   | AttestationEvent
-  | GateEvent;
+  | GateEvent
+  | FlagEvent;
 
 /**
  * A stored fact that this program cannot read: its type is not known here, it is of a newer version, or its

@@ -1,11 +1,13 @@
 // What a service asks of its ledger by itself, apart from requests: how far the read models are, how much there is, and
 // whether everything is still there that was.
 import { projectors } from '#projectors/index.ts';
+import { type FlagShare, flagShares } from '#projectors/postgres/flag-list.ts';
 import { type ProjectionLag, projectionLag } from '#projectors/postgres/lag.ts';
 import { allSagas } from '#sagas/index.ts';
 import { type SagaLag, sagaLag } from '#sagas/postgres/lag.ts';
 import { type LedgerTotals, ledgerTotals } from '#streams/postgres/totals.ts';
 import type { Configuration } from '../configuration.ts';
+import { FLAGS_NAMED_MAX } from '../telemetry/flag-instruments.ts';
 import type { Log } from '../telemetry/logs.ts';
 import { sampled } from '../telemetry/sampled.ts';
 import { type HeadsKeeper, keepHeads } from './heads-keeper.ts';
@@ -14,6 +16,8 @@ import type { WiredLedger } from './wire.ts';
 export interface Observed extends AsyncDisposable {
   readonly lag: () => readonly ProjectionLag[];
   readonly sagaLag: () => readonly SagaLag[];
+  /** Those that moved last. */
+  readonly flags: () => readonly FlagShare[];
   readonly totals: () => LedgerTotals | undefined;
   /** Absent where no heads file is configured. */
   readonly heads: HeadsKeeper | undefined;
@@ -37,11 +41,13 @@ export const observe = async ({ configuration, ledger, log }: ObserveOptions): P
     file === undefined ? undefined : opening.use(await keepHeads({ file, store, signer, jwks, log }));
   const lag = opening.use(sampled(() => projectionLag(pool, projectors), ASK_EVERY_MS));
   const sagas = opening.use(sampled(() => sagaLag(pool, allSagas), ASK_EVERY_MS));
+  const flags = opening.use(sampled(() => flagShares(pool, FLAGS_NAMED_MAX), ASK_EVERY_MS));
   const totals = opening.use(sampled(() => ledgerTotals(pool), ASK_EVERY_MS));
   const open = opening.move();
   return {
     lag: () => lag.latest() ?? [],
     sagaLag: () => sagas.latest() ?? [],
+    flags: () => flags.latest() ?? [],
     totals: () => totals.latest(),
     heads,
     [Symbol.asyncDispose]: () => open.disposeAsync(),

@@ -9,6 +9,7 @@ import { createGateway, type Gateway } from '#gateway/http/server.ts';
 import type { TlsMaterial } from '#gateway/http/tls.ts';
 import { type TokenUses, tokenUses } from '#gateway/http/token-uses.ts';
 import { projectors } from '#projectors/index.ts';
+import { flagList } from '#projectors/postgres/flag-list.ts';
 import { receiptList } from '#projectors/postgres/receipt-list.ts';
 import { writeTokenUses } from '#streams/postgres/token-uses.ts';
 import type { Configuration } from '../configuration.ts';
@@ -16,6 +17,7 @@ import type { ServerEvent } from '../embedded/server.ts';
 import { limitsOf } from '../http-settings.ts';
 import { rateLimitsOf } from '../load-settings.ts';
 import { oidcOf } from '../oidc-settings.ts';
+import { flagInstruments } from '../telemetry/flag-instruments.ts';
 import { errorFields, type Log } from '../telemetry/logs.ts';
 import { type SagaInstruments, sagaInstruments } from '../telemetry/saga-instruments.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
@@ -150,6 +152,7 @@ const gatewayOf = (
 ): Gateway => {
   const patienceMs = configuration.storeSeconds * 1_000;
   const list = receiptList(ledger.pool);
+  const flagsOf = flagList(ledger.pool);
   const { heads } = observed;
   const oidc = oidcOf(configuration);
   const ready = readiness({
@@ -174,6 +177,7 @@ const gatewayOf = (
     // Opened when somebody watches: a feed holds a connection.
     feed: { subscribe: (options) => ledger.feed.subscribe(options) },
     listReceipts: (question) => readWithin(patienceMs, list(question)),
+    listFlags: (tenant) => readWithin(patienceMs, flagsOf(tenant)),
     jwks: ledger.jwks,
     readiness: () => (stopping.aborted ? Promise.resolve(STOPPING) : ready()),
     build: {
@@ -190,6 +194,7 @@ const gatewayOf = (
       }),
       ...graph.figures,
       sagas,
+      flagInstruments(observed.flags),
     ],
     onFault: (error, requestId) =>
       telemetry.log('error', 'a request failed', { requestId, ...errorFields(error) }),

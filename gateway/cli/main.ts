@@ -9,6 +9,7 @@ import { devCommands } from './dev.ts';
 import { cliError, EXIT } from './exit.ts';
 import { exportCommand } from './export.ts';
 import { fixtureCommands } from './fixtures.ts';
+import { flagCommands } from './flags.ts';
 import { gateCommands } from './gates.ts';
 import { graphCommands } from './graph.ts';
 import { headsCommands } from './heads.ts';
@@ -88,6 +89,7 @@ export const program = (run: Run): Command => {
     attestCommands(run),
     sagaCommands(run),
     gateCommands(run),
+    flagCommands(run),
     viewCommands(run),
     sqlCommand(run),
     analystCommands(run),

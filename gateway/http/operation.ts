@@ -26,7 +26,14 @@ export interface AnswerKind {
   readonly headers?: { readonly [name: string]: string };
 }
 
-export type Subject = 'receipts' | 'ledger' | 'verification' | 'administration' | 'service' | 'documentation';
+export type Subject =
+  | 'receipts'
+  | 'ledger'
+  | 'flags'
+  | 'verification'
+  | 'administration'
+  | 'service'
+  | 'documentation';
 
 export interface Operation {
   /** Unique; generated clients name their functions after it. */

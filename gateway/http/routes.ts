@@ -4,6 +4,7 @@ import type { AdminParts } from './admin-command.ts';
 import { tenantRoutes } from './admin-tenants.ts';
 import { tokenRoutes } from './admin-tokens.ts';
 import { programDocument } from './conditional.ts';
+import { type FlagParts, flagRoutes } from './flags.ts';
 import { chainRoutes, type LedgerParts, receiptRoutes } from './ledger-routes.ts';
 import type { GatewayMetrics } from './metrics.ts';
 import type { Operation } from './operation.ts';
@@ -53,7 +54,7 @@ export interface Readiness {
   readonly missing: readonly string[];
 }
 
-export interface Service extends Omit<LedgerParts, 'store'>, Omit<AdminParts, 'store'> {
+export interface Service extends Omit<LedgerParts, 'store'>, Omit<AdminParts, 'store'>, FlagParts {
   readonly store: LedgerParts['store'] & AdminParts['store'];
   readonly readiness: () => Promise<Readiness>;
   readonly metrics: GatewayMetrics;
@@ -62,6 +63,7 @@ export interface Service extends Omit<LedgerParts, 'store'>, Omit<AdminParts, 's
 export const routes = (service: Service): readonly Route[] => [
   ...receiptRoutes(service),
   ...chainRoutes(service),
+  ...flagRoutes(service),
   ...tenantRoutes(service),
   ...tokenRoutes(service),
   ...serviceRoutes(service),

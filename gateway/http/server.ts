@@ -1,5 +1,6 @@
 // The HTTP gateway: the store, the keys and the clock go in, a server comes out. It keeps nothing that another gateway
 // on the same store would need to know, so any number of them may run.
+import type { ListFlags } from '#projectors/postgres/flag-list.ts';
 import type { ListReceipts } from '#projectors/postgres/receipt-list.ts';
 import type { KeySet } from '#proofs/keys/public-key.ts';
 import type { Instant } from '#schemas/ids.ts';
@@ -31,6 +32,8 @@ export interface GatewayOptions {
   readonly patienceMs?: number;
   /** A tenant's receipts from the read model, for GET /receipts. */
   readonly listReceipts: ListReceipts;
+  /** A tenant's flags from the read model, for GET /flags. */
+  readonly listFlags: ListFlags;
   /** The public keys that receipts of this ledger are verified with. */
   readonly jwks: () => KeySet | Promise<KeySet>;
   /** Asked at each GET /readyz. */
@@ -129,7 +132,7 @@ export const createGateway = (options: GatewayOptions): Gateway => {
 
 /** What the routes are made of. */
 const serviceOf = (
-  { store, listReceipts, jwks, readiness, lastUses }: GatewayOptions,
+  { store, listReceipts, listFlags, jwks, readiness, lastUses }: GatewayOptions,
   rest: Pick<
     Service,
     'metrics' | 'admission' | 'clock' | 'fault' | 'watch' | 'stillMay' | 'ending' | 'patienceMs'
@@ -147,6 +150,7 @@ const serviceOf = (
     readStream: store.readStream,
   },
   listReceipts,
+  listFlags,
   jwks,
   readiness,
   lastUses,

@@ -179,6 +179,19 @@ export const shapes = {
     recorded_at: dateTime,
     proof: ref('Proof'),
   }),
+  FlagSpec: object("a tenant's flags, for whoever evaluates them", {
+    format: { const: 'prov-ledger/flags@1' },
+    tenant: tenantName,
+    flags: {
+      type: 'object',
+      description: 'by feature; those that were retired are not there',
+      additionalProperties: object('one flag', {
+        pct: { type: 'integer', minimum: 0, maximum: 100, description: 'in a hundred, how many get it' },
+        frozen: { type: 'boolean', description: 'held where it is' },
+        seq: count('place in the chain of the fact that it is so by'),
+      }),
+    },
+  }),
   NewTenant: newTenantSchema,
   TenantName: tenantNameSchema,
   Suspension: suspensionSchema,

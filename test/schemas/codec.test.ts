@@ -4,6 +4,7 @@ import { writeCanonical } from '#proofs/canonical.ts';
 import * as attestations from '#schemas/attestations.ts';
 import { avroSchema, fromAvro, toAvro } from '#schemas/codec.ts';
 import type { DomainEvent } from '#schemas/event.ts';
+import * as flags from '#schemas/flags.ts';
 import * as gates from '#schemas/gates.ts';
 import { domains, eventSchema, faultsOf } from '#schemas/index.ts';
 import * as messages from '#schemas/messages.ts';
@@ -12,6 +13,7 @@ import { receiptSchema } from '#schemas/receipts.ts';
 import * as tenants from '#schemas/tenants.ts';
 import {
   attestationEvent,
+  flagEvent,
   gateEvent,
   messageEvent,
   projectionEvent,
@@ -26,6 +28,7 @@ const event: fc.Arbitrary<DomainEvent<string, object>> = fc.oneof(
   projectionEvent,
   attestationEvent,
   gateEvent,
+  flagEvent,
 );
 
 /** The JSON schema of each event's newest version, by its type. */
@@ -55,6 +58,15 @@ const JSON_SCHEMAS: Readonly<
   'attestations.SpanDigested': attestations.spanDigestedSchema,
   'gates.WritePathRolledBack': gates.writePathRolledBackSchema,
   'gates.WritePathRestored': gates.writePathRestoredSchema,
+  'flags.FlagSet': flags.flagSetSchema,
+  'flags.FlagRamped': flags.flagRampedSchema,
+  'flags.FlagFrozen': flags.flagFrozenSchema,
+  'flags.FreezeAcknowledged': flags.freezeAcknowledgedSchema,
+  'flags.FlagRetired': flags.flagRetiredSchema,
+  'flags.RampStarted': flags.rampStartedSchema,
+  'flags.RampObserved': flags.rampObservedSchema,
+  'flags.RampAdvised': flags.rampAdvisedSchema,
+  'flags.RampEnded': flags.rampEndedSchema,
 };
 
 describe('schemas/codec', () => {

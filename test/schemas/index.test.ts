@@ -24,7 +24,7 @@ describe('schemas', () => {
   it('every domain prefixes its event types, in the past tense, with a name for every version and every step up', () => {
     for (const { name, events } of domains) {
       for (const [type, schema] of Object.entries(events)) {
-        expect(type).to.match(new RegExp(`^${name}\\.[A-Z][A-Za-z]+(ed|Upheld|RolledBack)$`));
+        expect(type).to.match(new RegExp(`^${name}\\.[A-Z][A-Za-z]+(ed|Set|Frozen|Upheld|RolledBack)$`));
         expect(schema.versionNames).to.have.lengthOf(schema.version);
         expect(Object.keys(schema.upcasters).map(Number)).to.deep.equal(
           Array.from({ length: schema.version - 1 }, (_, index) => index + 1),

@@ -2,6 +2,7 @@
 // each can catch the other in a mistake.
 import fc from 'fast-check';
 import type { AttestationEvent } from '#schemas/attestations.ts';
+import { type FlagEvent, FREEZE_CAUSES, UNUSABLE } from '#schemas/flags.ts';
 import type { GateEvent } from '#schemas/gates.ts';
 import type { MessageEvent } from '#schemas/messages.ts';
 import type { ProjectionEvent } from '#schemas/projections.ts';
@@ -279,4 +280,51 @@ export const gateEvent: Arb<GateEvent> = fc.oneof(
     grounds: fc.constantFrom('attested', 'ordered'),
     reason: text(512),
   }).map((data) => ({ type: 'gates.WritePathRestored', data }) as GateEvent),
+);
+
+const ofRamp = { feature: fc.stringMatching(/^[!-~]{1,40}$/), ramp_id: hex(16) };
+const { feature } = ofRamp;
+const pct = fc.integer({ min: 1, max: 100 });
+const cause = fc.constantFrom(...FREEZE_CAUSES);
+const ofPolicy = {
+  hold_seconds: fc.integer({ min: 1, max: 86_400 }),
+  age_max_seconds: fc.integer({ min: 1, max: 86_400 }),
+  samples_min: positive,
+  error_ppm_max: fc.integer({ min: 0, max: 1_000_000 }),
+  added_ppm_max: fc.integer({ min: 0, max: 1_000_000 }),
+};
+
+/** An event of this name with these members; those of the second kind may be absent. */
+const flag = (
+  name: string,
+  ...members: readonly [Record<string, Arb<unknown>>, Record<string, Arb<unknown>>?]
+): Arb<FlagEvent> => record(...members).map((data) => ({ type: `flags.${name}`, data }) as FlagEvent);
+
+export const flagEvent: Arb<FlagEvent> = fc.oneof(
+  flag('FlagSet', { feature, pct, reason: text(512) }, { description: text(512) }),
+  flag('FlagRamped', { ...ofRamp, from_pct: pct, to_pct: pct, reason: text(512) }),
+  flag('FlagFrozen', { feature, cause, reason: text(512) }, { ramp_id: hex(16) }),
+  flag('FreezeAcknowledged', { feature, reason: text(512) }),
+  flag('FlagRetired', { feature, reason: text(512) }),
+  flag('RampStarted', {
+    ...ofRamp,
+    ...ofPolicy,
+    from_pct: pct,
+    steps: fc.uniqueArray(pct, { minLength: 1, maxLength: 5 }),
+    canaries: fc.uniqueArray(tenantText, { maxLength: 3 }),
+    dry_run: fc.boolean(),
+  }),
+  flag(
+    'RampObserved',
+    { ...ofRamp, of: tenantText, window_from: dateTime, window_to: dateTime, source: text(256) },
+    {
+      exposed_requests: count,
+      exposed_errors: count,
+      control_requests: count,
+      control_errors: count,
+      unusable: fc.constantFrom(...UNUSABLE),
+    },
+  ),
+  flag('RampAdvised', { ...ofRamp, reason: text(512) }, { to_pct: pct, cause }),
+  flag('RampEnded', { ...ofRamp, outcome: fc.constantFrom('completed', 'stopped'), reason: text(512) }),
 );

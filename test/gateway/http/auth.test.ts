@@ -25,9 +25,13 @@ const CALLS = [
     scope: 'ledger:read',
     call: (under: GatewayUnderTest, token: string) => under.get(token, '/ledger/acme/head'),
   },
+  {
+    scope: 'flags:read',
+    call: (under: GatewayUnderTest, token: string) => under.get(token, '/flags'),
+  },
 ] as const;
 
-const LET_IN = { 'receipts:write': 201, 'receipts:read': 404, 'ledger:read': 200 };
+const LET_IN = { 'receipts:write': 201, 'receipts:read': 404, 'ledger:read': 200, 'flags:read': 200 };
 
 describe('gateway/http: who may', () => {
   let under: GatewayUnderTest;

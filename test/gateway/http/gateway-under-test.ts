@@ -10,9 +10,10 @@ import { type Instant, type TenantId, tenantId } from '#schemas/ids.ts';
 import { memoryLedger } from '#streams/memory/ledger.ts';
 import type { StreamFeed, StreamStore } from '#streams/stream.ts';
 import { testSigner } from '#test/support/test-signer.ts';
+import { flagsFrom } from './listed-flags.ts';
 import { listedFrom } from './listed-receipts.ts';
 
-export const ALL_SCOPES = ['receipts:write', 'receipts:read', 'ledger:read'];
+export const ALL_SCOPES = ['receipts:write', 'receipts:read', 'ledger:read', 'flags:read'];
 
 export interface TokenWish {
   readonly tenant?: TenantId;
@@ -90,6 +91,7 @@ export const gatewayOn = async ({
     feed,
     patienceMs: 200,
     listReceipts: listedFrom(store),
+    listFlags: flagsFrom(store),
     jwks: () => keySet,
     clock: () => clock.now,
     readiness: async () => ({ ready: ready.missing.length === 0, missing: ready.missing }),

@@ -64,6 +64,8 @@ describe('gateway/http: routes', () => {
         'HEAD /ledger/:tenant/export',
         'GET /ledger/:tenant/tail',
         'HEAD /ledger/:tenant/tail',
+        'GET /flags',
+        'HEAD /flags',
         'POST /verify',
         'POST /tenants',
         'GET /tenants',

@@ -16,6 +16,7 @@ import {
   NO_FEED,
   receipt,
 } from './gateway-under-test.ts';
+import { flagsFrom } from './listed-flags.ts';
 import { listedFrom } from './listed-receipts.ts';
 
 describe('gateway/http on PostgreSQL', function () {
@@ -41,6 +42,7 @@ describe('gateway/http on PostgreSQL', function () {
     createGateway({
       store,
       feed: NO_FEED,
+      listFlags: flagsFrom(store),
       listReceipts: listedFrom(store),
       jwks: () => under.jwks,
       readiness: async () => ({ ready: true, missing: [] }),

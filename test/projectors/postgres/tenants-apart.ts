@@ -54,6 +54,10 @@ const said = ({ tenant, ids }: TenantFacts): readonly Said[] => [
     type: 'gates.WritePathRolledBack',
     data: { route: `route of ${tenant}`.replaceAll(' ', '-'), epoch: 1, reason: `reason of ${tenant}` },
   },
+  {
+    type: 'flags.FlagSet',
+    data: { feature: `feature-of-${tenant}`, pct: 10, reason: `reason of ${tenant}` },
+  },
 ];
 
 export const tenantsApart = async (tenants: readonly TenantFacts[]): Promise<TenantsApart> => {
