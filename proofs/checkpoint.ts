@@ -7,16 +7,11 @@
 //
 // A quiet ledger signs each receipt by itself, a busy one a thousand with one signature; a statement fits every KMS.
 import { type Instant, isUuid, type Sha256 } from '#schemas/ids.ts';
+import { putHex } from './bytes.ts';
+import { rootOfDigests } from './digest-tree.ts';
 import { keyFromJwk, type VerificationKey, verifySignature } from './keys/public-key.ts';
 import { type Signer, SigningFault } from './keys/signer.ts';
-import {
-  leafHash,
-  type MerkleTree,
-  merkleRoot,
-  merkleTree,
-  rootOfInclusion,
-  verifyInclusion,
-} from './merkle.ts';
+import { leafHash, type MerkleTree, merkleTree, rootOfInclusion, verifyInclusion } from './merkle.ts';
 
 /** From a fact to the batch's root: the audit paths of RFC 9162 section 2.1.3, as hexadecimal hashes. */
 export interface BatchPath {
@@ -89,7 +84,12 @@ const tenantLeaf = (count: number, root: string): string =>
   leafHash(count.toString(16).padStart(16, '0') + root);
 
 /** Root over the hashes of one tenant's facts. */
-export const tenantRoot = (hashes: readonly Sha256[]): Sha256 => merkleRoot(hashes.map(leafHash)) as Sha256;
+export const tenantRoot = (hashes: readonly Sha256[]): Sha256 => {
+  const digests = new Uint8Array(hashes.length * 32);
+  let at = 0;
+  for (const hash of hashes) at = putHex(digests, at, hash);
+  return rootOfDigests(digests) as Sha256;
+};
 
 /** One tenant's part of a batch. */
 export interface Share {

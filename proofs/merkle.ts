@@ -70,21 +70,6 @@ export function merkleRoot(leaves: Iterable<string>): string {
   return tree.root();
 }
 
-/**
- * The root of the tree whose leaves' data are the consecutive 32-byte digests of `digests`: what `merkleRoot` gives
- * for their `leafHash`es, without a text for each. An import asks it for every chunk.
- */
-export function rootOfDigests(digests: Uint8Array): string {
-  const nodes: string[] = [];
-  for (let at = 0, size = 0; at < digests.length; at += 32, size += 1) {
-    for (let index = 0; index < 32; index += 1) leaf33[index + 1] = digests[at + index] as number;
-    let carried: string = hash('sha256', leaf33, 'binary');
-    for (let rest = size; rest % 2 === 1; rest >>>= 1) carried = parent(nodes.pop() as string, carried);
-    nodes.push(carried);
-  }
-  return nodes.length === 0 ? EMPTY_ROOT : hex(nodes.reduceRight((right, left) => parent(left, right)));
-}
-
 /** The root at any moment while leaves arrive one by one; `state` of an earlier one goes on where it stopped. */
 export function frontier(from: FrontierState = { size: 0, nodes: [] }): Frontier {
   let size = from.size;

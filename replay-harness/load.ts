@@ -2,8 +2,8 @@
 // What comes again is sent as a request, and the ledger has to answer as the fixture says.
 import { CHAIN_START, type ChainPosition } from '#proofs/chain.ts';
 import { signBatch, statementOf } from '#proofs/checkpoint.ts';
+import { rootOfDigests } from '#proofs/digest-tree.ts';
 import type { Signer } from '#proofs/keys/signer.ts';
-import { rootOfDigests } from '#proofs/merkle.ts';
 import type { Recorded } from '#schemas/event.ts';
 import type { Instant, Seq, Sha256, TenantId } from '#schemas/ids.ts';
 import { batchNumbers, FACTS, sealCall } from '#streams/postgres/batch-rows.ts';

@@ -2,7 +2,8 @@
 // subtrees in it, which threads can work out side by side; the subtrees, in their order, become the tree. What is kept is
 // the roots of full subtrees only, so memory grows with the logarithm of the number of leaves.
 import { hash } from 'node:crypto';
-import { EMPTY_ROOT, rootOfDigests } from '#proofs/merkle.ts';
+import { rootOfDigests } from '#proofs/digest-tree.ts';
+import { EMPTY_ROOT } from '#proofs/merkle.ts';
 import type { Sha256 } from '#schemas/ids.ts';
 
 /** The root of a full subtree over 2^height leaves. */

@@ -5,8 +5,8 @@
 import { isUtf8 } from 'node:buffer';
 import { type ChainFault, GENESIS_HASH } from '#proofs/chain.ts';
 import { statementBytes, statementOf } from '#proofs/checkpoint.ts';
+import { rootOfDigests } from '#proofs/digest-tree.ts';
 import { keyFromJwk, type VerificationKey, verifySignatureAside } from '#proofs/keys/public-key.ts';
-import { rootOfDigests } from '#proofs/merkle.ts';
 import type { Instant, Seq, TenantId } from '#schemas/ids.ts';
 import { decodeLayout } from '#streams/postgres/batch-rows.ts';
 import { type Client, connect, RUNTIME_ROLE } from '#streams/postgres/connect.ts';

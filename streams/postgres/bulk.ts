@@ -3,8 +3,8 @@
 // twice as fast as arrays in a statement.
 import type { ChainPosition } from '#proofs/chain.ts';
 import { type BatchStatement, type SignedStatement, signBatch, statementOf } from '#proofs/checkpoint.ts';
+import { rootOfDigests } from '#proofs/digest-tree.ts';
 import type { Signer } from '#proofs/keys/signer.ts';
-import { rootOfDigests } from '#proofs/merkle.ts';
 import type { FactId, Instant, Seq, Sha256, TenantId } from '#schemas/ids.ts';
 import { StreamError } from '#streams/errors.ts';
 import { batchNumbers, FACTS, sealCall } from './batch-rows.ts';

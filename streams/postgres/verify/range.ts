@@ -2,8 +2,8 @@
 // commit batch that begins in the range its Merkle root and its signature. Reads pages ahead while it hashes.
 import type { ChainFault, ChainPosition } from '#proofs/chain.ts';
 import { type BatchStatement, statementBytes, statementOf } from '#proofs/checkpoint.ts';
+import { rootOfDigests } from '#proofs/digest-tree.ts';
 import { type VerificationKey, verifySignatureAside } from '#proofs/keys/public-key.ts';
-import { rootOfDigests } from '#proofs/merkle.ts';
 import type { Instant, Seq, Sha256, TenantId } from '#schemas/ids.ts';
 import { type BatchShare, decodeLayout } from '../batch-rows.ts';
 import { type Pool, withClient } from '../connect.ts';
