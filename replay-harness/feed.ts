@@ -46,8 +46,16 @@ export interface ReplayFeed {
   readonly chunks: (from?: FeedCursor) => AsyncIterable<FeedChunk>;
   /** What must come out, where it is known beside the facts. */
   readonly expected?: Expectation;
+  /** The facts that these read models pass over by decision; none where it is absent. */
+  readonly skips?: (projections: readonly string[]) => Promise<readonly SkippedFacts[]>;
   /** Needed by the threads of a stored feed. */
   readonly stored?: StoredSource;
+}
+
+export interface SkippedFacts {
+  readonly projection: string;
+  readonly tenant: TenantId;
+  readonly seqs: ReadonlySet<Seq>;
 }
 
 export interface StoredSource {

@@ -1,6 +1,7 @@
 // What goes between the replay and its lanes: what a chunk came to, and what a lane must know to fold it.
 import type { Row } from '#projectors/projector.ts';
 import type { ChainFault, ChainPosition } from '#proofs/chain.ts';
+import type { Recorded } from '#schemas/event.ts';
 import type { Seq, Sha256, TenantId } from '#schemas/ids.ts';
 import type { AgainKind, Expectation, FixtureHeader } from './fixtures/format.ts';
 import type { Work } from './measures.ts';
@@ -64,6 +65,8 @@ export interface ChunkRead {
   readonly facts: number;
   readonly segments: readonly Segment[];
   readonly again: readonly SaidAgain[];
+  /** What sagas look at; of the first fact of a tenant, the hash of the one before may not be there. */
+  readonly followed: readonly Recorded[];
   readonly inserted: readonly Inserted[];
   readonly poisons: readonly Poison[];
   readonly header?: FixtureHeader | undefined;

@@ -4,8 +4,9 @@ import { type AnyProjector, type Changes, foldBatch, keyText } from '#projectors
 import { ROW_HASH_BYTES, rowForm } from '#projectors/digest.ts';
 import type { Row } from '#projectors/projector.ts';
 import type { Fact } from '#schemas/event.ts';
-import type { TenantId } from '#schemas/ids.ts';
+import type { Seq, TenantId } from '#schemas/ids.ts';
 import { decodeFact } from '#schemas/index.ts';
+import type { SkippedFacts } from './feed.ts';
 import {
   type ChunkFolded,
   type ChunkRead,
@@ -45,13 +46,13 @@ const decodedFact = (fact: Fact): Fact | Error => {
 };
 
 /** The facts a read model takes, up to the first that cannot be read. */
-const factsFor = (projector: AnyProjector, facts: readonly Fact[]) => {
+const factsFor = (projector: AnyProjector, facts: readonly Fact[], skips: ReadonlySet<Seq> | undefined) => {
   const taken: Fact[] = [];
   const handles: readonly string[] = projector.handles;
   const decodings = decodedFacts(facts);
   for (let index = 0; index < facts.length; index += 1) {
     const fact = facts[index] as Fact;
-    if (!handles.includes(fact.type)) continue;
+    if (!handles.includes(fact.type) || skips?.has(fact.seq)) continue;
     const now = decodings[index] as Fact | Error;
     if (now instanceof Error) return { taken, unreadable: { fact, error: now } };
     taken.push(now);
@@ -67,8 +68,30 @@ const poisonOf = (model: number, { fact, error }: { readonly fact: Fact; readonl
   return { model, tenant, seq, message: error.message };
 };
 
+/** By read model and tenant, as `haltKey` names the pair: facts that are passed over. */
+export type PassedOver = ReadonlyMap<string, ReadonlySet<Seq>>;
+
+export const passedOver = (
+  projectors: readonly AnyProjector[],
+  skipped: readonly SkippedFacts[],
+): PassedOver =>
+  new Map(
+    skipped.map(({ projection, tenant, seqs }) => [
+      haltKey(
+        projectors.findIndex(({ name }) => name === projection),
+        tenant,
+      ),
+      seqs,
+    ]),
+  );
+
+interface InsertOptions {
+  readonly skips: PassedOver;
+  readonly showRows: boolean;
+}
+
 /** What a chunk inserts, as soon as it is read. */
-export const insertOnlyModels = (projectors: readonly AnyProjector[], showRows: boolean) => {
+export const insertOnlyModels = (projectors: readonly AnyProjector[], { skips, showRows }: InsertOptions) => {
   const models = projectors
     .map((projector, model) => ({ projector, model, form: rowForm(projector) }))
     .filter(({ projector }) => projector.insertOnly);
@@ -77,7 +100,7 @@ export const insertOnlyModels = (projectors: readonly AnyProjector[], showRows: 
     const poisons: Poison[] = [];
     for (const { projector, model, form } of models) {
       for (const { tenant, facts } of segments) {
-        const { taken, unreadable } = factsFor(projector, facts);
+        const { taken, unreadable } = factsFor(projector, facts, skips.get(haltKey(model, tenant)));
         const { changes, poison } = foldBatch(projector, taken, new Map());
         const stop = poison ?? unreadable;
         if (stop) poisons.push(poisonOf(model, stop));
@@ -94,8 +117,13 @@ export const insertOnlyModels = (projectors: readonly AnyProjector[], showRows: 
   };
 };
 
+interface KeyedOptions {
+  readonly skips: PassedOver;
+  readonly batchSize: number;
+}
+
 /** Keeps the rows of the others from chunk to chunk, and learns what other lanes have made of them. */
-export const keyedModels = (projectors: readonly AnyProjector[], batchSize: number) => {
+export const keyedModels = (projectors: readonly AnyProjector[], { skips, batchSize }: KeyedOptions) => {
   const models = projectors
     .map((projector, model) => ({ projector, model, rows: new Map<TenantId, Map<string, Row>>() }))
     .filter(({ projector }) => !projector.insertOnly);
@@ -118,7 +146,12 @@ export const keyedModels = (projectors: readonly AnyProjector[], batchSize: numb
       for (const { tenant, facts } of segments) {
         if (halted.includes(haltKey(model, tenant))) continue;
         const changed = new Map<string, Row | undefined>();
-        const stop = foldAll(projector, facts, { rows: rowsOf(rows, tenant), changed, batchSize });
+        const stop = foldAll(projector, facts, {
+          rows: rowsOf(rows, tenant),
+          changed,
+          batchSize,
+          skips: skips.get(haltKey(model, tenant)),
+        });
         if (stop) poisons.push(poisonOf(model, stop));
         if (changed.size > 0) changes.push({ model, tenant, rows: changed });
       }
@@ -131,11 +164,16 @@ interface Folding {
   readonly rows: Map<string, Row>;
   readonly changed: Map<string, Row | undefined>;
   readonly batchSize: number;
+  readonly skips: ReadonlySet<Seq> | undefined;
 }
 
 /** In batches; each sees the rows that the one before left. */
-const foldAll = (projector: AnyProjector, facts: readonly Fact[], { rows, changed, batchSize }: Folding) => {
-  const { taken, unreadable } = factsFor(projector, facts);
+const foldAll = (
+  projector: AnyProjector,
+  facts: readonly Fact[],
+  { rows, changed, batchSize, skips }: Folding,
+) => {
+  const { taken, unreadable } = factsFor(projector, facts, skips);
   for (let from = 0; from < taken.length; from += batchSize) {
     const batch = batchSize >= taken.length ? taken : taken.slice(from, from + batchSize);
     const { changes, poison } = foldBatch(projector, batch, rows);

@@ -7,6 +7,7 @@ import type { AnyProjector } from '#projectors/batch.ts';
 import { type ChainFault, type ChainPosition, linkFault } from '#proofs/chain.ts';
 import type { Fact, Recorded } from '#schemas/event.ts';
 import type { Seq, Sha256, TenantId } from '#schemas/ids.ts';
+import type { SkippedFacts } from './feed.ts';
 import type { AgainKind, Expectation, FixtureHeader } from './fixtures/format.ts';
 import {
   type FixtureFact,
@@ -24,7 +25,7 @@ import {
   type Segment,
   Unsound,
 } from './lane-messages.ts';
-import { insertOnlyModels, keyedModels } from './lane-models.ts';
+import { insertOnlyModels, keyedModels, passedOver } from './lane-models.ts';
 import { subtrees } from './merkle-range.ts';
 import { guardedProjector, installPurityGuard } from './purity.ts';
 
@@ -34,6 +35,9 @@ export interface LaneOptions {
   readonly batchSize: number;
   /** Hands out the rows of insert-only models, and not their hashes alone. */
   readonly showRows: boolean;
+  /** Types of the facts that sagas, and whoever they ask, look at. */
+  readonly followed: readonly string[];
+  readonly skipped: readonly SkippedFacts[];
 }
 
 export interface Lane {
@@ -68,37 +72,21 @@ interface Reading {
   fault: ReplayFault | undefined;
 }
 
-export const lane = ({ projectors: given, batchSize, showRows }: LaneOptions): Lane => {
+export const lane = ({ projectors: given, batchSize, showRows, ...options }: LaneOptions): Lane => {
   installPurityGuard();
   const projectors = given.map(guardedProjector);
   const unfolded: Reading[] = [];
   const handled = new Set(projectors.flatMap(({ handles }) => handles as readonly string[]));
-  const inserting = insertOnlyModels(projectors, showRows);
-  const keyed = keyedModels(projectors, batchSize);
+  const followed = new Set(options.followed);
+  const skips = passedOver(projectors, options.skipped);
+  const inserting = insertOnlyModels(projectors, { skips, showRows });
+  const keyed = keyedModels(projectors, { skips, batchSize });
   return {
     read: (chunk) => {
       const reading: Reading = { segments: new Map(), fault: undefined };
       unfolded.push(reading);
       const start = performance.now();
-      const found: { again: SaidAgain[]; header?: FixtureHeader; expect?: Expectation } = { again: [] };
-      let facts = 0;
-      try {
-        chunk({
-          header: (header) => {
-            found.header = header;
-          },
-          expect: (expect) => {
-            found.expect = expect;
-          },
-          again: (kind, fact, line) => found.again.push(saidAgain(kind, fact, line)),
-          fact: (fact, line, link) => {
-            takeFact(reading, fact, { line, link, handled });
-            facts += 1;
-          },
-        });
-      } catch (error) {
-        reading.fault = faultOf(error);
-      }
+      const found = takeArrivals(reading, chunk, { handled, followed });
       const open = [...reading.segments.values()];
       const proved = performance.now();
       const segments = open.map(segmentOf);
@@ -107,7 +95,6 @@ export const lane = ({ projectors: given, batchSize, showRows }: LaneOptions): L
       return {
         ...found,
         ...rows,
-        facts,
         segments,
         fault: reading.fault,
         work: { prove: proved - start, tree: grown - proved, rows: performance.now() - grown },
@@ -125,6 +112,39 @@ export const lane = ({ projectors: given, batchSize, showRows }: LaneOptions): L
       return { changes, poisons, fault: reading.fault, work: performance.now() - start };
     },
   };
+};
+
+type Arrivals = Pick<ChunkRead, 'facts' | 'again' | 'followed' | 'header' | 'expect'>;
+
+interface Looking {
+  readonly handled: ReadonlySet<string>;
+  readonly followed: ReadonlySet<string>;
+}
+
+/** Takes what has arrived into the reading, up to the first thing that does not hold. */
+const takeArrivals = (reading: Reading, chunk: LaneChunk, { handled, followed }: Looking): Arrivals => {
+  const again: SaidAgain[] = [];
+  const looked: Recorded[] = [];
+  const found: { facts: number; header?: FixtureHeader; expect?: Expectation } = { facts: 0 };
+  try {
+    chunk({
+      header: (header) => {
+        found.header = header;
+      },
+      expect: (expect) => {
+        found.expect = expect;
+      },
+      again: (kind, fact, line) => again.push(saidAgain(kind, fact, line)),
+      fact: (fact, line, link) => {
+        takeFact(reading, fact, { line, link, handled });
+        if (followed.has(fact.type)) looked.push(fact as Recorded);
+        found.facts += 1;
+      },
+    });
+  } catch (error) {
+    reading.fault = faultOf(error);
+  }
+  return { ...found, again, followed: looked };
 };
 
 /** `undefined`, and the fault noted, when domain code was not pure. */

@@ -1,7 +1,7 @@
 // The threads of a replay, or none: with 0 workers the work is done where the replay runs, step by step.
 import { Worker } from 'node:worker_threads';
 import type { AnyProjector } from '#projectors/batch.ts';
-import type { LaneTask, StoredSource } from './feed.ts';
+import type { LaneTask, SkippedFacts, StoredSource } from './feed.ts';
 import { type Lane, lane, linesChunk } from './lane.ts';
 import { type ChunkFolded, type ChunkRead, type FoldOrder } from './lane-messages.ts';
 import { storedReader } from './stored-range.ts';
@@ -19,6 +19,8 @@ export interface LanesOptions {
   readonly projectors: readonly AnyProjector[];
   readonly batchSize: number;
   readonly showRows: boolean;
+  readonly followed: readonly string[];
+  readonly skipped: readonly SkippedFacts[];
   readonly stored?: StoredSource | undefined;
 }
 

@@ -1,9 +1,9 @@
 // A live ledger as a feed: all tenants, or some, up to the heads as they were when the replay began.
-import type { Seq, TenantId } from '#schemas/ids.ts';
+import { type Seq, type StreamName, streamName, type TenantId } from '#schemas/ids.ts';
 import { decodeLayout } from '#streams/postgres/batch-rows.ts';
 import { type Pool, withClient } from '#streams/postgres/connect.ts';
 import { readHeads, type StoredHead } from '#streams/postgres/reader.ts';
-import type { FeedChunk, ReplayFeed, StoredRange, StoredSource } from './feed.ts';
+import type { FeedChunk, ReplayFeed, SkippedFacts, StoredRange, StoredSource } from './feed.ts';
 
 export interface LedgerFeedOptions extends StoredSource {
   readonly pool: Pool;
@@ -11,6 +11,8 @@ export interface LedgerFeedOptions extends StoredSource {
   readonly tenants?: readonly TenantId[] | undefined;
   /** Facts to take, tenant by tenant, and on to the end of the commit batch then; all unless told. */
   readonly events?: number | undefined;
+  /** The facts that a read model passes over, as decided in the tenant's chain; none unless told. */
+  readonly skips?: ((projection: string, tenant: TenantId) => Promise<ReadonlySet<Seq>>) | undefined;
   /** Facts of one chunk, roughly; 2,000 unless told. */
   readonly chunkFacts?: number;
 }
@@ -32,7 +34,32 @@ export const ledgerFeed = async (options: LedgerFeedOptions): Promise<ReplayFeed
     name: ledgerId,
     stored: { url, ledgerId, keys },
     chunks: (from) => chunks(options, heads, Number(from?.['done'] ?? 0)),
+    skips: (projections) => skippedFacts(options, heads, projections),
   };
+};
+
+/** Asked for only where a tenant's chain speaks of the read model at all. */
+const skippedFacts = async (
+  { pool, skips }: LedgerFeedOptions,
+  heads: readonly StoredHead[],
+  projections: readonly string[],
+): Promise<readonly SkippedFacts[]> => {
+  if (!skips) return [];
+  const streams = projections.map((projection) => streamName('projections', projection));
+  const { rows } = await pool.query<{ tenant_no: number; stream: StreamName }>(
+    `SELECT t.tenant_no, s.stream FROM unnest($1::bigint[]) AS t (tenant_no), unnest($2::text[]) AS s (stream)
+     WHERE EXISTS (SELECT FROM ledger.facts f WHERE f.tenant_no = t.tenant_no AND f.stream = s.stream)`,
+    [heads.map(({ tenantNo }) => tenantNo), streams],
+  );
+  const tenants = new Map(heads.map(({ tenantNo, tenant }) => [tenantNo, tenant]));
+  const found: SkippedFacts[] = [];
+  for (const { tenant_no: tenantNo, stream } of rows) {
+    const projection = projections[streams.indexOf(stream)] as string;
+    const tenant = tenants.get(tenantNo) as TenantId;
+    const seqs = await skips(projection, tenant);
+    if (seqs.size > 0) found.push({ projection, tenant, seqs });
+  }
+  return found;
 };
 
 const chunks = async function* (

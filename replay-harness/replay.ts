@@ -2,11 +2,12 @@
 //
 // A replay reads a history from its first fact, proves it (every hash, every link, the Merkle root over each chain, and
 // for a ledger every signature), folds every read model anew by the very functions that fold it live, and comes to one
-// digest for each. It writes into no store and sends nothing to anyone: deciders are not asked, and there are no sagas
-// whose effects could be repeated. Where a history carries what it must come to, the two are compared.
+// digest for each. It writes into no store and sends nothing to anyone: what the sagas decide is compared with what is
+// recorded (reactions.ts). Where a history carries what it must come to, the two are compared.
 //
 // Chunks take the lanes in turn: each is read and proved beside the others, and folded when the one before it is.
 import type { AnyProjector } from '#projectors/batch.ts';
+import type { AnySaga } from '#sagas/saga.ts';
 import type { TenantId } from '#schemas/ids.ts';
 import { type Course, type CourseState, replayCourse } from './course.ts';
 import type { FeedChunk, FeedCursor, ReplayFeed } from './feed.ts';
@@ -14,10 +15,19 @@ import type { Expectation } from './fixtures/format.ts';
 import { type ReplayFault, Unsound } from './lane-messages.ts';
 import { type LaneThread, startLanes } from './lanes.ts';
 import { type Measured, type Measuring, measuring } from './measures.ts';
+import {
+  followedTypes,
+  type Reactions,
+  type ReactionsState,
+  replayReactions,
+  type SagaOutcome,
+} from './reactions.ts';
 
 export interface ReplayOptions {
   readonly feed: ReplayFeed;
   readonly projectors: readonly AnyProjector[];
+  /** None unless told. */
+  readonly sagas?: readonly AnySaga[] | undefined;
   /** Threads; 0 does all the work where the replay was called. 2 unless told. */
   readonly workers?: number;
   /** Facts folded at once; 1,000 unless told. */
@@ -44,6 +54,7 @@ export interface ReplayProgress {
 export interface ReplayState {
   readonly cursor: FeedCursor;
   readonly course: CourseState;
+  readonly reactions: ReactionsState;
 }
 
 /** `sound`: proved, and as expected where something was. `interrupted`: sound so far; `state` goes on. */
@@ -60,6 +71,7 @@ export interface ReplayResult {
   /** Whether there was an expectation to compare with. */
   readonly compared: boolean;
   readonly halts: readonly Halted[];
+  readonly sagas: readonly SagaOutcome[];
   readonly measured: Measured;
   /** How to go on; for an interrupted replay. */
   readonly state?: ReplayState | undefined;
@@ -77,25 +89,38 @@ const AHEAD = 3;
 
 /** Replays to the end, to the first fault or to the signal. Throws what the feed throws. */
 export const replay = async (options: ReplayOptions): Promise<ReplayResult> => {
-  const { feed, projectors, workers = 2, batchSize = 1_000, folder, from, onRows } = options;
-  const showRows = onRows !== undefined;
-  const lanes = startLanes({ workers, projectors, batchSize, showRows, stored: feed.stored });
+  const { feed, projectors, sagas = [], workers = 2, batchSize = 1_000, folder, from, onRows } = options;
+  const lanes = startLanes({
+    workers,
+    projectors,
+    batchSize,
+    showRows: onRows !== undefined,
+    followed: followedTypes(sagas),
+    skipped: (await feed.skips?.(projectors.map(({ name }) => name))) ?? [],
+    stored: feed.stored,
+  });
   try {
     const measures = measuring();
     using course = replayCourse({ projectors, folder, lanes: lanes.length, from: from?.course, onRows });
-    const ended = await drive(options, { lanes, course, measures });
+    const reactions = replayReactions(sagas, from?.reactions);
+    const ended = await drive(options, { lanes, course, reactions, measures });
     if (!ended.interrupted) course.showKeyedRows();
     return measures.around('digest', () =>
-      resultOf(options, course, { ...ended, measured: measures.result }),
+      resultOf(options, { course, reactions }, { ...ended, measured: measures.result }),
     );
   } finally {
     await Promise.all(lanes.map((lane) => lane.end()));
   }
 };
 
-interface Driving {
-  readonly lanes: readonly LaneThread[];
+/** What has been come to so far. */
+interface Standing {
   readonly course: Course;
+  readonly reactions: Reactions;
+}
+
+interface Driving extends Standing {
+  readonly lanes: readonly LaneThread[];
   readonly measures: Measuring;
 }
 
@@ -118,7 +143,7 @@ const drive = async (options: ReplayOptions, driving: Driving): Promise<Ended> =
   const source = feed.chunks(from?.cursor)[Symbol.asyncIterator]();
   const underway: Underway[] = [];
   let cursor = from?.cursor;
-  const saving = stateSaver(options, driving.course);
+  const saving = stateSaver(options, driving);
   let number = 0;
   let over = false;
   try {
@@ -149,19 +174,19 @@ const drive = async (options: ReplayOptions, driving: Driving): Promise<Ended> =
   }
 };
 
-const stateSaver = ({ onState, stateEvery = 500_000 }: ReplayOptions, course: Course) => {
+const stateSaver = ({ onState, stateEvery = 500_000 }: ReplayOptions, { course, reactions }: Standing) => {
   let last = course.facts();
   return (cursor: FeedCursor): void => {
     if (!onState || course.facts() - last < stateEvery) return;
     last = course.facts();
-    onState({ cursor, course: course.state() });
+    onState({ cursor, course: course.state(), reactions: reactions.state() });
   };
 };
 
 /** One chunk to its end: proved, joined to the one before, folded. */
 const finish = async (
   { onProgress }: ReplayOptions,
-  { lanes, course, measures }: Driving,
+  { lanes, course, reactions, measures }: Driving,
   { chunk, number, since, read: reading }: Underway,
 ): Promise<ReplayFault | undefined> => {
   const index = number % lanes.length;
@@ -169,6 +194,7 @@ const finish = async (
   const order = course.order(index, read);
   const folded = await measures.wait('fold', (lanes[index] as LaneThread).fold(order));
   const fault = course.take(index, read, folded);
+  if (!fault) reactions.take(read.followed);
   measures.chunk({ facts: read.facts, ms: performance.now() - since, work: read.work, fold: folded.work });
   onProgress?.({ facts: course.facts(), share: chunk.share });
   return fault;
@@ -176,17 +202,18 @@ const finish = async (
 
 const resultOf = (
   { feed, from }: ReplayOptions,
-  course: Course,
+  { course, reactions }: Standing,
   { fault, cursor, interrupted, measured }: Ended & { readonly measured: () => Measured },
 ): ReplayResult => {
   const outcome = course.outcome();
   const expected = interrupted || fault ? undefined : (course.expected() ?? feed.expected);
   const differences = expected ? differencesOf(expected, outcome) : [];
+  const sagas = reactions.outcome();
   const verdict = fault
     ? 'unsound'
     : interrupted
       ? 'interrupted'
-      : differences.length > 0
+      : differences.length > 0 || sagas.some(({ unasked }) => unasked.length > 0)
         ? 'differs'
         : 'sound';
   return {
@@ -196,11 +223,16 @@ const resultOf = (
     differences,
     compared: expected !== undefined,
     halts: course.halts(),
+    sagas,
     get measured() {
       return measured();
     },
     state:
-      interrupted && cursor ? { cursor, course: course.state() } : from && interrupted ? from : undefined,
+      interrupted && cursor
+        ? { cursor, course: course.state(), reactions: reactions.state() }
+        : from && interrupted
+          ? from
+          : undefined,
   };
 };
 

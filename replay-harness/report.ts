@@ -11,6 +11,7 @@ import type { Expectation } from './fixtures/format.ts';
 import type { ReplayFault } from './lane-messages.ts';
 import type { Measured } from './measures.ts';
 import type { MachineIdentity, ProgramIdentity } from './program.ts';
+import type { SagaOutcome } from './reactions.ts';
 import { differencesOf, type Halted, type ReplayResult, type Verdict } from './replay.ts';
 
 export const PAYLOAD_TYPE = 'application/vnd.in-toto+json';
@@ -31,6 +32,8 @@ export interface ReplayPredicate {
   readonly differences: readonly string[];
   readonly fault?: ReplayFault | undefined;
   readonly halts: readonly Halted[];
+  /** Absent from reports of before sagas were replayed. */
+  readonly sagas?: readonly SagaOutcome[] | undefined;
   readonly measured: Measured;
 }
 
@@ -53,12 +56,12 @@ export interface ReportOptions {
 }
 
 export const statementOf = ({ name, result, about }: ReportOptions): ReplayStatement => {
-  const { verdict, outcome, compared, differences, fault, halts, measured } = result;
+  const { verdict, outcome, compared, differences, fault, halts, sagas, measured } = result;
   return {
     _type: STATEMENT_TYPE,
     subject: [{ name, digest: { sha256: historyDigest(outcome) } }],
     predicateType: PREDICATE_TYPE,
-    predicate: { ...about, verdict, outcome, compared, differences, fault, halts, measured },
+    predicate: { ...about, verdict, outcome, compared, differences, fault, halts, sagas, measured },
   };
 };
 
@@ -107,13 +110,14 @@ export const verifyReport = (
 
 /** The first thing that does not follow. */
 const inconsistency = ({ subject, predicate }: ReplayStatement, again?: Expectation): string | undefined => {
-  const { outcome, verdict, differences, fault, compared, measured } = predicate;
+  const { outcome, verdict, differences, fault, compared, sagas = [], measured } = predicate;
   const { facts, repeats, conflicts, arrivals } = outcome;
   const digest = historyDigest(outcome);
   if (subject[0].digest.sha256 !== digest)
     return `its subject is another history than its outcome, ${digest}`;
   if (facts + repeats + conflicts !== arrivals) return 'its counts do not add up';
-  const follows = fault ? 'unsound' : differences.length > 0 ? 'differs' : 'sound';
+  const differs = differences.length > 0 || sagas.some(({ unasked }) => unasked.length > 0);
+  const follows = fault ? 'unsound' : differs ? 'differs' : 'sound';
   if (verdict !== follows && verdict !== 'interrupted')
     return `its verdict is ${verdict}, what it lists is ${follows}`;
   if (differences.length > 0 && !compared)

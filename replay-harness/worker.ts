@@ -2,7 +2,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
 import { projectors as all } from '#projectors/index.ts';
-import type { LaneTask, StoredSource } from './feed.ts';
+import type { LaneTask, SkippedFacts, StoredSource } from './feed.ts';
 import { type LaneChunk, lane, linesChunk } from './lane.ts';
 import { type ChunkFolded, type ChunkRead, type FoldOrder } from './lane-messages.ts';
 import { type StoredReader, storedReader } from './stored-range.ts';
@@ -12,6 +12,8 @@ export interface LaneSettings {
   readonly models: readonly string[];
   readonly batchSize: number;
   readonly showRows: boolean;
+  readonly followed: readonly string[];
+  readonly skipped: readonly SkippedFacts[];
   readonly stored?: StoredSource | undefined;
 }
 
@@ -27,7 +29,7 @@ export type FromLane =
 
 const port = parentPort;
 if (!port) throw new Error('replay-harness/worker.ts runs in a worker thread only');
-const { models, batchSize, showRows, stored } = workerData as LaneSettings;
+const { models, batchSize, showRows, followed, skipped, stored } = workerData as LaneSettings;
 const mine = lane({
   projectors: models.map((name) => {
     const projector = all.find((each) => each.name === name);
@@ -36,6 +38,8 @@ const mine = lane({
   }),
   batchSize,
   showRows,
+  followed,
+  skipped,
 });
 const source: StoredReader | undefined = stored && storedReader(stored);
 

@@ -212,6 +212,7 @@ const inBulk = ({
         url,
         ledgerId,
         keys: keys.keys.map(({ publicJwk }) => publicJwk),
+        skips: skipsIn(store),
       }),
   };
 };

@@ -17,13 +17,21 @@ export interface Kept {
   readonly state?: string | undefined;
 }
 
+const haltLines = ({ halts, sagas }: ReplayResult): readonly string[] =>
+  [
+    ...halts.map(({ projection, ...halt }) => ({ name: projection, ...halt })),
+    ...sagas.flatMap(({ saga, halted = [] }) => halted.map((halt) => ({ name: saga, ...halt }))),
+  ].map(
+    ({ name, tenant, seq, message }) => `${name} halts for ${tenant} at fact ${seq}: ${visible(message)}`,
+  );
+
 export const answerReplay = (
   output: Output,
   { kind, name }: ReplayFeed,
   result: ReplayResult,
   { report, state }: Kept,
 ): void => {
-  const { verdict, outcome, compared, differences, fault, halts, measured } = result;
+  const { verdict, outcome, compared, differences, fault, halts, sagas, measured } = result;
   const { samples: _, ...figures } = measured;
   const document = {
     verdict,
@@ -33,6 +41,7 @@ export const answerReplay = (
     differences,
     fault,
     halts,
+    sagas,
     measured: figures,
   };
   output.answer(document, () => {
@@ -40,10 +49,8 @@ export const answerReplay = (
       `${name}: ${VERDICTS[verdict]}${verdict === 'sound' && compared ? ', as expected' : ''}`,
       ...(fault ? [visible(fault.message)] : []),
       ...differences.map(visible),
-      ...halts.map(
-        ({ projection, tenant, seq, message }) =>
-          `${projection} halts for ${tenant} at fact ${seq}: ${visible(message)}`,
-      ),
+      ...sagas.flatMap(({ unasked }) => unasked.map(visible)),
+      ...haltLines(result),
       pairs([
         [
           'facts',
@@ -57,6 +64,13 @@ export const answerReplay = (
         ...outcome.models.map(
           ({ projection, version, rows, digest }) =>
             [`${projection} v${version}`, `${count(rows, 'row')}, ${digest}`] as const,
+        ),
+        ...sagas.map(
+          ({ saga, version, decisions, borneOut, digest }) =>
+            [
+              `saga ${saga} v${version}`,
+              `${count(decisions, 'decision')}, of which ${figure(borneOut)} came to facts; ${digest}`,
+            ] as const,
         ),
       ]),
       ...(report !== undefined && verdict !== 'interrupted'

@@ -10,6 +10,7 @@ import { machineIdentity, programIdentity } from '#replay-harness/program.ts';
 import { rowsWriter } from '#replay-harness/prove/rows.ts';
 import { type ReplayResult, type ReplayState, replay } from '#replay-harness/replay.ts';
 import { signReport, statementOf } from '#replay-harness/report.ts';
+import { allSagas } from '#sagas/index.ts';
 import { instantText, type TenantId } from '#schemas/ids.ts';
 import {
   aCount,
@@ -234,6 +235,7 @@ const runReplay = async (
     const result = await replay({
       feed,
       projectors: readModels,
+      sagas: allSagas,
       workers,
       batchSize,
       folder,

@@ -1,17 +1,21 @@
 // A fixture loaded into a real PostgreSQL and replayed from there comes to what the file comes to; what was tampered with in
 // the store is named.
 import { expect } from 'chai';
+import { projections } from '#commands/projections.ts';
+import { runCommand } from '#commands/run.ts';
 import { lineChunks } from '#gateway/ingest/chunks.ts';
 import { PROJECTION_MIGRATIONS } from '#projectors/postgres/read-models.ts';
+import { skipsIn } from '#projectors/rebuild/skips.ts';
 import type { Expectation } from '#replay-harness/fixtures/format.ts';
-import { ledgerFeed } from '#replay-harness/ledger-feed.ts';
+import { type LedgerFeedOptions, ledgerFeed } from '#replay-harness/ledger-feed.ts';
 import { LoadFault, loadFixture } from '#replay-harness/load.ts';
+import { instant, type Seq, tenantId } from '#schemas/ids.ts';
 import { connect, type Pool, RUNTIME_ROLE } from '#streams/postgres/connect.ts';
 import { LEDGER_MIGRATIONS, migrate } from '#streams/postgres/migrate.ts';
 import { postgresStreamStore } from '#streams/postgres/store.ts';
 import { type FreshDatabase, freshDatabase } from '#test/support/postgres.ts';
 import { testSigner } from '#test/support/test-signer.ts';
-import { replayBench } from './replayed.ts';
+import { plantedProjector, replayBench } from './replayed.ts';
 
 describe('a replay of a stored ledger', function () {
   this.timeout(120_000);
@@ -36,7 +40,7 @@ describe('a replay of a stored ledger', function () {
         { chunkBytes: 50_000 },
       ),
     });
-  const feed = (options: { readonly chunkFacts?: number; readonly events?: number } = {}) =>
+  const feed = (options: Partial<LedgerFeedOptions> = {}) =>
     ledgerFeed({
       pool,
       url: database.url,
@@ -106,6 +110,31 @@ describe('a replay of a stored ledger', function () {
       keys: [other.publicJwk],
     });
     expect((await bench.replay(untrusted)).fault).to.include({ code: 'unsigned', seq: 1 });
+  });
+
+  it('passes over the facts that a tenant has decided to pass over', async () => {
+    const poisoned = plantedProjector((_, { tenant, seq }) => {
+      if (tenant === 'tenant-001' && seq >= 20 && seq <= 24) throw new Error('no such thing');
+      return { value: String(seq) };
+    });
+    const halts = async (): Promise<readonly unknown[]> => {
+      const options = { projectors: [poisoned], workers: 0 };
+      return (await bench.replay(await feed({ skips: skipsIn(store) }), options)).halts;
+    };
+    const [halt] = (await halts()) as readonly { readonly seq: number }[];
+    expect(halt).to.include({ tenant: 'tenant-001', projection: 'planted' });
+    for (let seq = 20; seq <= 24; seq += 1)
+      await runCommand(
+        { store, decider: projections },
+        { type: 'SkipFact', projection: 'planted', seq: seq as Seq, reason: 'a test' },
+        {
+          tenant: tenantId('tenant-001'),
+          actor: 'test',
+          at: instant('2027-01-01T00:00:00Z'),
+          key: `skip ${seq}`,
+        },
+      );
+    expect(await halts()).to.deep.equal([]);
   });
 
   describe('what was tampered with in the store is found and named', () => {
