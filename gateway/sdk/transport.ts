@@ -35,11 +35,18 @@ export interface Transport {
   post(receipts: readonly string[], sending: Sending): Promise<readonly Outcome[]>;
   /** A JSON document. Rejects with ClientError; `again` says whether another try may help. */
   get(path: string, sending: Sending): Promise<GetOutcome>;
+  /** The same where it is another than that of this tag (If-None-Match). */
+  getChanged(path: string, etag: string | undefined, sending: Sending): Promise<ChangedOutcome>;
 }
 
 export type GetOutcome =
   | { readonly kind: 'found'; readonly document: unknown }
   | Exclude<Outcome, { readonly kind: 'recorded' }>;
+
+export type ChangedOutcome =
+  | { readonly kind: 'unchanged' }
+  | { readonly kind: 'found'; readonly document: unknown; readonly etag: string | undefined }
+  | Exclude<GetOutcome, { readonly kind: 'found' }>;
 
 const AGAIN = new Set([408, 425, 429, 500, 502, 503, 504, 507]);
 /** Repeating cannot mend these, whatever their status. */
@@ -65,6 +72,7 @@ export const transport = (options: TransportOptions): Transport => {
         headers: {
           authorization: `Bearer ${typeof token === 'string' ? token : await token()}`,
           ...(of.body !== undefined && { 'content-type': 'application/x-ndjson' }),
+          ...(of.etag !== undefined && { 'if-none-match': of.etag }),
           ...(of.traceparent !== undefined && { traceparent: of.traceparent }),
         },
         ...(of.body !== undefined && { body: of.body }),
@@ -75,6 +83,14 @@ export const transport = (options: TransportOptions): Transport => {
       return await Promise.race([sending.then(read), timeout.fired]);
     } finally {
       timeout.clear();
+    }
+  };
+
+  const found = async <T>(path: string, of: RequestOf, read: (answer: Response) => Promise<T>) => {
+    try {
+      return await request(path, of, read);
+    } catch (cause) {
+      return again('the service could not be reached', cause);
     }
   };
 
@@ -97,19 +113,21 @@ export const transport = (options: TransportOptions): Transport => {
         return rest(again('the service could not be reached', cause));
       }
     },
-    get: async (path, sending) => {
-      try {
-        return await request(path, sending, async (answer) =>
-          answer.status === 200 ? { kind: 'found', document: await answer.json() } : await failure(answer),
-        );
-      } catch (cause) {
-        return again('the service could not be reached', cause);
-      }
-    },
+    get: (path, sending) => found(path, sending, documentOf),
+    getChanged: (path, etag, sending) => found(path, { ...sending, etag }, changedBy),
   };
 };
 
-type RequestOf = Sending & { readonly body?: string };
+const documentOf = async (answer: Response): Promise<GetOutcome> =>
+  answer.status === 200 ? { kind: 'found', document: await answer.json() } : await failure(answer);
+
+const changedBy = async (answer: Response): Promise<ChangedOutcome> => {
+  if (answer.status === 304) return { kind: 'unchanged' };
+  if (answer.status !== 200) return await failure(answer);
+  return { kind: 'found', document: await answer.json(), etag: answer.headers.get('etag') ?? undefined };
+};
+
+type RequestOf = Sending & { readonly body?: string; readonly etag?: string | undefined };
 
 const again = (message: string, cause?: unknown): Extract<Outcome, { kind: 'again' }> => ({
   kind: 'again',

@@ -128,3 +128,20 @@ export interface RecordedReceipt {
   readonly seq: number;
   readonly hash: string;
 }
+
+/** A tenant's flags, as `GET /v1/flags` gives them. */
+export interface FlagSpec {
+  readonly format: 'prov-ledger/flags@1';
+  readonly tenant: string;
+  /** By feature. Those that were retired are not there. */
+  readonly flags: { readonly [feature: string]: FlagEntry };
+}
+
+export interface FlagEntry {
+  /** In a hundred subjects, how many get the feature. */
+  readonly pct: number;
+  /** Held where it is. */
+  readonly frozen: boolean;
+  /** Place in the tenant's chain of the fact that it is so by. */
+  readonly seq: number;
+}

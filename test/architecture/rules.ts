@@ -66,6 +66,7 @@ export const packages: Readonly<Record<string, readonly string[]>> = {
   // The examples import the package as its users do.
   express: ['gateway/sdk/examples'],
   '@prov-ledger/sdk': ['gateway/sdk/examples'],
+  '@openfeature/server-sdk': ['gateway/sdk'],
   esbuild: ['deploy/sdk'],
   '@eventstore/db-client': ['streams/eventstore'],
   // The example reads as the package's users do, with a client of their own.

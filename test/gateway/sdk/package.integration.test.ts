@@ -6,9 +6,12 @@ import { join } from 'node:path';
 import { createContext, runInContext } from 'node:vm';
 import { expect } from 'chai';
 import { build } from 'esbuild';
+import { flags } from '#commands/flags.ts';
+import { runCommand } from '#commands/run.ts';
 import type * as sdk from '#gateway/sdk/index.ts';
 import { receiptBundle } from '#proofs/bundle.ts';
 import { verifyReceipt } from '#proofs/verifier.ts';
+import type { Instant } from '#schemas/ids.ts';
 import { blocksOf, page } from '../../docs/pages.ts';
 import { acme, type GatewayUnderTest, openGateway, receipt } from '../http/gateway-under-test.ts';
 import { builtPackage, type Package, PROJECT } from './package.ts';
@@ -102,14 +105,18 @@ describe('the package @prov-ledger/sdk', function () {
       >;
     };
     const entries = Object.entries(exports).filter(([name]) => name !== './package.json');
-    expect(entries).to.have.length(5);
+    expect(entries).to.have.length(6);
     for (const [name, { types, default: web, node }] of entries) {
       const outside = [...graphOf((web ?? node ?? '').slice(2))].filter((file) => !file.endsWith('.js'));
       if (name === '.') expect(outside).to.deep.equal([]);
       for (const module of outside)
-        expect(module).to.match(/^node:(fs|fs\/promises|path|crypto|async_hooks)$/);
+        expect(module).to.match(
+          name === './openfeature'
+            ? /^(node:crypto|@openfeature\/server-sdk)$/
+            : /^node:(fs|fs\/promises|path|crypto|async_hooks)$/,
+        );
       for (const module of [...graphOf(types.slice(2))].filter((file) => !/\.(d\.ts|js)$/.test(file)))
-        expect(module).to.be.oneOf(['node:http', 'fastify']);
+        expect(module).to.be.oneOf(['node:http', 'fastify', '@openfeature/server-sdk']);
     }
     for (const file of readdirSync(built.folder).filter((each) => each.endsWith('.js')))
       expect(readFileSync(join(built.folder, file), 'utf8'), file).to.not.match(
@@ -240,6 +247,16 @@ describe('the package @prov-ledger/sdk', function () {
     const before = (await recorded()).length;
     await answers(program('fastify.mjs', [url, token, join(built.home, 'work/fastify')]));
     await expectPair(before);
+  });
+
+  it('openfeature.mjs of docs/sdk.md evaluates a flag', async () => {
+    example('openfeature.mjs');
+    const flag = { feature: 'new-checkout', pct: 100, reason: 'the release' };
+    const context = { tenant: acme, actor: 'ada', at: under.clock.now as Instant, key: 'set the flag' };
+    await runCommand({ store: under.store, decider: flags }, { type: 'SetFlag', ...flag }, context);
+    const { code, said } = await ended(program('openfeature.mjs', [url, token]));
+    expect(said).to.match(/^new-checkout for user-4711: true \(STATIC, by fact \d+\)\n$/);
+    expect(code).to.equal(0);
   });
 
   it('runs under the machine’s own older Node', async function () {

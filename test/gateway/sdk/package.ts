@@ -10,7 +10,7 @@ export const PROJECT = fileURLToPath(new URL('../../..', import.meta.url)).repla
 let made: Promise<Package> | undefined;
 
 export interface Package {
-  /** A program here imports `@prov-ledger/sdk`, express and fastify. */
+  /** A program here imports `@prov-ledger/sdk`, express, fastify and OpenFeature. */
   readonly home: string;
   /** The package itself. */
   readonly folder: string;
@@ -23,7 +23,8 @@ const make = async (): Promise<Package> => {
   process.once('exit', () => rmSync(home, { recursive: true, force: true }));
   const folder = join(home, 'node_modules/@prov-ledger/sdk');
   await buildSdk(folder);
-  for (const name of ['express', 'fastify'])
+  mkdirSync(join(home, 'node_modules/@openfeature'));
+  for (const name of ['express', 'fastify', '@openfeature/core', '@openfeature/server-sdk'])
     symlinkSync(join(PROJECT, 'node_modules', name), join(home, 'node_modules', name), 'junction');
   mkdirSync(join(home, 'work'));
   return { home, folder };

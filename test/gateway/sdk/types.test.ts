@@ -2,6 +2,7 @@
 
 import type { Static } from '@sinclair/typebox';
 import { expect } from 'chai';
+import type * as spec from '#gateway/flags/spec.ts';
 import type { ProblemDocument as ServiceProblem } from '#gateway/http/problems.ts';
 import type * as sdk from '#gateway/sdk/types.ts';
 import type * as bundle from '#proofs/bundle.ts';
@@ -20,6 +21,7 @@ describe('gateway/sdk/types', () => {
     same<sdk.FactDocument, bundle.FactDocument>(true);
     same<sdk.ProofDocument, bundle.ProofDocument>(true);
     same<sdk.Verification, verifier.Verification>(true);
+    same<sdk.FlagSpec, spec.FlagSpec>(true);
     const problem = (of: ServiceProblem): sdk.ProblemDocument => of;
     expect(problem).to.be.a('function');
   });
