@@ -1,5 +1,6 @@
 // The environment, read once and whole: a validated configuration, or everything that is wrong with it.
 import { join, resolve } from 'node:path';
+import { alarmSettings } from './alarm-settings.ts';
 import { httpSettings } from './http-settings.ts';
 import { kafkaFaults, kafkaSettings } from './kafka-settings.ts';
 import { loadSettings } from './load-settings.ts';
@@ -170,6 +171,7 @@ const settingsFor = (env: Environment, defaultDataDir: () => string) => {
     ...loadSettings,
     ...kafkaSettings,
     ...neo4jSettings,
+    ...alarmSettings,
   };
 };
 
@@ -203,6 +205,7 @@ export const readConfiguration = (env: Environment, defaultDataDir: () => string
     ...together([tlsCertFile, tlsKeyFile], given),
     ...together([oidcIssuer, oidcAudience, oidcJwksUrl], given),
     ...together([settings.neo4jUser, settings.neo4jPassword], given),
+    ...together([settings.alarmWebhookUrl, settings.alarmWebhookSecret], given),
     ...kafkaFaults(configuration),
   );
   if (given(tlsClientCaFile.name) && !given(tlsCertFile.name))

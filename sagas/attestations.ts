@@ -192,9 +192,7 @@ const afterAttestation = (state: DriftState, { data }: Attested): readonly React
   return [];
 };
 
-const rollBack = ({
-  data,
-}: Fact<Extract<DriftEvent, { type: 'attestations.DriftAlarmRaised' }>>): Reaction => ({
+const rollBack = ({ data }: Fact<AlarmRaised>): Reaction => ({
   domain: 'gates',
   command: {
     type: 'RollBackWritePath',
@@ -203,3 +201,40 @@ const rollBack = ({
     reason: `${data.divergent} elements differ between its stores, as of ${data.as_of_seq}`,
   },
 });
+
+// Alarms as they are told outside: the state of an instance is what is to be told, and is kept for whoever tells it
+// (sagas/postgres/alarms). Nothing follows from it in the ledger.
+
+export interface AlarmState {
+  readonly route: string;
+  readonly asOfSeq: number;
+  readonly divergent: number;
+  readonly inARow: number;
+  /** When the ledger recorded it, milliseconds since 1970, and at which place. */
+  readonly raisedAt: number;
+  readonly seq: number;
+}
+
+type AlarmRaised = Extract<DriftEvent, { type: 'attestations.DriftAlarmRaised' }>;
+
+export const alarms: Saga<AlarmRaised, AlarmState> = {
+  name: 'alarms',
+  version: 1,
+  summary: 'drift alarms, kept to be told to the log and to a webhook; asks for nothing',
+  handles: ['attestations.DriftAlarmRaised'],
+  key: ({ data }) => data.alarm_id,
+  initial: { route: '', asOfSeq: 0, divergent: 0, inARow: 0, raisedAt: 0, seq: 0 },
+  // The first one under an id is the alarm.
+  fold: (state, { data, recordedAt, seq }) =>
+    state.seq > 0
+      ? state
+      : {
+          route: data.route,
+          asOfSeq: data.as_of_seq,
+          divergent: data.divergent,
+          inARow: data.in_a_row,
+          raisedAt: recordedAt,
+          seq,
+        },
+  react: () => [],
+};

@@ -1,10 +1,10 @@
 // What follows, by domain: the sagas that react to its facts first.
-import { drift } from './attestations.ts';
+import { alarms, drift } from './attestations.ts';
 import type { AnySaga } from './saga.ts';
 
 /** One line each. */
 export const sagas = {
-  attestations: [drift],
+  attestations: [drift, alarms],
 } as const satisfies { readonly [domain: string]: readonly AnySaga[] };
 
 /** Domains from which nothing follows by itself, and why. */

@@ -7,6 +7,7 @@ import {
   missingReadModels,
   PROJECTION_MIGRATIONS,
 } from '#projectors/postgres/read-models.ts';
+import { ALARM_MIGRATIONS } from '#sagas/postgres/alarms/deliveries.ts';
 import { SAGA_MIGRATIONS } from '#sagas/postgres/shelf.ts';
 import { StreamError } from '#streams/errors.ts';
 import { connect, RUNTIME_ROLE, sqlState, streamError } from '#streams/postgres/connect.ts';
@@ -15,7 +16,13 @@ import { TRANSPORT_MIGRATIONS } from '#streams/postgres/transport/migrations.ts'
 import type { Configuration } from '../configuration.ts';
 import { connectOrStart, type ServerEvent } from '../embedded/server.ts';
 
-export const MIGRATIONS = [LEDGER_MIGRATIONS, PROJECTION_MIGRATIONS, TRANSPORT_MIGRATIONS, SAGA_MIGRATIONS];
+export const MIGRATIONS = [
+  LEDGER_MIGRATIONS,
+  PROJECTION_MIGRATIONS,
+  TRANSPORT_MIGRATIONS,
+  SAGA_MIGRATIONS,
+  ALARM_MIGRATIONS,
+];
 
 export interface Database extends AsyncDisposable {
   readonly url: string;

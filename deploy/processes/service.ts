@@ -3,7 +3,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { RunningService, ServeOptions } from '#gateway/cli/world.ts';
 import { readWithin, storeWithin } from '#gateway/http/deadline.ts';
-import type { Measure } from '#gateway/http/metrics.ts';
+import type { Figure, Measure } from '#gateway/http/metrics.ts';
 import { oidcIdentities } from '#gateway/http/oidc.ts';
 import { createGateway, type Gateway } from '#gateway/http/server.ts';
 import type { TlsMaterial } from '#gateway/http/tls.ts';
@@ -12,6 +12,7 @@ import { projectors } from '#projectors/index.ts';
 import { flagList } from '#projectors/postgres/flag-list.ts';
 import { receiptList } from '#projectors/postgres/receipt-list.ts';
 import { writeTokenUses } from '#streams/postgres/token-uses.ts';
+import { webhookOf } from '../alarm-settings.ts';
 import type { Configuration } from '../configuration.ts';
 import type { ServerEvent } from '../embedded/server.ts';
 import { limitsOf } from '../http-settings.ts';
@@ -22,6 +23,7 @@ import { errorFields, type Log } from '../telemetry/logs.ts';
 import { type SagaInstruments, sagaInstruments } from '../telemetry/saga-instruments.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import { readTls, type TlsFiles, tlsFilesOf, watchTls } from '../tls-files.ts';
+import { type AlarmKeeper, keepAlarms } from './alarm-keeper.ts';
 import { type GraphKeeper, keepGraph } from './graph-keeper.ts';
 import { closedWhileLost } from './heads-keeper.ts';
 import { intakeBeside } from './intake-beside.ts';
@@ -73,17 +75,11 @@ export const startService = async (
   const ending = new AbortController();
   await using opening = new AsyncDisposableStack();
   const observed = opening.use(await observe({ configuration, ledger, log }));
-  const graph = opening.use(
-    await keepGraph({
-      ledger,
-      log,
-      project: options.withoutProjectors !== true,
-      attestSeconds: configuration.attestSeconds,
-    }),
-  );
+  const graph = opening.use(await graphOf({ configuration, ledger, telemetry }, options));
   const lostHeads = (): number => observed.heads?.lost().length ?? 0;
   const intake = opening.use(await intakeBeside({ configuration, ledger, log, lostHeads }));
   const tlsFiles = tlsFilesOf(configuration);
+  const alarms = options.withoutProjectors ? undefined : opening.use(alarmsOf(configuration, ledger, log));
   const parts = {
     stopping: ending.signal,
     observed,
@@ -92,6 +88,7 @@ export const startService = async (
     tls: tlsFiles && readTls(tlsFiles, Date.now()),
     uses: opening.use(usesOf(ledger, log)),
     sagas: sagaInstruments(observed.sagaLag),
+    alarms: alarms?.figures ?? [],
   };
   const gateway = opening.use(gatewayOf({ configuration, ledger, telemetry }, parts));
   const { url, operatorsUrl } = await listenTwice(gateway, { configuration, options, log });
@@ -144,11 +141,12 @@ interface GatewayParts {
   readonly tls: TlsMaterial | undefined;
   readonly uses: TokenUses;
   readonly sagas: SagaInstruments;
+  readonly alarms: readonly Figure[];
 }
 
 const gatewayOf = (
   { configuration, ledger, telemetry }: ServiceParts,
-  { stopping, observed, graph, messages, tls, uses, sagas }: GatewayParts,
+  { stopping, observed, graph, messages, tls, uses, sagas, alarms }: GatewayParts,
 ): Gateway => {
   const patienceMs = configuration.storeSeconds * 1_000;
   const list = receiptList(ledger.pool);
@@ -193,6 +191,7 @@ const gatewayOf = (
         lag: () => [...observed.lag(), ...graph.lag()],
       }),
       ...graph.figures,
+      ...alarms,
       sagas,
       flagInstruments(observed.flags),
     ],
@@ -200,6 +199,19 @@ const gatewayOf = (
       telemetry.log('error', 'a request failed', { requestId, ...errorFields(error) }),
   });
 };
+
+const graphOf = (
+  { configuration: { attestSeconds }, ledger, telemetry: { log } }: ServiceParts,
+  { withoutProjectors }: ServeOptions,
+): Promise<GraphKeeper> => keepGraph({ ledger, log, project: withoutProjectors !== true, attestSeconds });
+
+const alarmsOf = (configuration: Configuration, { pool }: WiredLedger, log: Log): AlarmKeeper =>
+  keepAlarms({
+    pool,
+    log,
+    webhook: webhookOf(configuration),
+    deadlineMs: configuration.alarmDeadlineSeconds * 1_000,
+  });
 
 const usesOf = ({ pool }: WiredLedger, log: Log): TokenUses =>
   tokenUses({

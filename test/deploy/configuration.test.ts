@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import { expect } from 'chai';
+import { webhookOf } from '#deploy/alarm-settings.ts';
 import { DEFAULT_PORT, readConfiguration } from '#deploy/configuration.ts';
 
 const read = (env: Record<string, string>) => readConfiguration(env, () => '/srv/ledger');
@@ -21,6 +22,9 @@ describe('deploy/configuration', () => {
       httpPortGiven: false,
       poolSize: 10,
       storeSeconds: 10,
+      alarmWebhookUrl: undefined,
+      alarmWebhookSecret: undefined,
+      alarmDeadlineSeconds: 86_400,
       workerLeaseSeconds: 10,
       logLevel: 'info',
       headsFile: undefined,
@@ -116,6 +120,24 @@ describe('deploy/configuration', () => {
     expect(faultsOf({ NEO4J_URL: 'http://db:7474' })).to.deep.equal(['NEO4J_URL']);
     expect(faultsOf({ NEO4J_URL: 'bolt://ada:hunter@db' })).to.deep.equal(['NEO4J_URL']);
     expect(faultsOf({ NEO4J_USER: 'ada' })).to.deep.equal(['NEO4J_PASSWORD']);
+  });
+
+  it('takes a webhook for alarms with its secret, and shows neither', () => {
+    const [url, secret] = ['https://hooks.example.org/T0/hunter5', `whsec_${'hunter67'.repeat(4)}`];
+    const given = { PROV_LEDGER_ALARM_WEBHOOK_URL: url, PROV_LEDGER_ALARM_WEBHOOK_SECRET: secret };
+    const result = read(given);
+    if (!result.ok) throw new Error(JSON.stringify(result.faults));
+    expect(webhookOf(result.configuration)?.secrets.map(({ length }) => length)).to.deep.equal([24]);
+    expect(JSON.stringify(result.settings)).to.not.match(/hunter/);
+    const both = read({ ...given, PROV_LEDGER_ALARM_WEBHOOK_SECRET: `${secret}, ${secret}` });
+    expect(both.ok && webhookOf(both.configuration)?.secrets.length).to.equal(2);
+    const URL_NAME = 'PROV_LEDGER_ALARM_WEBHOOK_URL';
+    const SECRET_NAME = 'PROV_LEDGER_ALARM_WEBHOOK_SECRET';
+    expect(faultsOf({ [URL_NAME]: url })).to.deep.equal([SECRET_NAME]);
+    expect(faultsOf({ ...given, [URL_NAME]: 'http://hooks.example.org/' })).to.deep.equal([URL_NAME]);
+    expect(faultsOf({ ...given, [URL_NAME]: 'http://127.0.0.1:9000/' })).to.deep.equal([]);
+    for (const bad of ['hunter', 'whsec_c2hvcnQ=', `whsec_${'A'.repeat(100)}`, `${secret},whsec_x`])
+      expect(faultsOf({ ...given, [SECRET_NAME]: bad }), bad).to.deep.equal([SECRET_NAME]);
   });
 
   it('shows no secret', () => {

@@ -1,4 +1,4 @@
-import { drift } from '#sagas/attestations.ts';
+import { alarms, drift } from '#sagas/attestations.ts';
 import type { Reaction } from '#sagas/saga.ts';
 import type { Said } from '#test/projectors/chains.ts';
 import { givenSaga } from '#test/support/given-saga.ts';
@@ -172,5 +172,18 @@ describe('sagas/attestations: drift', () => {
     givenSaga(drift, policy(1, 2, 2), alarm, closed, filled(9), restored, attested('divergent', 12, 1))
       .when(attested('divergent', 13, 1))
       .then(raise(7, 13, 2, 1));
+  });
+});
+
+describe('sagas/attestations: alarms', () => {
+  it('keeps what is to be told of an alarm, and asks for nothing', () => {
+    const told = givenSaga(alarms).when(alarm);
+    told.state({ route: 'receipts', asOfSeq: 5, divergent: 3, inARow: 1, seq: 1 });
+    told.thenNothing();
+  });
+
+  it('the first under an id is the alarm', () => {
+    const again: Said = { ...alarm, data: { ...(alarm.data as object), divergent: 9 } };
+    givenSaga(alarms, alarm).when(again).state({ divergent: 3, seq: 1 });
   });
 });

@@ -107,6 +107,7 @@ describe('sagas/postgres: the shelf', function () {
     ]);
     const lag = await sagaLag(pool, allSagas);
     expect(lag.map(({ saga, haltedTenants }) => ({ saga, haltedTenants }))).to.deep.equal([
+      { saga: 'alarms', haltedTenants: 0 },
       { saga: 'drift', haltedTenants: 0 },
     ]);
   });
