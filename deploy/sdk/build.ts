@@ -13,7 +13,7 @@ import { buildPage } from './page.ts';
 
 const PROJECT = fileURLToPath(new URL('../..', import.meta.url)).replace(/[\\/]$/, '');
 const SOURCE = join(PROJECT, 'gateway/sdk');
-const NODE_ENTRIES = ['spool', 'operation', 'express', 'fastify', 'openfeature'];
+const NODE_ENTRIES = ['spool', 'kafka', 'operation', 'express', 'fastify', 'openfeature'];
 
 const errorsOutside: Plugin = {
   name: 'errors-outside',
@@ -52,7 +52,7 @@ export const buildSdk = async (folder: string): Promise<void> => {
     splitting: true,
     chunkNames: 'shared-[hash]',
     plugins: [errorsOutside],
-    external: ['@openfeature/server-sdk'],
+    external: ['@openfeature/server-sdk', 'kafkajs'],
   });
   declarations(folder);
   // Not called package.json in the sources: there it would begin a package, in which `#proofs/...` means nothing.

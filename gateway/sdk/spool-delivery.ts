@@ -5,13 +5,13 @@ import { join } from 'node:path';
 import type { ClientError } from './errors.ts';
 import { pause, waitMs } from './retry.ts';
 import { SpoolError } from './spool-error.ts';
-import type { SpoolOptions, SpoolStatus } from './spool-options.ts';
+import type { CarriedSpoolOptions, Keeping, SpoolStatus } from './spool-options.ts';
 import { frameAt, segmentFile, segmentsIn } from './spool-segments.ts';
-import { type Outcome, transport } from './transport.ts';
+import type { Outcome } from './transport.ts';
 import type { ReceiptBody } from './types.ts';
 
-interface DeliveryParts {
-  readonly options: SpoolOptions;
+interface DeliveryParts<R> {
+  readonly options: CarriedSpoolOptions<R>;
   readonly place: Place;
   /** Bytes of each segment that are kept for sure; those of a segment that was delivered are taken out. */
   readonly sizes: Map<number, number>;
@@ -29,7 +29,7 @@ export interface Place {
 const GROUP_RECEIPTS = 500;
 const READ_BYTES = 4 << 20;
 
-export const deliveryOf = ({ options, place: from, sizes, stop, current }: DeliveryParts) => {
+export const deliveryOf = <R>({ options, place: from, sizes, stop, current }: DeliveryParts<R>) => {
   const { folder } = options;
   const send = senderOf(options, stop);
   let place = from;
@@ -130,12 +130,12 @@ const groupAt = async (
   }
 };
 
-const senderOf = (options: SpoolOptions, stop: AbortSignal) => {
-  const via = transport(options);
+const senderOf = <R>(options: CarriedSpoolOptions<R>, stop: AbortSignal) => {
+  const { via } = options;
   let trouble: SpoolStatus['trouble'];
 
   /** What to send again, and when at the earliest. */
-  const sift = (receipts: readonly string[], outcomes: readonly Outcome[]) => {
+  const sift = (receipts: readonly string[], outcomes: readonly Outcome<R>[]) => {
     const rest: string[] = [];
     let afterMs = 0;
     outcomes.forEach((outcome, index) => {
@@ -170,7 +170,7 @@ const senderOf = (options: SpoolOptions, stop: AbortSignal) => {
 
 const isOfTheReceipt = ({ code }: ClientError): boolean => code === 'refused' || code === 'conflict';
 
-const refuse = ({ folder, onRefused }: SpoolOptions, json: string, error: ClientError): void => {
+const refuse = ({ folder, onRefused }: Keeping<never>, json: string, error: ClientError): void => {
   const receipt = JSON.parse(json) as ReceiptBody;
   const line = JSON.stringify({ receipt, code: error.code, problem: error.problem });
   appendFileSync(join(folder, 'refused.ndjson'), `${line}\n`);

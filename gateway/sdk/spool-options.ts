@@ -1,20 +1,29 @@
 // What a spool is told, and what it says of itself.
 import type { ClientError } from './errors.ts';
 import type { RetryOptions } from './retry.ts';
-import type { TransportOptions } from './transport.ts';
+import type { Carrier, TransportOptions } from './transport.ts';
 import type { ProblemDocument, ReceiptBody, RecordedReceipt } from './types.ts';
 
-export interface SpoolOptions extends TransportOptions {
+/** Where receipts are kept, and who is told of them. */
+export interface Keeping<R> {
   /** A folder for this spool alone; made when it is not there. */
   readonly folder: string;
   readonly fsync?: 'always' | 'never';
   /** Of all files together: 256 MiB unless given, 4 MiB at least. */
   readonly bytesMax?: number;
   readonly retry?: Omit<RetryOptions, 'deadlineMs'>;
-  /** Told of each receipt that the ledger has. */
-  readonly onDelivered?: (receipt: RecordedReceipt) => void;
+  /** Told of each receipt that was taken. */
+  readonly onDelivered?: (receipt: R) => void;
   /** Told of each receipt that the service will never take; it is kept in `refused.ndjson` with the reason. */
   readonly onRefused?: (receipt: ReceiptBody, error: ClientError) => void;
+}
+
+/** Delivered over HTTP. */
+export interface SpoolOptions extends TransportOptions, Keeping<RecordedReceipt> {}
+
+/** Delivered by something else, for example `kafkaReceipts`; it is not closed with the spool. */
+export interface CarriedSpoolOptions<R> extends Keeping<R> {
+  readonly via: Carrier<R>;
 }
 
 export interface SpoolStatus {

@@ -8,14 +8,15 @@ import { mkdirSync } from 'node:fs';
 import { deliveryOf, readCursor } from './spool-delivery.ts';
 import { SpoolError } from './spool-error.ts';
 import { tryLock } from './spool-lock.ts';
-import type { SpoolOptions, SpoolStatus } from './spool-options.ts';
+import type { CarriedSpoolOptions, SpoolOptions, SpoolStatus } from './spool-options.ts';
 import { recoverSegments } from './spool-segments.ts';
 import { writerOf } from './spool-writer.ts';
-import type { ReceiptBody } from './types.ts';
+import { transport } from './transport.ts';
+import type { ReceiptBody, RecordedReceipt } from './types.ts';
 import { uuidMaker } from './uuid.ts';
 
 export { SpoolError, type SpoolErrorCode } from './spool-error.ts';
-export type { SpoolOptions, SpoolStatus } from './spool-options.ts';
+export type { CarriedSpoolOptions, Keeping, SpoolOptions, SpoolStatus } from './spool-options.ts';
 
 export interface Spool extends AsyncDisposable {
   /** Resolves to the receipt's id when it is kept. Rejects with SpoolError: then it was not kept. */
@@ -31,7 +32,7 @@ const RECEIPT_BYTES_MAX = 1 << 20;
 const BYTES_LEAST = 4 << 20;
 
 /** Throws SpoolError: `locked`, `corrupt` or `storage`. */
-export const openSpool = (options: SpoolOptions): Spool => {
+export const openSpool = <R = RecordedReceipt>(options: SpoolOptions | CarriedSpoolOptions<R>): Spool => {
   const { folder, fsync = 'always', bytesMax = 256 << 20 } = options;
   if (!(bytesMax >= BYTES_LEAST)) throw new TypeError(`bytesMax must be ${BYTES_LEAST} at least`);
   mkdirSync(folder, { recursive: true });
@@ -44,13 +45,11 @@ export const openSpool = (options: SpoolOptions): Spool => {
     const place = readCursor(folder);
     // A new segment is begun: what was cut is never written over, and no number is used twice.
     const segment = Math.max(place.segment, ...sizes.keys()) + 1;
-    const delivery = deliveryOf({
-      options,
-      place,
-      sizes,
-      stop: stop.signal,
-      current: () => writer.current(),
-    });
+    const parts = { place, sizes, stop: stop.signal, current: () => writer.current() };
+    const delivery =
+      'via' in options
+        ? deliveryOf({ ...parts, options })
+        : deliveryOf({ ...parts, options: { ...options, via: transport(options) } });
     const writer = writerOf({ folder, sizes, segment, fsync, bytesMax, written: delivery.start });
     const newId = uuidMaker();
     delivery.start();

@@ -3,8 +3,8 @@ import { ClientError, type ClientErrorCode } from './errors.ts';
 import type { ProblemDocument, RecordedReceipt } from './types.ts';
 
 /** `again`: it was not recorded, or it is not known; the same request may succeed later. */
-export type Outcome =
-  | { readonly kind: 'recorded'; readonly receipt: RecordedReceipt }
+export type Outcome<R = RecordedReceipt> =
+  | { readonly kind: 'recorded'; readonly receipt: R }
   | { readonly kind: 'final'; readonly error: ClientError }
   | {
       readonly kind: 'again';
@@ -30,9 +30,13 @@ export interface Sending {
   readonly traceparent?: string | undefined;
 }
 
-export interface Transport {
+/** What takes receipts to the ledger; `R` is what is known of one that was taken. */
+export interface Carrier<R> {
   /** The outcomes of these receipts, each the JSON text of one, in their order. Never rejects. */
-  post(receipts: readonly string[], sending: Sending): Promise<readonly Outcome[]>;
+  post(receipts: readonly string[], sending: Sending): Promise<readonly Outcome<R>[]>;
+}
+
+export interface Transport extends Carrier<RecordedReceipt> {
   /** A JSON document. Rejects with ClientError; `again` says whether another try may help. */
   get(path: string, sending: Sending): Promise<GetOutcome>;
   /** The same where it is another than that of this tag (If-None-Match). */

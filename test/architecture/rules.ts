@@ -69,8 +69,8 @@ export const packages: Readonly<Record<string, readonly string[]>> = {
   '@openfeature/server-sdk': ['gateway/sdk'],
   esbuild: ['deploy/sdk'],
   '@eventstore/db-client': ['streams/eventstore'],
-  // The example reads as the package's users do, with a client of their own.
-  kafkajs: ['streams/kafka', 'gateway/sdk/examples'],
+  // One file of the package sends with its user's own, as the examples read with it.
+  kafkajs: ['streams/kafka', 'gateway/sdk'],
   '@kafkajs/confluent-schema-registry': ['streams/kafka'],
   rxjs: ['streams'],
   testcontainers: ['deploy/dev'],
