@@ -12,14 +12,8 @@ import { decodeLayout } from '#streams/postgres/batch-rows.ts';
 import { type Client, connect, RUNTIME_ROLE } from '#streams/postgres/connect.ts';
 import { type RawRows, readRawPage } from '#streams/postgres/reader.ts';
 import { readCopyRow } from '#streams/postgres/rows.ts';
-import {
-  batchNoOf,
-  hashOf,
-  payloadOf,
-  type RowCheck,
-  rowCheck,
-  seqOf,
-} from '#streams/postgres/verify/row-check.ts';
+import { type RowCheck, rowCheck } from '#streams/postgres/verify/row-check.ts';
+import { batchNoOf, hashOf, payloadOf, seqOf } from '#streams/postgres/verify/row-layout.ts';
 import type { StoredRange, StoredSource, StoredTask } from './feed.ts';
 import type { LineVisitor } from './fixtures/read-lines.ts';
 import { chainFault, type LaneChunk } from './lane.ts';
@@ -77,14 +71,18 @@ const visitPage = (
 ): void => {
   let check: RowCheck | undefined;
   for (const { bytes, rows } of chunks) {
+    check?.take({ bytes, rows });
     for (const at of rows) {
       const seq = seqOf(bytes, at);
-      const code = check ? check.check(bytes, at) : unreadable(bytes, at);
+      const code = check ? check.next() : unreadable(bytes, at);
       if (code) throw new Unsound(chainFault(code, { tenant, seq }, { before: (seq - 1) as Seq, line: seq }));
       const { fact } = readCopyRow(bytes, at, tenant, GENESIS_HASH);
       // What is before the first one another thread may be reading: the visitor joins the two.
       visit.fact(fact, seq, check ? 'proved' : 'unproved');
-      check ??= rowCheck(tenant, fact);
+      if (!check) {
+        check = rowCheck(tenant, fact);
+        check.take({ bytes, rows: rows.slice(1) });
+      }
       // Only now: a fact that breaks its chain is named before the batch that it breaks too.
       if (unsigned?.lastSeq === seq && unsigned.fault.tenant === tenant) throw new Unsound(unsigned.fault);
     }

@@ -8,7 +8,8 @@ import type { Instant, Seq, Sha256, TenantId } from '#schemas/ids.ts';
 import { type BatchShare, decodeLayout } from '../batch-rows.ts';
 import { type Pool, withClient } from '../connect.ts';
 import { type RawRows, readPage, readRawPage } from '../reader.ts';
-import { batchNoOf, type RowCheck, rowCheck, seqOf } from './row-check.ts';
+import { type RowCheck, rowCheck } from './row-check.ts';
+import { batchNoOf, seqOf } from './row-layout.ts';
 
 export type StoredFault =
   | ChainFault
@@ -118,8 +119,9 @@ const walkPages = async (walk: Walk): Promise<RangeResult['fault']> => {
 
 const walkPage = (walk: Walk, page: readonly RawRows[]): RangeResult['fault'] => {
   for (const { bytes, rows } of page) {
+    walk.rows.take({ bytes, rows });
     for (const at of rows) {
-      const code = walk.rows.check(bytes, at);
+      const code = walk.rows.next();
       if (code) return { seq: seqOf(bytes, at), code };
       const fault = joinShare(walk, batchNoOf(bytes, at), seqOf(bytes, at));
       if (fault) return fault;

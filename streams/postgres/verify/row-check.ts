@@ -1,55 +1,36 @@
-// Stored rows checked as they come out of COPY, without making facts of them: the chain's preimage is put together from
-// the row's own bytes, since a text column and a text of the preimage are the same bytes (length, then UTF-8).
+// Stored rows checked as they come out of COPY, without making facts of them, and many at once: a chunk's payloads are
+// hashed together, and so are the bytes that the chain covers, each behind the hash that the row before it holds.
 //
 // The short way is taken only where its answer cannot differ from that of `linkFault` over the decoded row. Wherever it
 // is not sure, and wherever it finds a fault, the row goes that long way, whose verdict counts.
 import { isUtf8 } from 'node:buffer';
-import { hash } from 'node:crypto';
-import { putHex, putI64, putU32 } from '#proofs/bytes.ts';
-import { CHAIN_TAG, type ChainFault, type ChainPosition, linkFault } from '#proofs/chain.ts';
-import type { Instant, Seq, Sha256, TenantId } from '#schemas/ids.ts';
+import { type ChainFault, type ChainPosition, linkFault } from '#proofs/chain.ts';
+import { type Messages, sha256Messages } from '#proofs/sha256/messages.ts';
+import type { Instant, Sha256, TenantId } from '#schemas/ids.ts';
 import { PG_EPOCH_MS, readInt64 } from '../binary.ts';
+import type { RawRows } from '../reader.ts';
 import { readCopyRow } from '../rows.ts';
+import { exactInstant, HASH, HASH_LENGTH, OCCURRED_AT, payloadOf, RECORDED_AT, seqOf } from './row-layout.ts';
+import { type Place, type Preimage, preimageOf } from './row-preimage.ts';
 
 export interface RowCheck {
-  /**
-   * Checks the row of a binary COPY of READ_COLUMNS whose first column stands at `at`, behind the row before it;
-   * `undefined` when it is sound.
-   */
-  check(bytes: Buffer, at: number): ChainFault | undefined;
+  /** Hashes the rows of a chunk of a binary COPY of READ_COLUMNS, which are then checked one by one. */
+  take(chunk: RawRows): void;
+  /** Checks the chunk's next row, behind the row before it; `undefined` when it is sound. */
+  next(): ChainFault | undefined;
   /** The last row that was sound. */
   position(): ChainPosition;
   /** Its 32 bytes; valid until the next check. */
   readonly hash: Uint8Array;
 }
 
-// READ_COLUMNS begin with seven columns of fixed width, each behind its length of four bytes.
-const SEQ = 4;
-const RECORDED_AT = 28;
-const OCCURRED_AT = 40;
-const SCHEMA_VERSION = 52;
-const ID = 58;
-const HASH_LENGTH = 74;
-const HASH = 78;
-const TYPE = 110;
-
-/** Where batch_no stands in a row. */
-const BATCH_NO = 16;
-export const batchNoOf = (bytes: Buffer, at: number): number => readInt64(bytes, at + BATCH_NO);
-/** Its 32 bytes, where they stand. */
-export const hashOf = (bytes: Buffer, at: number): Buffer => bytes.subarray(at + HASH, at + HASH + 32);
-export const seqOf = (bytes: Buffer, at: number): Seq => readInt64(bytes, at + SEQ) as Seq;
-
-/** Milliseconds, or NaN when the column holds microseconds that are no whole millisecond, or more than a double does. */
-const exactInstant = (bytes: Buffer, at: number): number => {
-  const micros = readInt64(bytes, at);
-  return Number.isSafeInteger(micros) && micros % 1000 === 0 ? micros / 1000 + PG_EPOCH_MS : Number.NaN;
-};
-
 export const rowCheck = (tenant: TenantId, start: ChainPosition): RowCheck => {
-  const preimage = preimageOf(tenant);
+  const hashes = rowHashes(preimageOf(tenant));
   const before = Buffer.from(start.hash, 'hex');
   let { seq, recordedAt } = start;
+  let chunk: RawRows = { bytes: Buffer.alloc(0), rows: [] };
+  let sound: Uint8Array = new Uint8Array(0);
+  let index = 0;
   const hex = (): Sha256 => before.toString('hex') as Sha256;
   const slowly = (bytes: Buffer, at: number): ChainFault | undefined => {
     if (
@@ -71,152 +52,93 @@ export const rowCheck = (tenant: TenantId, start: ChainPosition): RowCheck => {
   return {
     hash: before,
     position: () => ({ seq, hash: hex(), recordedAt }),
-    check: (bytes, at) => {
+    take: (rows) => {
+      chunk = rows;
+      index = 0;
+      sound = hashes(rows, { bytes: before, at: 0 });
+    },
+    next: () => {
+      const { bytes, rows } = chunk;
+      const at = rows[index] as number;
       const next = seqOf(bytes, at);
       const recorded = exactInstant(bytes, at + RECORDED_AT);
-      const sure =
-        isHash(bytes, at) &&
-        next === seq + 1 &&
-        recorded >= recordedAt &&
-        preimage.matches(bytes, at, before);
+      const sure = sound[index] === 1 && next === seq + 1 && recorded >= recordedAt;
       if (!sure) {
         const fault = slowly(bytes, at);
         if (fault) return fault;
       }
+      index += 1;
       seq = next;
       recordedAt = (
         sure ? recorded : Math.round(readInt64(bytes, at + RECORDED_AT) / 1000) + PG_EPOCH_MS
       ) as Instant;
-      for (let index = 0; index < 32; index += 1) before[index] = bytes[at + HASH + index] as number;
+      for (let byte = 0; byte < 32; byte += 1) before[byte] = bytes[at + HASH + byte] as number;
       return undefined;
     },
   };
 };
 
+/** For each row 1 where its hash is that of its bytes behind the hash before it, 0 where it is not or that is unsure. */
+type RowHashes = (chunk: RawRows, before: Place) => Uint8Array;
+
+/** One list for all checks of a thread: it is full only while a chunk is taken. */
+let messages: Messages | undefined;
+
+const rowHashes = (preimage: Preimage): RowHashes => {
+  let digests = new Uint8Array(0);
+  let sound = new Uint8Array(0);
+  return ({ bytes, rows }, first) => {
+    messages ??= sha256Messages();
+    if (sound.length < rows.length) {
+      sound = new Uint8Array(rows.length * 2);
+      digests = new Uint8Array(rows.length * 64);
+    }
+    putPayloadDigests(messages, { bytes, rows }, digests);
+    messages.clear();
+    for (const [index, at] of rows.entries()) {
+      const beforeAt = rows[index - 1];
+      const before = beforeAt === undefined ? first : { bytes, at: beforeAt + HASH };
+      const begin = messages.begin(preimage.most({ bytes, at }));
+      const to = { bytes: messages.bytes(), at: begin };
+      const whole =
+        isHash(bytes, at) &&
+        preimage.put({ bytes, at }, { before, payload: { bytes: digests, at: index * 32 } }, to);
+      messages.end(whole ? to.at - begin : 0);
+      sound[index] = whole && isUtf8(payloadOf(bytes, at)) ? 1 : 0;
+    }
+    messages.digest();
+    const hashed = messages.bytes();
+    for (const [index, at] of rows.entries())
+      if (!isSame(hashed, messages.digestAt(index), { bytes, at: at + HASH })) sound[index] = 0;
+    return sound;
+  };
+};
+
+const NOTHING = Buffer.alloc(0);
+
+const putPayloadDigests = (list: Messages, { bytes, rows }: RawRows, digests: Uint8Array): void => {
+  list.clear();
+  for (const at of rows) {
+    // Behind a hash of another length nothing stands where it should.
+    const payload = isHash(bytes, at) ? payloadOf(bytes, at) : NOTHING;
+    const to = list.begin(payload.length);
+    payload.copy(list.bytes(), to);
+    list.end(payload.length);
+  }
+  list.digest();
+  const from = list.bytes();
+  for (let index = 0; index < rows.length; index += 1) {
+    const at = list.digestAt(index);
+    for (let byte = 0; byte < 32; byte += 1) digests[index * 32 + byte] = from[at + byte] as number;
+  }
+};
+
+const isSame = (digest: Uint8Array, at: number, stored: Place): boolean => {
+  for (let byte = 0; byte < 32; byte += 1)
+    if (digest[at + byte] !== stored.bytes[stored.at + byte]) return false;
+  return true;
+};
+
 const isHash = (bytes: Buffer, at: number): boolean => bytes.readInt32BE(at + HASH_LENGTH) === 32;
 
 const isWholeMillisecond = (bytes: Buffer, at: number): boolean => bytes.readBigInt64BE(at) % 1000n === 0n;
-
-const ABSENT = 0xffff_ffff;
-
-/** The columns that are NULL where the payload says the same, in the order of the preimage. */
-const ELIDED = ['actor', 'op_id', 'op_parent_id', 'region'].map((name) => Buffer.from(`"${name}":"`));
-
-interface Preimage {
-  /** Whether the row's hash is that of its bytes behind the hash `before`; false too when that is not sure. */
-  matches(bytes: Buffer, at: number, before: Uint8Array): boolean;
-}
-
-const preimageOf = (tenant: TenantId): Preimage => {
-  const name = Buffer.from(tenant);
-  const head = Buffer.concat([Buffer.from(CHAIN_TAG), Buffer.alloc(4), name]);
-  head.writeUInt32BE(name.length, CHAIN_TAG.length);
-  let arena = Buffer.concat([head, Buffer.alloc(16_384)]);
-  const copy = (into: number, bytes: Buffer, from: number, length: number): number => {
-    // A loop over so few bytes beats a call out of JavaScript.
-    if (length > 64) arena.set(bytes.subarray(from, from + length), into);
-    else for (let index = 0; index < length; index += 1) arena[into + index] = bytes[from + index] as number;
-    return into + length;
-  };
-  const matches = (bytes: Buffer, at: number, before: Uint8Array): boolean => {
-    const occurredAt = exactInstant(bytes, at + OCCURRED_AT);
-    const recordedAt = exactInstant(bytes, at + RECORDED_AT);
-    const version = bytes.readInt16BE(at + SCHEMA_VERSION);
-    if (Number.isNaN(occurredAt) || Number.isNaN(recordedAt) || version < 0) return false;
-    const typeEnd = fieldEnd(bytes, at + TYPE);
-    const payload = typeEnd + 4;
-    const payloadEnd = fieldEnd(bytes, typeEnd);
-    const text = bytes.subarray(payload, payloadEnd);
-    if (arena.length < head.length + bytes.length) arena = Buffer.concat([arena], head.length + bytes.length);
-    let to = copy(head.length, bytes, at + SEQ, 8);
-    for (let index = 0; index < 32; index += 1) arena[to + index] = before[index] as number;
-    to = copy(to + 32, bytes, at + ID, 16);
-    to = copy(to, bytes, at + TYPE, typeEnd - at - TYPE);
-    to = putU32(arena, to, version);
-    let from = fieldEnd(bytes, payloadEnd);
-    to = copy(to, bytes, payloadEnd, from - payloadEnd);
-    to = putI64(arena, putI64(arena, to, occurredAt), recordedAt);
-    const nested = nesting(text);
-    let behind = 0;
-    for (const member of ELIDED) {
-      const end = fieldEnd(bytes, from);
-      const length = bytes.readInt32BE(from);
-      if (length > 0) to = copy(to, bytes, from, end - from);
-      else if (length === 0) to = putU32(arena, to, ABSENT);
-      else {
-        const found = topLevelText(text, member, nested, behind);
-        if (!found) return false;
-        behind = Math.max(behind, found.end);
-        if (found.end === found.start) to = putU32(arena, to, ABSENT);
-        else
-          to = copy(putU32(arena, to, found.end - found.start), text, found.start, found.end - found.start);
-      }
-      from = end;
-    }
-    to = putHex(arena, to, hash('sha256', text, 'hex'));
-    const digest = hash('sha256', arena.subarray(0, to), 'binary');
-    for (let index = 0; index < 32; index += 1)
-      if (digest.charCodeAt(index) !== bytes[at + HASH + index]) return false;
-    return isUtf8(text);
-  };
-  return { matches };
-};
-
-/** The payload as it is stored. */
-export const payloadOf = (bytes: Buffer, at: number): Buffer => {
-  const field = fieldEnd(bytes, at + TYPE);
-  return bytes.subarray(field + 4, fieldEnd(bytes, field));
-};
-
-const fieldEnd = (bytes: Buffer, at: number): number => at + 4 + Math.max(0, bytes.readInt32BE(at));
-
-const OPEN = 0x7b;
-const CLOSE = 0x7d;
-const QUOTE = 0x22;
-const BACKSLASH = 0x5c;
-const COMMA = 0x2c;
-
-/** What lies before the first brace after the outermost object's own, or behind the last one before its end, is in no other. */
-interface Nesting {
-  readonly first: number;
-  readonly last: number;
-}
-
-const nesting = (text: Buffer): Nesting => {
-  const first = text.indexOf(OPEN, 1);
-  return first === -1
-    ? { first: text.length, last: 0 }
-    : { first, last: text.lastIndexOf(CLOSE, text.length - 2) };
-};
-
-interface TextPlace {
-  readonly start: number;
-  readonly end: number;
-}
-
-const NONE: TextPlace = { start: 0, end: 0 };
-
-/**
- * Where the text of a top-level member stands in canonical JSON behind the place `from`; empty when there is no such
- * text, `undefined` when that cannot be said without parsing. In canonical JSON the members stand in order, none comes
- * twice, and a name with its quotes and the quote that opens its text stands nowhere but behind a brace or comma.
- */
-const topLevelText = (
-  text: Buffer,
-  member: Buffer,
-  { first, last }: Nesting,
-  from: number,
-): TextPlace | undefined => {
-  // Most stand behind everything nested: looked for there first.
-  let at = text.indexOf(member, Math.max(from, last));
-  if (at === -1 && from < last) {
-    at = text.indexOf(member, from);
-    if (at > first) return undefined;
-  }
-  if (at === -1) return NONE;
-  if (text[at - 1] !== COMMA && at !== 1) return undefined;
-  const start = at + member.length;
-  const end = text.indexOf(QUOTE, start);
-  for (let index = start; index < end; index += 1) if (text[index] === BACKSLASH) return undefined;
-  return { start, end };
-};

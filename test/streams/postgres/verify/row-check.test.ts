@@ -7,7 +7,7 @@ import type { Draft, Recorded } from '#schemas/event.ts';
 import { type FactId, type Instant, type Seq, type TenantId, tenantId } from '#schemas/ids.ts';
 import { binaryWriter } from '#streams/postgres/binary.ts';
 import { readCopyRow } from '#streams/postgres/rows.ts';
-import { rowCheck } from '#streams/postgres/verify/row-check.ts';
+import { type RowCheck, rowCheck } from '#streams/postgres/verify/row-check.ts';
 
 const TENANT = tenantId('acme');
 
@@ -57,6 +57,11 @@ const bytesOf = (row: Row): Buffer => {
   return Buffer.from(writer.take());
 };
 
+const checked = (check: RowCheck, row: Row): ChainFault | undefined => {
+  check.take({ bytes: bytesOf(row), rows: [0] });
+  return check.next();
+};
+
 const draft = (body: JsonValue, envelope: Partial<Draft> = {}): Draft => ({
   id: '00000000-0000-4000-8000-000000000001' as FactId,
   type: 'ReceiptRecorded',
@@ -82,7 +87,7 @@ const sealed = (body: JsonValue, envelope: Partial<Draft> = {}): Recorded =>
   });
 
 const verdict = (row: Row, tenant: TenantId = TENANT): ChainFault | undefined =>
-  rowCheck(tenant, CHAIN_START).check(bytesOf(row), 0);
+  checked(rowCheck(tenant, CHAIN_START), row);
 
 /** By way of the decoded fact. */
 const decodedVerdict = (row: Row): ChainFault | undefined =>
@@ -175,10 +180,57 @@ describe('the check of a stored row', () => {
     const fact = sealed({ actor: 'ada' });
     expect(verdict({ fact }, tenantId('other'))).to.equal('hash-mismatch');
     const at = (place: Partial<typeof CHAIN_START>) =>
-      rowCheck(TENANT, { ...CHAIN_START, ...place }).check(bytesOf({ fact }), 0);
+      checked(rowCheck(TENANT, { ...CHAIN_START, ...place }), { fact });
     expect(at({ seq: 1 as Seq })).to.equal('seq-gap');
     expect(at({ recordedAt: (fact.recordedAt + 1) as Instant })).to.equal('time-went-back');
     expect(verdict({ fact, payload: Buffer.from('{"actor":"ada"') })).to.equal('hash-mismatch');
+  });
+
+  it('judges the rows of a chunk as it would one by one, whichever of them somebody changed', () => {
+    const facts: Recorded[] = [];
+    for (let seq = 1; seq <= 23; seq += 1) {
+      const before = facts.at(-1);
+      // Bodies of many lengths: from one block to eight, and one that is no JSON without escapes.
+      const body = { actor: 'ada', op_id: `op-${seq}`, note: '"\u00e9'.repeat((seq * 7) % 40) };
+      facts.push(
+        seal(draft(body, { opId: `op-${seq}` }), {
+          tenant: TENANT,
+          seq: seq as Seq,
+          prevHash: before?.hash ?? CHAIN_START.hash,
+          recordedAt: 1_700_000_000_123 as Instant,
+        }),
+      );
+    }
+    const walk = (rows: readonly Buffer[], atOnce: number): readonly (ChainFault | 'sound')[] => {
+      const check = rowCheck(TENANT, CHAIN_START);
+      const verdicts: (ChainFault | 'sound')[] = [];
+      for (let from = 0; from < rows.length; from += atOnce) {
+        const some = rows.slice(from, from + atOnce);
+        const starts = some.map((_, index) => Buffer.concat(some.slice(0, index)).length);
+        check.take({ bytes: Buffer.concat(some), rows: starts });
+        for (const _ of some) {
+          const fault = check.next();
+          verdicts.push(fault ?? 'sound');
+          if (fault) return verdicts;
+        }
+      }
+      return verdicts;
+    };
+    const sound = facts.map((fact) => bytesOf({ fact }));
+    expect(walk(sound, 23)).to.deep.equal(facts.map(() => 'sound'));
+    for (const forged of [0, 1, 11, 21, 22]) {
+      const rows = facts.map((fact, index) =>
+        bytesOf(index === forged ? { fact: { ...fact, actor: 'eve' }, columns: { actor: 'eve' } } : { fact }),
+      );
+      const expected = [...facts.slice(0, forged).map(() => 'sound' as const), 'hash-mismatch' as const];
+      for (const atOnce of [1, 3, 7, 23])
+        expect(walk(rows, atOnce), `${forged}, ${atOnce}`).to.deep.equal(expected);
+      // A row taken out is missed by the next one.
+      const shorter = sound.toSpliced(forged, 1);
+      const gap = forged === 22 ? [] : (['seq-gap'] as const);
+      for (const atOnce of [1, 7, 23])
+        expect(walk(shorter, atOnce)).to.deep.equal([...expected.slice(0, forged), ...gap]);
+    }
   });
 
   it('goes on behind a sound row only', () => {
@@ -190,10 +242,10 @@ describe('the check of a stored row', () => {
       recordedAt: first.recordedAt,
     });
     const rows = rowCheck(TENANT, CHAIN_START);
-    expect(rows.check(bytesOf({ fact: second }), 0)).to.equal('seq-gap');
+    expect(checked(rows, { fact: second })).to.equal('seq-gap');
     expect(rows.position()).to.deep.equal(CHAIN_START);
-    expect(rows.check(bytesOf({ fact: first }), 0)).to.equal(undefined);
-    expect(rows.check(bytesOf({ fact: second }), 0)).to.equal(undefined);
+    expect(checked(rows, { fact: first })).to.equal(undefined);
+    expect(checked(rows, { fact: second })).to.equal(undefined);
     expect(rows.position()).to.deep.equal({ seq: 2, hash: second.hash, recordedAt: second.recordedAt });
     expect(Buffer.from(rows.hash).toString('hex')).to.equal(second.hash);
   });
