@@ -80,7 +80,7 @@ const isCount = (value: unknown): value is number =>
 const isHash = (value: unknown): value is Sha256 => typeof value === 'string' && /^[0-9a-f]{64}$/.test(value);
 
 // 40 bytes, where a fact's leaf has 32: a leaf of one tree is never a leaf of the other.
-const tenantLeaf = (count: number, root: string): string =>
+export const tenantLeaf = (count: number, root: string): string =>
   leafHash(count.toString(16).padStart(16, '0') + root);
 
 /** Root over the hashes of one tenant's facts. */
@@ -106,10 +106,11 @@ export interface BatchOf {
 export const statementOf = (of: BatchOf, shares: readonly Share[]): BatchStatement =>
   overTree(of, shares, shareTree(shares));
 
-const shareTree = (shares: readonly Share[]): MerkleTree =>
+/** The tree over the tenants of a batch. */
+export const shareTree = (shares: readonly Share[]): MerkleTree =>
   merkleTree(shares.map((share) => tenantLeaf(share.count, share.root)));
 
-const overTree = (
+export const overTree = (
   { ledgerId, signedAt }: BatchOf,
   shares: readonly Share[],
   tree: MerkleTree,
@@ -171,32 +172,6 @@ const proofOf = (
   signature: signature.toString('base64url'),
   path,
 });
-
-export interface StoredBatch extends BatchOf, SignedStatement {
-  readonly shares: readonly Share[];
-}
-
-/**
- * The proofs of one tenant's facts in a stored batch, by their index in the share, from the batch's shares and the
- * hashes of all of that tenant's facts in it. Both trees are hashed once.
- */
-export const shareProofs = (
-  batch: StoredBatch,
-  { tenantIndex, hashes }: { readonly tenantIndex: number; readonly hashes: readonly Sha256[] },
-): ((factIndex: number) => BatchProof) => {
-  const upper = shareTree(batch.shares);
-  const statement = overTree(batch, batch.shares, upper);
-  const tenantPath = upper.proof(tenantIndex);
-  const tree = merkleTree(hashes.map(leafHash));
-  return (factIndex) =>
-    proofOf(statement, batch, {
-      factIndex,
-      factCount: hashes.length,
-      factPath: tree.proof(factIndex),
-      tenantIndex,
-      tenantPath,
-    });
-};
 
 /** Signs, and verifies before anybody sees the signature, so that a faulty signer lets no bad receipt out. Throws `SigningFault`. */
 export const signBatch = async (statement: BatchStatement, signer: Signer): Promise<SignedStatement> => {

@@ -79,18 +79,26 @@ interface State {
   batches: number;
   /** Hashes of facts that no batch has covered yet. */
   unsigned: Sha256[];
+  /** These facts, where somebody takes them. */
+  held: Recorded[];
+  readonly taken: TakeShare | undefined;
   kids: Set<string>;
   ended: boolean;
 }
 
+/** Given the facts that one signature covers, once all of it was verified; `proof`: of the first of them. */
+export type TakeShare = (facts: readonly Recorded[], proof: BatchProof) => void;
+
 /** Takes an export line by line, in memory bounded by one batch. `keys` are those the caller trusts. */
-export const exportVerifier = (keys: readonly VerificationKey[]): ExportVerifier => {
+export const exportVerifier = (keys: readonly VerificationKey[], taken?: TakeShare): ExportVerifier => {
   const trusted = new Map(keys.map((key) => [key.kid, key]));
   const state: State = {
     position: CHAIN_START,
     facts: 0,
     batches: 0,
     unsigned: [],
+    held: [],
+    taken,
     kids: new Set(),
     ended: false,
   };
@@ -185,6 +193,7 @@ const takeFact = (state: State, { tenant }: ExportHeader, value: Members): void 
     );
   state.position = { seq: fact.seq, hash: fact.hash, recordedAt: fact.recordedAt };
   state.unsigned.push(fact.hash);
+  if (state.taken) state.held.push(fact);
   state.facts += 1;
 };
 
@@ -228,7 +237,9 @@ const takeBatch = (
       `the signature over facts ${firstSeq} to ${firstSeq + all.length - 1} does not hold (${fault})`,
     );
   state.kids.add(proof.kid);
+  state.taken?.(state.held, proof);
   state.unsigned = [];
+  state.held = [];
   state.batches += 1;
 };
 

@@ -4,14 +4,15 @@
 // meanwhile.
 import { isUtf8 } from 'node:buffer';
 import { type ChainFault, GENESIS_HASH } from '#proofs/chain.ts';
-import { statementBytes, statementOf } from '#proofs/checkpoint.ts';
+import { statementBytes } from '#proofs/checkpoint.ts';
 import { rootOfDigests } from '#proofs/digest-tree.ts';
 import { keyFromJwk, type VerificationKey, verifySignatureAside } from '#proofs/keys/public-key.ts';
-import type { Instant, Seq, TenantId } from '#schemas/ids.ts';
+import type { Seq, TenantId } from '#schemas/ids.ts';
 import { decodeLayout } from '#streams/postgres/batch-rows.ts';
 import { type Client, connect, RUNTIME_ROLE } from '#streams/postgres/connect.ts';
 import { type RawRows, readRawPage } from '#streams/postgres/reader.ts';
 import { readCopyRow } from '#streams/postgres/rows.ts';
+import { BATCH_COLUMNS, type StoredBatchRow, statementOfRow } from '#streams/postgres/stored-batch.ts';
 import { type RowCheck, rowCheck } from '#streams/postgres/verify/row-check.ts';
 import { batchNoOf, hashOf, payloadOf, seqOf } from '#streams/postgres/verify/row-layout.ts';
 import type { StoredRange, StoredSource, StoredTask } from './feed.ts';
@@ -105,15 +106,6 @@ interface UnsignedShare {
   readonly lastSeq: Seq;
 }
 
-interface BatchRow {
-  readonly batch_no: number;
-  readonly kid: string;
-  readonly signed_ms: Instant;
-  readonly root: Buffer;
-  readonly signature: Buffer;
-  readonly layout: Buffer;
-}
-
 interface Trust {
   readonly ledgerId: string;
   readonly keys: ReadonlyMap<string, VerificationKey>;
@@ -126,10 +118,9 @@ const signatureFault = async (
   trust: Trust,
 ): Promise<UnsignedShare | undefined> => {
   const numbers = [...new Set(shares.map(({ batchNo }) => batchNo))];
-  const { rows } = await client.query<BatchRow>({
+  const { rows } = await client.query<StoredBatchRow>({
     name: 'replayed_batches',
-    text: `SELECT batch_no, kid, (extract(epoch FROM signed_at) * 1000)::bigint AS signed_ms, root, signature, layout
-      FROM ledger.batches WHERE batch_no = ANY ($1::bigint[])`,
+    text: `SELECT ${BATCH_COLUMNS} FROM ledger.batches b WHERE b.batch_no = ANY ($1::bigint[])`,
     values: [numbers],
   });
   const batches = new Map(rows.map((row) => [row.batch_no, row]));
@@ -169,7 +160,7 @@ const sharesOf = (pages: readonly RangePage[]): readonly StoredShare[] => {
 
 const shareFault = async (
   { firstSeq, digests }: StoredShare,
-  batch: BatchRow | undefined,
+  batch: StoredBatchRow | undefined,
   { ledgerId, keys }: Trust,
 ): Promise<string | undefined> => {
   if (!batch) return 'no commit batch covers it';
@@ -181,10 +172,11 @@ const shareFault = async (
     )
   )
     return 'the facts are not those under the root of their commit batch';
-  const statement = statementOf({ ledgerId, signedAt: batch.signed_ms }, shares);
+  const statement = statementOfRow(ledgerId, batch);
   const key = keys.get(batch.kid);
   if (!key) return `its commit batch is signed with ${batch.kid}, which is not among the trusted keys`;
-  if (batch.root.toString('hex') !== statement.root) return 'the root of its commit batch is another one';
+  if (!statement || batch.root.toString('hex') !== statement.root)
+    return 'the root of its commit batch is another one';
   const good = await verifySignatureAside(key, statementBytes(statement), batch.signature);
   return good ? undefined : 'the signature over its commit batch does not hold';
 };

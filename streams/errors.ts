@@ -13,6 +13,8 @@ export type StreamErrorCode =
   | 'schema-mismatch'
   /** The store refused a statement for lack of rights. Grant them as docs/operations says. */
   | 'forbidden'
+  /** The tenant is on its way to another store, or there already: nothing was stored here. Repeat after a pause, at the store that has it. */
+  | 'moving'
   /** The adapter has been closed; make a new one. */
   | 'closed'
   /** More appends are waiting than the queue's bounds allow. Nothing was stored: repeat after a pause. */

@@ -169,6 +169,10 @@ process.exitCode = await runCli({
     const { restore } = await import('./backup.ts');
     return await restore(configured().configuration, request);
   },
+  bring: async (request) => {
+    const { bring } = await import('./bring.ts');
+    return await bring(configured().configuration, request);
+  },
   examine: async function* () {
     const { examine } = await import('./examine.ts');
     yield* examine(readConfiguration(process.env, defaultDataDir));

@@ -5,6 +5,7 @@ import type { Command } from 'commander';
 import { type KeySet, keysFromJwks } from '#proofs/keys/public-key.ts';
 import type { Seq } from '#schemas/ids.ts';
 import { type BackupManifest, HEADS } from '#streams/postgres/backup/archive.ts';
+import { bringLedger } from './bring.ts';
 import {
   type CommandContext,
   type Ending,
@@ -13,6 +14,7 @@ import {
   type Options,
   type Run,
 } from './command.ts';
+import { CliError } from './exit.ts';
 import { lostDocument, lostOf, lostText, readHeadsFile } from './heads.ts';
 import { count, figure } from './output.ts';
 import { startProgress } from './progress.ts';
@@ -61,6 +63,7 @@ export const backupCommand = (run: Run): Command =>
   );
 
 interface RestoreOptions extends BackupOptions {
+  readonly from?: readonly string[];
   readonly heads?: string;
   readonly jwks?: string;
 }
@@ -69,15 +72,22 @@ export const restoreCommand = (run: Run): Command =>
   leaf<RestoreOptions>(
     run,
     {
-      usage: 'restore <folder>',
-      summary: 'a backup into an empty database; proves every chain of it, and folds the read models again',
+      usage: 'restore [folder]',
+      summary:
+        'a backup, the topics of Kafka or exports into an empty database; proves every chain, and folds the read models again',
       examples: [
         'restore /backups/2026-11-21',
         'restore /backups/2026-11-21 --heads /mnt/other/heads.json',
         'restore /backups/2026-11-21 --jwks jwks.json --json',
+        'restore --from kafka',
+        'restore --from acme.ndjson.gz globex.ndjson.gz --jwks jwks.json',
       ],
       build: (command) =>
         command
+          .option(
+            '--from <source...>',
+            '`kafka`: ledger.events.v1 of the configured cluster; or files of `prov-ledger export`, one a tenant. Run again, it goes on',
+          )
           .option('--heads <file>', 'heads that were kept elsewhere: says what was recorded after the backup')
           .option(
             '--jwks <file>',
@@ -85,17 +95,25 @@ export const restoreCommand = (run: Run): Command =>
           )
           .option('-q, --quiet', 'no progress'),
     },
-    async (context, options, [folder = '']) => {
+    async (context, options, [folder]) => {
       const { world } = context;
+      const { from, heads } = options;
+      if ((folder === undefined) === (from === undefined) || (from && heads !== undefined))
+        throw new CliError(
+          'usage',
+          'source-missing',
+          'name the folder of a backup, or the sources with --from, one of the two; --heads goes with a folder',
+        );
+      if (folder === undefined) return await bringLedger(context, { ...options, from: from ?? [] });
       const keys = options.jwks === undefined ? (await world.keys()).jwks() : await trustedKeys(options);
       // Before anything is touched: without the keys nothing that comes back could be proved.
       const signed = await readHeadsFile(join(folder, HEADS), keys);
-      const kept = options.heads === undefined ? undefined : await readHeadsFile(options.heads, keys);
+      const kept = heads === undefined ? undefined : await readHeadsFile(heads, keys);
       const manifest = await world.restore({ folder });
       await using ledger = await world.open();
       const files = [
         { file: join(folder, HEADS), statement: signed },
-        ...(kept ? [{ file: options.heads ?? '', statement: kept }] : []),
+        ...(kept ? [{ file: heads ?? '', statement: kept }] : []),
       ];
       return await prove({ ...context, ledger }, { manifest, keys, files, quiet: options.quiet === true });
     },

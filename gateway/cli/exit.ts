@@ -2,6 +2,7 @@
 import { RebuildError } from '#projectors/rebuild/errors.ts';
 import { CanonicalError } from '#proofs/canonical.ts';
 import { MalformedId } from '#schemas/ids.ts';
+import { CarryError } from '#streams/carry.ts';
 import { StreamError } from '#streams/errors.ts';
 import { KafkaError } from '#streams/kafka/errors.ts';
 import { BackupError } from '#streams/postgres/backup/errors.ts';
@@ -44,6 +45,7 @@ const STREAM_EXITS: { readonly [Code in StreamError['code']]: Exit } = {
   'in-doubt': 'unavailable',
   'out-of-space': 'unavailable',
   overloaded: 'unavailable',
+  moving: 'unavailable',
   forbidden: 'unavailable',
   'schema-mismatch': 'unavailable',
   closed: 'internal',
@@ -97,6 +99,8 @@ export const cliError = (error: unknown): CliError => {
     return new CliError('refused', 'write-path-closed', error.message, { cause: error });
   if (error instanceof BackupError)
     return new CliError(BACKUP_EXITS[error.code], `backup-${error.code}`, error.message, { cause: error });
+  if (error instanceof CarryError)
+    return new CliError('refused', `carry-${error.code}`, error.message, { cause: error });
   if (error instanceof RebuildError)
     return new CliError(REBUILD_EXITS[error.code], error.code, error.message, { cause: error });
   if (error instanceof MalformedId)

@@ -7,7 +7,7 @@ import type { KeySet } from '#proofs/keys/public-key.ts';
 import type { Signer } from '#proofs/keys/signer.ts';
 import type { ReplayFeed } from '#replay-harness/feed.ts';
 import type { LedgerFeedOptions } from '#replay-harness/ledger-feed.ts';
-import type { Instant } from '#schemas/ids.ts';
+import type { Instant, Seq, TenantId } from '#schemas/ids.ts';
 import type { TopicsAdmin } from '#streams/kafka/admin.ts';
 import type { WireSchemas } from '#streams/kafka/registry.ts';
 import type { BackupManifest } from '#streams/postgres/backup/archive.ts';
@@ -100,6 +100,28 @@ export interface BackupRequest {
   readonly onBytes: (bytes: number) => void;
 }
 
+export interface BringRequest {
+  /** The topics of the configured cluster, or files that `prov-ledger export` made. */
+  readonly from: 'kafka' | readonly string[];
+  /** Those that are trusted. */
+  readonly keys: KeySet;
+  readonly signal: AbortSignal;
+  readonly onProgress: (progress: { readonly facts: number; readonly share?: number | undefined }) => void;
+}
+
+export interface BroughtLedger {
+  readonly source: string;
+  readonly ledgerId: string;
+  /** An earlier run from the same source had begun it. */
+  readonly resumed: boolean;
+  /** Stored by this run. */
+  readonly facts: number;
+  /** Messages that came twice, or were stored by an earlier run. */
+  readonly repeated: number;
+  /** Facts whose signature was never sent; they are not restored. */
+  readonly unsigned: readonly { readonly tenant: TenantId; readonly from: Seq; readonly to: Seq }[];
+}
+
 /** The registry of schemas, as commands ask it: only for what it has, never for what is known of it while it is away. */
 export interface Registry {
   readonly url: string;
@@ -168,4 +190,7 @@ export interface World {
   readonly backup: (request: BackupRequest) => Promise<BackupManifest>;
   /** Into a database without a ledger; what is in it then has not been proved yet. */
   readonly restore: (request: Pick<BackupRequest, 'folder'>) => Promise<BackupManifest>;
+  /** Into a database without a ledger; all of it is proved when this resolves, and nothing of it is seen before.
+   * Nothing when the signal came. Throws `CarryError`, and what the source throws. */
+  readonly bring: (request: BringRequest) => Promise<BroughtLedger | undefined>;
 }

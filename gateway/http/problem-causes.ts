@@ -55,6 +55,7 @@ const STREAM_CODES: { readonly [code in StreamErrorCode]: ProblemCode } = {
   forbidden: 'store-mismatch',
   closed: 'shutting-down',
   overloaded: 'overloaded',
+  moving: 'store-unavailable',
   unexpected: 'internal-error',
 };
 

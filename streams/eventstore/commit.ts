@@ -8,6 +8,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { buildBatch, signBatch } from '#proofs/checkpoint.ts';
 import type { Signer } from '#proofs/keys/signer.ts';
+import { proofsOfShare, type SignedShare } from '#proofs/share.ts';
 import type { Instant, Seq, TenantId } from '#schemas/ids.ts';
 import { StreamError } from '#streams/errors.ts';
 import type { Appended, AppendRequest, AppendResult } from '#streams/stream.ts';
@@ -15,7 +16,7 @@ import { type ChainIndex, readFacts } from './chain.ts';
 import { appendEvents, type EventStore, eventStoreError, isConnectionFailure } from './connect.ts';
 import type { TenantNames } from './ledger-streams.ts';
 import { claimHash, type Plan, planAppend } from './plan.ts';
-import { encodeFact, proofsOfShare, type Share, type StoredFact } from './record.ts';
+import { encodeFact, type StoredFact } from './record.ts';
 
 export interface Committing {
   readonly store: EventStore;
@@ -117,7 +118,7 @@ const store = async (
   const hashes = plan.facts.map(({ fact }) => fact.hash);
   const batch = buildBatch({ ledgerId: state.ledgerId, signedAt: state.clock(), tenants: [hashes] });
   const signed = await signBatch(batch.statement, state.signer);
-  const share: Share = {
+  const share: SignedShare = {
     first: (seq + 1) as Seq,
     count: hashes.length,
     proof: {
@@ -203,7 +204,7 @@ export const readFact = async (
 export const shareProofs = async (
   store: EventStore,
   tenant: ChainIndex['tenant'],
-  share: Share,
+  share: SignedShare,
 ): Promise<ReturnType<typeof proofsOfShare>> => {
   const { first, count } = share;
   const facts = await readFacts(store, tenant, { from: first, to: first + count - 1 });

@@ -4,27 +4,16 @@
 // it is one only when every byte is the same.
 import { createHash } from 'node:crypto';
 import { binaryEvent, type EventData, type RecordedEvent } from '@eventstore/db-client';
-import type { BatchProof } from '#proofs/checkpoint.ts';
-import { leafHash, merkleTree } from '#proofs/merkle.ts';
+import type { SignedShare } from '#proofs/share.ts';
 import type { Recorded } from '#schemas/event.ts';
 import type { FactId, Instant, Seq, Sha256, StreamName, TenantId } from '#schemas/ids.ts';
 import { StreamError } from '#streams/errors.ts';
-
-/** The facts of one tenant that one signature covers, and the way from their root to the signed one. */
-export interface Share {
-  readonly first: Seq;
-  readonly count: number;
-  readonly proof: Omit<BatchProof, 'path'> & {
-    readonly tenantIndex: number;
-    readonly tenantPath: readonly string[];
-  };
-}
 
 export interface StoredFact {
   readonly fact: Recorded;
   /** When it differs from the hash of the payload. */
   readonly requestHash: Sha256 | undefined;
-  readonly share: Share;
+  readonly share: SignedShare;
 }
 
 interface Metadata {
@@ -153,17 +142,4 @@ export const decodeFact = (event: RecordedEvent, tenant: TenantId): StoredFact =
       },
     },
   };
-};
-
-/** The proofs of a share's facts, from the hashes of all of them, by their index in it. */
-export const proofsOfShare = (
-  { proof, count }: Share,
-  hashes: readonly Sha256[],
-): ((factIndex: number) => BatchProof) => {
-  const { tenantIndex, tenantPath, ...statement } = proof;
-  const tree = merkleTree(hashes.map(leafHash));
-  return (factIndex) => ({
-    ...statement,
-    path: { factIndex, factCount: count, factPath: tree.proof(factIndex), tenantIndex, tenantPath },
-  });
 };

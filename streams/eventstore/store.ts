@@ -1,6 +1,7 @@
 // The EventStoreDB StreamStore: one stream a tenant, whose revision is the seq less one. A commit batch holds facts of one
 // tenant, since the server moves one stream at a time.
 import type { Signer } from '#proofs/keys/signer.ts';
+import type { SignedShare } from '#proofs/share.ts';
 import type { Instant, Seq, TenantId } from '#schemas/ids.ts';
 import { refuseMalformed } from '#streams/append-request.ts';
 import { StreamError } from '#streams/errors.ts';
@@ -11,7 +12,7 @@ import { type EventStore, lastEvent } from './connect.ts';
 import { lanes } from './lanes.ts';
 import { openIdentity, tenantNames } from './ledger-streams.ts';
 import { headOf } from './plan.ts';
-import { decodeFact, type Share } from './record.ts';
+import { decodeFact } from './record.ts';
 
 export interface EventStoreStoreOptions {
   /** The caller's: it is not closed with the store. */
@@ -95,7 +96,7 @@ const SHARES_KEPT = 8;
 /** Receipts are asked for together that were recorded together: the trees of the last few batches are kept. */
 const rememberingProofs = (store: EventStore) => {
   const kept = new Map<string, ReturnType<typeof shareProofs>>();
-  return async (tenant: TenantId, share: Share): ReturnType<typeof shareProofs> => {
+  return async (tenant: TenantId, share: SignedShare): ReturnType<typeof shareProofs> => {
     const key = `${tenant} ${share.first} ${share.count}`;
     const proofs = kept.get(key) ?? shareProofs(store, tenant, share);
     kept.delete(key);

@@ -1,6 +1,7 @@
 // A fact as a message of ledger.events.v1, and back, losing nothing: the value is the event in Avro, the rest of the fact
 // stands in headers. A text that the payload says already is not said twice (as in the store, decision 0007).
 import { canonicalize, type JsonValue } from '#proofs/canonical.ts';
+import { type SignedShare, shareText } from '#proofs/share.ts';
 import { type AvroReader, OPAQUE, toAvro } from '#schemas/codec.ts';
 import type { Recorded } from '#schemas/event.ts';
 import {
@@ -64,10 +65,18 @@ const valueOf = (fact: Recorded): Value => {
   return { subject: OPAQUE, bytes: toAvro(OPAQUE, { payload: fact.payload }, canonicalize), newer: false };
 };
 
-/** `schemaIdOf`: the registered id of a subject. */
+export interface MessageOf {
+  readonly ledgerId: string;
+  /** The registered id of a subject. */
+  readonly schemaIdOf: (subject: string) => number;
+  /** The share whose last fact this is: with it everybody can check the signature, and restore the ledger. */
+  readonly share?: SignedShare | undefined;
+  readonly requestHash?: Sha256 | undefined;
+}
+
 export const factMessage = (
   fact: Recorded,
-  { ledgerId, schemaIdOf }: { readonly ledgerId: string; readonly schemaIdOf: (subject: string) => number },
+  { ledgerId, schemaIdOf, share, requestHash }: MessageOf,
 ): FactMessage => {
   const { subject, bytes, newer } = valueOf(fact);
   const members = (fact.parsed ?? JSON.parse(fact.payload)) as Members;
@@ -93,6 +102,8 @@ export const factMessage = (
   if (fact.stream !== undefined) headers['stream'] = fact.stream;
   if (fact.traceparent !== undefined) headers['traceparent'] = fact.traceparent;
   if (newer) headers['payload'] = fact.payload;
+  if (requestHash !== undefined) headers['request_hash'] = requestHash;
+  if (share) headers['batch'] = shareText(share);
   return { key: fact.tenant, value: framed(schemaIdOf(subject), bytes), headers };
 };
 

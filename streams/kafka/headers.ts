@@ -40,6 +40,17 @@ export const EVENT_HEADERS: readonly HeaderDeclaration[] = [
     always: false,
     description: 'the recorded text, where it is of an older version than the value',
   },
+  {
+    name: 'request_hash',
+    always: false,
+    description: 'SHA-256 of the request that claimed the id, where it is not that of the payload',
+  },
+  {
+    name: 'batch',
+    always: false,
+    description:
+      "on the last fact of each signed batch: JSON, the signature over the tenant's facts from first_seq to this one, as in the batch line of an export, with the ledger_id",
+  },
 ];
 
 /** The headers of `<topic>.dlq`: where a message came from and what is wrong with it. */

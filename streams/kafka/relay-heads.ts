@@ -3,7 +3,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Producer } from 'kafkajs';
 import { proofDocument } from '#proofs/bundle.ts';
-import type { Seq, TenantId } from '#schemas/ids.ts';
+import type { TenantId } from '#schemas/ids.ts';
 import { StreamError } from '#streams/errors.ts';
 import type { Relayed, RelayTurn } from '#streams/postgres/transport/relayed.ts';
 import type { StreamStore } from '#streams/stream.ts';
@@ -77,23 +77,32 @@ const announce = async (
   heads: readonly Relayed[],
 ): Promise<void> => {
   const messages = [];
-  for (const { tenant, seq, hash } of heads)
-    messages.push({ key: tenant, value: JSON.stringify(await headDocument(store, { tenant, seq, hash })) });
+  const whole: Relayed[] = [];
+  for (const head of heads) {
+    const { tenant, seq, hash } = head;
+    const signed = await store.proof(tenant, seq);
+    if (!signed)
+      throw new StreamError('corrupt', `${tenant}/${seq} was sent and is not in the store any more`);
+    // In the midst of a commit: whoever restores from the topic could prove none of it.
+    if (signed.path.factIndex + 1 < signed.path.factCount) continue;
+    const document = {
+      version: 1,
+      ledger_id: store.ledgerId,
+      tenant,
+      seq,
+      hash,
+      proof: proofDocument(signed),
+    };
+    messages.push({ key: tenant, value: JSON.stringify(document) });
+    whole.push(head);
+  }
+  if (whole.length === 0) return;
   const [answer] = await producer.send({ topic, acks: -1, messages });
   const partition = answer?.partition ?? 0;
   const base = Number(answer?.baseOffset ?? 0);
   await turn.note(
     topic,
-    heads.map((head, index) => ({ ...head, partition, offset: base + index })),
+    whole.map((head, index) => ({ ...head, partition, offset: base + index })),
   );
-  onEvent?.({ type: 'heads', tenants: heads.length });
-};
-
-const headDocument = async (
-  { ledgerId, proof }: HeadsOptions['store'],
-  { tenant, seq, hash }: { readonly tenant: TenantId; readonly seq: Seq; readonly hash: string },
-) => {
-  const signed = await proof(tenant, seq);
-  if (!signed) throw new StreamError('corrupt', `${tenant}/${seq} was sent and is not in the store any more`);
-  return { version: 1, ledger_id: ledgerId, tenant, seq, hash, proof: proofDocument(signed) };
+  onEvent?.({ type: 'heads', tenants: whole.length });
 };

@@ -9,8 +9,10 @@ import type { Producer } from 'kafkajs';
 import { GENESIS_HASH } from '#proofs/chain.ts';
 import type { Seq, Sha256, TenantId } from '#schemas/ids.ts';
 import { subjects } from '#schemas/registry/subjects.ts';
+import type { BelongingsOf } from '#streams/carry.ts';
 import { StreamError } from '#streams/errors.ts';
 import type { Pool } from '#streams/postgres/connect.ts';
+import { belongingsIn } from '#streams/postgres/departure.ts';
 import { type Relayed, type RelayTurn, relayTurn } from '#streams/postgres/transport/relayed.ts';
 import { pullTogether } from '#streams/pull.ts';
 import type { FeedBatch, StreamFeed, StreamStore } from '#streams/stream.ts';
@@ -120,10 +122,11 @@ const relay = async (leading: Leading): Promise<void> => {
     partition: partitionOf(events.partitions),
     cursors: new Map(events.sent.map((each) => [each.tenant, each])),
     halted: new Set(),
+    belongings: belongingsIn(leading.pool, leading.store.ledgerId),
   };
   const sending = { ...leading, topic: connection.topic(EVENTS_TOPIC), offsets: lastOffsets(events.sent) };
-  const take = async (pages: readonly (readonly Outgoing[])[]): Promise<void> => {
-    const outgoing = pages.flat();
+  const take = async (pages: readonly Promise<readonly Outgoing[]>[]): Promise<void> => {
+    const outgoing = (await Promise.all(pages)).flat();
     if (outgoing.length === 0) return;
     const began = performance.now();
     const done = await sendFacts(sending, outgoing);
@@ -136,7 +139,12 @@ const relay = async (leading: Leading): Promise<void> => {
   try {
     await pullTogether((ending) => feed.subscribe({ from, batchSize: PAGE_FACTS, signal: ending }), {
       ahead: PAGES_AHEAD,
-      prepare: (batch: FeedBatch) => outgoingOf(course, batch),
+      prepare: (batch: FeedBatch) => {
+        const page = outgoingOf(course, batch);
+        // Awaited when it is taken; until then a failure is not unhandled.
+        page.catch(() => undefined);
+        return page;
+      },
       take,
       signal: AbortSignal.any([signal, announcing.failed]),
     });
@@ -187,10 +195,11 @@ interface Course extends Leading {
   /** The last fact of each tenant that was taken up. */
   readonly cursors: Map<TenantId, { readonly seq: Seq; readonly hash: Sha256 }>;
   readonly halted: Set<TenantId>;
+  readonly belongings: BelongingsOf;
 }
 
-const outgoingOf = (course: Course, { tenant, facts }: FeedBatch): readonly Outgoing[] => {
-  const { cursors, halted, partition, schemaIdOf, store, onEvent } = course;
+const outgoingOf = async (course: Course, { tenant, facts }: FeedBatch): Promise<readonly Outgoing[]> => {
+  const { cursors, halted, partition, schemaIdOf, store, onEvent, belongings } = course;
   const before = cursors.get(tenant)?.hash ?? GENESIS_HASH;
   const [first] = facts;
   const last = facts.at(-1);
@@ -202,12 +211,17 @@ const outgoingOf = (course: Course, { tenant, facts }: FeedBatch): readonly Outg
     return [];
   }
   cursors.set(tenant, { seq: last.seq, hash: last.hash });
-  const wire = { ledgerId: store.ledgerId, schemaIdOf };
+  const { shares, requestHashes } = await belongings({ tenant, from: first.seq, to: last.seq });
   return facts.map((fact) => ({
     tenant,
     seq: fact.seq,
     hash: fact.hash,
     partition: partition(tenant),
-    message: factMessage(fact, wire),
+    message: factMessage(fact, {
+      ledgerId: store.ledgerId,
+      schemaIdOf,
+      share: shares.get(fact.seq),
+      requestHash: requestHashes.get(fact.seq),
+    }),
   }));
 };

@@ -161,6 +161,8 @@ export const streamError = (error: unknown): StreamError => {
   if (isConnectionFailure(error)) {
     return new StreamError('unavailable', `PostgreSQL cannot be reached: ${cause.message}`, { cause });
   }
+  if (code === 'PL002')
+    return new StreamError('moving', `nothing is appended for now: ${cause.message}`, { cause });
   if (code === '53100' || code === '53400')
     return new StreamError('out-of-space', `PostgreSQL has no room: ${cause.message}`, { cause });
   if (code === '42501')

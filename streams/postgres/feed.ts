@@ -6,7 +6,7 @@ import { GENESIS_HASH } from '#proofs/chain.ts';
 import type { Seq, Sha256, TenantId } from '#schemas/ids.ts';
 import type { FeedBatch, StreamFeed, SubscribeOptions } from '#streams/stream.ts';
 import { type Client, isConnectionFailure, type Pool, streamError, withClient } from './connect.ts';
-import { readHeads, readWholePage, type StoredHead } from './reader.ts';
+import { isReadable, readHeads, readWholePage, type StoredHead } from './reader.ts';
 import { turnsOf } from './round.ts';
 
 export interface PostgresFeedOptions {
@@ -72,7 +72,7 @@ const deliver = async function* (
     if (!heads) return;
     if (untilCaughtUp) goal = heads;
     let delivered = false;
-    const own = only ? heads.filter(({ tenant }) => only(tenant)) : heads;
+    const own = heads.filter((head) => isReadable(head) && (only?.(head.tenant) ?? true));
     for (const { head, from, to } of turnsOf(own, (tenant) => cursorOf(tenant).seq, batchSize)) {
       const prevHash = cursorOf(head.tenant).hash;
       const page = await attempt(pool, signal, (client) =>

@@ -11,7 +11,11 @@ import { READ_COLUMNS, readCopyRow, type StoredFact } from './rows.ts';
 /** A head as the adapter knows it: with the number that stands for the tenant in every row. */
 export interface StoredHead extends Head {
   readonly tenantNo: number;
+  readonly standing: Standing;
 }
+
+/** Where a tenant stands in this database: migration 0004. */
+export type Standing = 'here' | 'leaving' | 'arriving' | 'gone';
 
 interface HeadRow {
   readonly tenant_no: number;
@@ -19,6 +23,7 @@ interface HeadRow {
   readonly seq: Seq;
   readonly hash: Sha256;
   readonly ms: number;
+  readonly standing: Standing;
 }
 
 /** The head without the number, which no one outside the adapter sees. */
@@ -29,7 +34,7 @@ export const publicHead = ({ tenant, seq, hash, recordedAt }: StoredHead): Head 
   recordedAt,
 });
 
-const HEAD_COLUMNS = `h.tenant_no, h.tenant, h.seq, encode(h.hash, 'hex') AS hash, (extract(epoch FROM h.recorded_at) * 1000)::bigint AS ms`;
+const HEAD_COLUMNS = `h.tenant_no, h.tenant, h.seq, encode(h.hash, 'hex') AS hash, (extract(epoch FROM h.recorded_at) * 1000)::bigint AS ms, h.standing`;
 
 const storedHead = (row: HeadRow): StoredHead => ({
   tenantNo: row.tenant_no,
@@ -37,13 +42,21 @@ const storedHead = (row: HeadRow): StoredHead => ({
   seq: row.seq,
   hash: row.hash,
   recordedAt: row.ms as Instant,
+  standing: row.standing,
 });
 
+/** Whether its facts are read here: of one that arrives some are missing, and one that is gone is another store's. */
+export const isReadable = ({ seq, standing }: StoredHead): boolean =>
+  seq > 0 && (standing === 'here' || standing === 'leaving');
+
+/** Of those tenants, wherever they stand; without a list of all that are read here. */
 export const readHeads = async (
   client: Queryable,
   tenants?: readonly TenantId[],
 ): Promise<readonly StoredHead[]> => {
-  const where = tenants ? 'WHERE h.tenant = ANY ($1)' : 'WHERE h.seq > 0';
+  const where = tenants
+    ? 'WHERE h.tenant = ANY ($1)'
+    : "WHERE h.seq > 0 AND h.standing IN ('here', 'leaving')";
   const { rows } = await client.query<HeadRow>({
     name: tenants ? 'heads_of' : 'heads',
     text: `SELECT ${HEAD_COLUMNS} FROM ledger.heads h ${where} ORDER BY h.tenant`,

@@ -11,6 +11,7 @@ import { type Client, type Pool, streamError, withClient } from './connect.ts';
 import { proofsOf } from './proof.ts';
 import {
   findFacts,
+  isReadable,
   publicHead,
   readHeads,
   readStreamFacts,
@@ -56,7 +57,7 @@ export const postgresStreamStore = async (options: PostgresStoreOptions): Promis
   };
   const headOf = async (client: Client, tenant: TenantId): Promise<StoredHead | undefined> => {
     const [head] = await readHeads(client, [tenant]);
-    return head && head.seq > 0 ? head : undefined;
+    return head && isReadable(head) ? head : undefined;
   };
   const ofTenant = async <T>(
     tenant: TenantId,

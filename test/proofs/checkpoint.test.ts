@@ -8,7 +8,6 @@ import {
   pathFault,
   proofFault,
   type SignedStatement,
-  shareProofs,
   signBatch,
   statementBytes,
   statementOf,
@@ -17,7 +16,8 @@ import {
 import type { Signer } from '#proofs/keys/signer.ts';
 import { SigningFault } from '#proofs/keys/signer.ts';
 import { leafHash, merkleRoot } from '#proofs/merkle.ts';
-import type { Instant, Sha256 } from '#schemas/ids.ts';
+import { proofsOfShare, shareOfBatch } from '#proofs/share.ts';
+import type { Instant, Seq, Sha256 } from '#schemas/ids.ts';
 import { testSigner } from '#test/support/test-signer.ts';
 
 const LEDGER = '0190a0b0-1111-7222-8333-444455556666';
@@ -94,8 +94,9 @@ describe('proofs/checkpoint', () => {
           for (const [factIndex, hash] of hashes.entries()) {
             const one = made.batch.proof({ tenantIndex, factIndex }, signature);
             expect(proofFault(hash, JSON.parse(JSON.stringify(one)), key)).to.equal(undefined);
-            const stored = { ...of, ...signature, shares: made.batch.shares };
-            expect(shareProofs(stored, { tenantIndex, hashes })(factIndex)).to.deep.equal(one);
+            const shares = made.batch.shares.map((share) => ({ ...share, firstSeq: 1 as Seq }));
+            const share = shareOfBatch({ ...of, ...signature, shares }, tenantIndex);
+            expect(proofsOfShare(share, hashes)(factIndex)).to.deep.equal(one);
           }
         }
       }),

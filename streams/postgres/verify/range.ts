@@ -1,13 +1,14 @@
 // Verification of a range of one tenant's stored chain: every fact's hash from its own bytes, every link, and for every
 // commit batch that begins in the range its Merkle root and its signature. Reads pages ahead while it hashes.
 import type { ChainFault, ChainPosition } from '#proofs/chain.ts';
-import { type BatchStatement, statementBytes, statementOf } from '#proofs/checkpoint.ts';
+import { type BatchStatement, statementBytes } from '#proofs/checkpoint.ts';
 import { rootOfDigests } from '#proofs/digest-tree.ts';
 import { type VerificationKey, verifySignatureAside } from '#proofs/keys/public-key.ts';
 import type { Instant, Seq, Sha256, TenantId } from '#schemas/ids.ts';
 import { type BatchShare, decodeLayout } from '../batch-rows.ts';
 import { type Pool, withClient } from '../connect.ts';
 import { type RawRows, readPage, readRawPage } from '../reader.ts';
+import { BATCH_COLUMNS, type StoredBatchRow, statementOfRow } from '../stored-batch.ts';
 import { type RowCheck, rowCheck } from './row-check.ts';
 import { batchNoOf, seqOf } from './row-layout.ts';
 
@@ -61,7 +62,7 @@ interface Walk extends RangeRequest {
   readonly before: ChainPosition;
   readonly rows: RowCheck;
   batches: number;
-  known: ReadonlyMap<number, BatchRow>;
+  known: ReadonlyMap<number, StoredBatchRow>;
   open: OpenShare | undefined;
   /** Signatures under way on the thread pool. */
   readonly checks: Promise<RangeResult['fault']>[];
@@ -130,27 +131,17 @@ const walkPage = (walk: Walk, page: readonly RawRows[]): RangeResult['fault'] =>
   return undefined;
 };
 
-interface BatchRow {
-  readonly batch_no: number;
-  readonly kid: string;
-  readonly signed_ms: Instant;
-  readonly root: Buffer;
-  readonly signature: Buffer;
-  readonly layout: Buffer;
-}
-
 /** The batches of a page's facts, together with the one that the page before left open. */
 const batchRows = async (
   { pool, known, open }: Walk,
   page: readonly RawRows[],
-): Promise<ReadonlyMap<number, BatchRow>> => {
+): Promise<ReadonlyMap<number, StoredBatchRow>> => {
   const wanted = new Set<number>();
   for (const { bytes, rows } of page) for (const at of rows) wanted.add(batchNoOf(bytes, at));
   if (open) wanted.add(open.batchNo);
-  const { rows } = await pool.query<BatchRow>({
+  const { rows } = await pool.query<StoredBatchRow>({
     name: 'batches_of',
-    text: `SELECT batch_no, kid, (extract(epoch FROM signed_at) * 1000)::bigint AS signed_ms, root, signature, layout
-      FROM ledger.batches WHERE batch_no = ANY ($1::bigint[])`,
+    text: `SELECT ${BATCH_COLUMNS} FROM ledger.batches b WHERE b.batch_no = ANY ($1::bigint[])`,
     values: [[...wanted].filter((batchNo) => !known.has(batchNo))],
   });
   const now = new Map(rows.map((row) => [row.batch_no, row]));
@@ -190,7 +181,8 @@ const closeShare = (walk: Walk): RangeResult['fault'] => {
   const shares = decodeLayout(batch.layout);
   const mine = shares.find((share) => share.tenantNo === walk.tenantNo && share.firstSeq === open.firstSeq);
   if (!isShare(mine, open)) return { seq: open.firstSeq, code: 'not-included' };
-  const statement = statementOf({ ledgerId: walk.ledgerId, signedAt: batch.signed_ms }, shares);
+  const statement = statementOfRow(walk.ledgerId, batch);
+  if (!statement) return { seq: open.firstSeq, code: 'not-included' };
   walk.checks.push(signatureFault(walk, { statement, batch, seq: open.firstSeq }));
   return undefined;
 };
@@ -202,7 +194,7 @@ const isShare = (share: BatchShare | undefined, { count, digests }: OpenShare): 
 
 interface Signed {
   readonly statement: BatchStatement;
-  readonly batch: BatchRow;
+  readonly batch: StoredBatchRow;
   readonly seq: Seq;
 }
 

@@ -57,6 +57,7 @@ export const runIn = async (
     again: refuse('again'),
     backup: refuse('backup'),
     restore: refuse('restore'),
+    bring: refuse('bring'),
     examine: async function* () {
       yield { check: 'node', state: 'ok', detail: 'new enough' } as const;
     },

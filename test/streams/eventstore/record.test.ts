@@ -2,14 +2,9 @@ import { binaryEvent, type RecordedEvent } from '@eventstore/db-client';
 import { expect } from 'chai';
 import { CHAIN_START, linkFault, seal } from '#proofs/chain.ts';
 import { buildBatch, proofFault, signBatch } from '#proofs/checkpoint.ts';
+import { proofsOfShare } from '#proofs/share.ts';
 import type { Instant, Seq } from '#schemas/ids.ts';
-import {
-  decodeFact,
-  encodeFact,
-  eventId,
-  proofsOfShare,
-  type StoredFact,
-} from '#streams/eventstore/record.ts';
+import { decodeFact, encodeFact, eventId, type StoredFact } from '#streams/eventstore/record.ts';
 import { acme, draft, other } from '#test/contracts/ledger-adapter.ts';
 import { testSigner } from '#test/support/test-signer.ts';
 

@@ -18,6 +18,7 @@ describe('streams/postgres: what an error of the driver means', () => {
       '25P03',
     ],
     'out-of-space': ['53100', '53400'],
+    moving: ['PL002'],
     forbidden: ['42501'],
     'schema-mismatch': ['42P01', '42703'],
     unexpected: ['22P02', '42601', '25001', 'XX000'],

@@ -10,6 +10,7 @@ const head = (name: string, seq: number): StoredHead => ({
   seq: seq as Seq,
   hash: '' as Sha256,
   recordedAt: 0 as Instant,
+  standing: 'here',
 });
 
 const sizes = (heads: readonly StoredHead[], batchSize = 100): readonly unknown[] =>
