@@ -38,8 +38,8 @@ const PAGE = 1_000;
 
 /** Throws `StreamError`: `corrupt` where the chain does not hold. */
 export const replayTenant = async (options: ReplayOptions): Promise<Replayed> => {
-  const { store, projector, tenant, to, signal } = options;
-  const rows = new Map<string, Row>();
+  const { store, tenant, to, signal } = options;
+  const { rows, take } = plainFold(options);
   let position: ChainPosition = CHAIN_START;
   if (to === 0) return { position, rows };
   for await (const page of store.read(tenant, { to, pageSize: PAGE })) {
@@ -47,10 +47,8 @@ export const replayTenant = async (options: ReplayOptions): Promise<Replayed> =>
       const fault = linkFault(fact, tenant, position);
       if (fault)
         throw new StreamError('corrupt', `${tenant}/${fact.seq}: ${fault}; verify the chain and restore it`);
-      if (projector.handles.includes(fact.type) && !options.skips.has(fact.seq)) {
-        const refused = foldOne(options, rows, fact);
-        if (refused !== undefined) return { position, rows, refused: { seq: fact.seq, message: refused } };
-      }
+      const refused = take(fact);
+      if (refused !== undefined) return { position, rows, refused: { seq: fact.seq, message: refused } };
       position = fact;
     }
     options.onFacts?.(page.length);
@@ -59,9 +57,30 @@ export const replayTenant = async (options: ReplayOptions): Promise<Replayed> =>
   return { position: { seq: position.seq, hash: position.hash, recordedAt: position.recordedAt }, rows };
 };
 
-/** Why the fact cannot be folded; nothing of it is in the rows then. */
+/** The fold of an independent replay: one fact after the other, the rows in a map. */
+export interface PlainFold {
+  /** By `keyText`; none of an insert-only model. */
+  readonly rows: ReadonlyMap<string, Row>;
+  /** Why the fact cannot be folded; nothing of it is in the rows then. */
+  readonly take: (fact: Recorded) => string | undefined;
+}
+
+type Folding = Pick<ReplayOptions, 'projector' | 'skips' | 'decode' | 'onRow'>;
+
+export const plainFold = (folding: Folding): PlainFold => {
+  const { projector, skips } = folding;
+  const rows = new Map<string, Row>();
+  return {
+    rows,
+    take: (fact) =>
+      projector.handles.includes(fact.type) && !skips.has(fact.seq)
+        ? foldOne(folding, rows, fact)
+        : undefined,
+  };
+};
+
 const foldOne = (
-  { projector, decode, onRow }: ReplayOptions,
+  { projector, decode, onRow }: Folding,
   rows: Map<string, Row>,
   recorded: Recorded,
 ): string | undefined => {

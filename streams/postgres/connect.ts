@@ -78,6 +78,10 @@ export const connect = (connection: ConnectOptions): Pool => {
   return pool;
 };
 
+/** Where a pool connects to, for a thread that connects for itself; `undefined` for one that is not of `connect`. */
+export const urlOf = (pool: Partial<Pick<Pool, 'options'>>): string | undefined =>
+  pool.options?.connectionString;
+
 /** Runs `work` on one connection; the connection is thrown away when it failed in a way that may have left it unfit. */
 export const withClient = async <T>(pool: Pool, work: (client: Client) => Promise<T>): Promise<T> => {
   const client = await pool.connect();

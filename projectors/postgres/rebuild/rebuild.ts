@@ -7,61 +7,22 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { AnyProjector } from '#projectors/batch.ts';
 import { RebuildError } from '#projectors/rebuild/errors.ts';
-import type { AtPoint } from '#projectors/rebuild/points.ts';
-import { runProjectors } from '#projectors/run.ts';
-import type { Checkpoint } from '#projectors/sink.ts';
-import type { Fact, Recorded } from '#schemas/event.ts';
-import type { TenantId } from '#schemas/ids.ts';
 import { decodeFact } from '#schemas/index.ts';
-import { StreamError } from '#streams/errors.ts';
-import { streamError, withClient } from '#streams/postgres/connect.ts';
-import { readHeads } from '#streams/postgres/reader.ts';
-import type { StreamFeed, StreamStore } from '#streams/stream.ts';
-import { readCheckpoints } from '../checkpoints.ts';
+import { streamError } from '#streams/postgres/connect.ts';
 import { attachToGate } from '../isolation.ts';
 import { asOwner } from '../owner.ts';
-import { readModelDdl } from '../read-models.ts';
-import { postgresRowSink, type Skips } from '../sink.ts';
 import { PROJECTORS_FOLDER, sourceDigest } from '../source.ts';
 import { tableOf } from '../statements.ts';
-import { type Claim, type ClaimOptions, claimRebuild, endLease, lostLease, stillUnderWay } from './claim.ts';
-import { fillBuild, holdEpoch, Unfit, unfitIf } from './fill.ts';
+import { replayBeside, type SideReplay } from './beside.ts';
+import { claimRebuild, endLease, lostLease, stillUnderWay } from './claim.ts';
+import { holdEpoch, Unfit } from './fill.ts';
+import { swapOver, switchOver } from './level.ts';
+import { fillAndIndex, headsToFill } from './make.ts';
 import { type Proofs, proveTenants, readTableDigests, type TenantProof } from './prove.ts';
-import { swapTenant } from './swap.ts';
-import { type Shown, switchBuild } from './switch.ts';
+import type { Shown } from './switch.ts';
+import { ownCheckpoints, type RebuildOptions, stopIfTold, type Work } from './work.ts';
 
-export type Phase = 'filling' | 'indexing' | 'proving' | 'recording' | 'catching up' | 'switching';
-
-export interface RebuildProgress {
-  readonly phase: Phase;
-  /** Facts gone through in this phase, of so many. */
-  readonly facts: number;
-  readonly total: number;
-}
-
-/** That a build is equal to an independent replay: what goes into the ledger before the switch. */
-export interface RebuildProved {
-  readonly projection: string;
-  readonly version: number;
-  readonly build: number;
-  readonly sourceDigest: string;
-  readonly proofs: readonly TenantProof[];
-}
-
-export interface RebuildOptions extends Omit<ClaimOptions, 'digest'> {
-  readonly store: Pick<StreamStore, 'read'>;
-  readonly feed: StreamFeed;
-  /** Records the proofs in the ledger, each in its tenant's chain; the switch waits for it. */
-  readonly attest: (proved: RebuildProved) => Promise<void>;
-  /** None unless told. */
-  readonly skips?: Skips | undefined;
-  readonly decode?: ((recorded: Recorded) => Fact) | undefined;
-  /** Ends the rebuild; what it did is kept. */
-  readonly signal?: AbortSignal | undefined;
-  readonly onProgress?: ((progress: RebuildProgress) => void) | undefined;
-  readonly at?: AtPoint | undefined;
-  readonly maxRows?: number | undefined;
-}
+export type { Phase, RebuildOptions, RebuildProgress, RebuildProved } from './work.ts';
 
 export interface Rebuilt {
   readonly projection: string;
@@ -75,19 +36,6 @@ export interface Rebuilt {
   /** What the view showed before; with a tenant: what its rows changed places with. */
   readonly replaced: Shown;
   readonly proofs: readonly TenantProof[];
-}
-
-/** What every part of one rebuild knows. */
-export interface Work extends Omit<RebuildOptions, 'signal' | 'onProgress'> {
-  readonly digest: string;
-  readonly folder: URL;
-  readonly claim: Claim;
-  readonly decode: (recorded: Recorded) => Fact;
-  readonly skips: Skips;
-  readonly signal: AbortSignal;
-  readonly at: AtPoint;
-  readonly table: string;
-  readonly progress: (phase: Phase, facts: number, total: number) => void;
 }
 
 const RETRY_MS = 500;
@@ -166,9 +114,16 @@ const rebuildOnce = async (options: OneTry): Promise<Omit<Rebuilt, 'seconds'>> =
 
 /** Everything up to the moment when the build may be switched to. */
 const makeAndProve = async (work: Work): Promise<readonly TenantProof[]> => {
-  const { pool, projector, claim, at } = work;
-  await fillAndIndex(work);
+  const heads = await headsToFill(work);
+  // The two share nothing but the heads at which both end.
+  await using beside = replayBeside(work, heads);
+  await fillAndIndex(work, heads);
   stopIfTold(work);
+  return await proveAndRecord(work, beside);
+};
+
+const proveAndRecord = async (work: Work, beside: SideReplay): Promise<readonly TenantProof[]> => {
+  const { pool, projector, claim, at } = work;
   const checkpoints = await ownCheckpoints(work);
   work.progress('proving', 0, 1);
   const found = await readTableDigests(pool, projector, work.table);
@@ -179,7 +134,7 @@ const makeAndProve = async (work: Work): Promise<readonly TenantProof[]> => {
     facts += count;
     work.progress('proving', facts, total);
   };
-  const proofs = await proveTenants({ ...work, checkpoints, onFacts }, found);
+  const proofs = await proveTenants({ ...work, checkpoints, onFacts, beside }, found);
   stopIfTold(work);
   expectEqual(projector, proofs);
   await at('replayed');
@@ -214,135 +169,3 @@ const expectEqual = ({ name }: AnyProjector, { unequal }: Proofs): void => {
       `the rebuilt ${name} is not what the history says: ${first.tenant} as of fact ${first.seq}: ${first.message}; nothing was switched; keep the table for whoever looks into it`,
     );
 };
-
-export const stopIfTold = ({ signal, claim, projector }: Work): void => {
-  if (claim.lost.aborted) throw lostLease(projector);
-  if (signal.aborted)
-    throw new RebuildError(
-      'interrupted',
-      `the rebuild of ${projector.name} was ended; what it did is kept, and the next one goes on with it`,
-    );
-};
-
-export const ownCheckpoints = ({ pool, projector, claim }: Work): Promise<readonly Checkpoint[]> =>
-  readCheckpoints(pool, projector, claim, undefined);
-
-const fillAndIndex = async (work: Work): Promise<void> => {
-  const { pool, projector, claim, at } = work;
-  const heads = await withClient(pool, (client) =>
-    readHeads(client, work.tenant === undefined ? undefined : [work.tenant]),
-  );
-  const indexed = await hasIndexes(work);
-  if (!indexed) {
-    const done = new Map((await ownCheckpoints(work)).map((each) => [each.tenant, each]));
-    const total = heads.reduce((sum, { tenant, seq }) => sum + seq - (done.get(tenant)?.seq ?? 0), 0);
-    let facts = 0;
-    work.progress('filling', 0, total);
-    const onFacts = (count: number): void => {
-      facts += count;
-      work.progress('filling', facts, total);
-    };
-    try {
-      await fillBuild({ ...work, build: claim, heads, done, onFacts });
-      await at('filled');
-      work.progress('indexing', 0, 1);
-      await makeIndexes(work);
-      await at('indexed');
-      return;
-    } catch (error) {
-      if (!(error instanceof Unfit)) throw error;
-      await asOwner(pool, async (client) => {
-        await client.query(`TRUNCATE ${work.table}`);
-        await client.query(
-          'DELETE FROM projections.checkpoints WHERE projection = $1 AND version = $2 AND build = $3',
-          [projector.name, projector.version, claim.build],
-        );
-      });
-      await makeIndexes(work);
-    }
-  }
-  // What a fill left behind, or could not do: by the live runner's own way.
-  await followUp(work, 'filling');
-  await at('filled');
-  await at('indexed');
-};
-
-const hasIndexes = async ({ pool, table }: Work): Promise<boolean> =>
-  (await pool.query('SELECT FROM pg_index WHERE indrelid = to_regclass($1) AND indisprimary', [table]))
-    .rowCount === 1;
-
-/** Throws `Unfit` when the rows are such that an index refuses them. */
-const makeIndexes = async ({ pool, projector, folder, claim, table }: Work): Promise<void> => {
-  const ddl = await readModelDdl(projector, folder, claim.build);
-  try {
-    await asOwner(pool, async (client) => {
-      await client.query(ddl.indexes);
-      await client.query(`ANALYZE ${table}`);
-    });
-  } catch (error) {
-    throw error instanceof StreamError ? unfitIf(error.cause) : error;
-  }
-};
-
-const BATCH = 5_000;
-
-/** Folds what the build has not seen yet, up to what is recorded now. */
-export const followUp = async (work: Work, phase: Phase = 'catching up'): Promise<void> => {
-  const { pool, projector, feed, claim, decode, skips, tenant } = work;
-  let failure: StreamError | undefined;
-  let facts = 0;
-  const ended = new AbortController();
-  await runProjectors({
-    feed: tenant === undefined ? feed : only(feed, tenant),
-    sink: postgresRowSink({ pool, target: claim, skips }),
-    projectors: [projector],
-    decode,
-    signal: AbortSignal.any([work.signal, ended.signal]),
-    untilCaughtUp: true,
-    batchSize: BATCH,
-    onBatch: (done) => {
-      facts += done.facts;
-      work.progress(phase, facts, facts);
-    },
-    onRetry: (error) => {
-      failure = error;
-      ended.abort();
-    },
-  });
-  stopIfTold(work);
-  if (failure) throw failure;
-};
-
-const only = (feed: StreamFeed, tenant: TenantId): StreamFeed => ({
-  ...feed,
-  subscribe: (options) => feed.subscribe({ ...options, tenants: new Set([tenant]) }),
-});
-
-const ROUNDS = 20;
-
-const switchOver = async (work: Work): Promise<Shown> =>
-  await whenLevel(work, async () => {
-    const switched = await switchBuild({ ...work, build: work.claim });
-    return switched.kind === 'switched' ? switched.replaced : undefined;
-  });
-
-const swapOver = async (work: Work, tenant: TenantId): Promise<Shown> =>
-  await whenLevel(work, () => swapTenant(work, tenant));
-
-/** Follows up until `change` finds the two builds level. */
-const whenLevel = async (work: Work, change: () => Promise<Shown | undefined>): Promise<Shown> => {
-  for (let round = 1; round <= ROUNDS; round += 1) {
-    await followUp(work);
-    await work.at('caught-up');
-    work.progress('switching', 0, 1);
-    const changed = await change();
-    if (changed) return changed;
-  }
-  throw neverLevel(work);
-};
-
-const neverLevel = ({ projector }: Work): RebuildError =>
-  new RebuildError(
-    'never-level',
-    `${projector.name} was rebuilt and proved, but facts came in faster than they could be folded: run it again when there is less to do; it goes on where it stands`,
-  );

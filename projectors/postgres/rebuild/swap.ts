@@ -7,8 +7,8 @@ import { type BuildRef, liveBuild } from '../builds.ts';
 import { columnsOf } from '../columns.ts';
 import { tableOf } from '../statements.ts';
 import { holdEpoch } from './fill.ts';
-import type { Work } from './rebuild.ts';
 import type { Shown } from './switch.ts';
+import type { Work } from './work.ts';
 
 interface Place {
   readonly build: number;

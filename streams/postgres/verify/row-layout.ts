@@ -20,6 +20,9 @@ export const batchNoOf = (bytes: Buffer, at: number): number => readInt64(bytes,
 /** Its 32 bytes, where they stand. */
 export const hashOf = (bytes: Buffer, at: number): Buffer => bytes.subarray(at + HASH, at + HASH + 32);
 
+export const typeOf = (bytes: Buffer, at: number): string =>
+  bytes.toString('utf8', at + TYPE + 4, fieldEnd(bytes, at + TYPE));
+
 /** The payload as it is stored. */
 export const payloadOf = (bytes: Buffer, at: number): Buffer => {
   const field = fieldEnd(bytes, at + TYPE);
