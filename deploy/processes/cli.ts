@@ -169,6 +169,10 @@ process.exitCode = await runCli({
     const { restore } = await import('./backup.ts');
     return await restore(configured().configuration, request);
   },
+  copy: async (request) => {
+    const { copy } = await import('./copy.ts');
+    return await copy(configured().configuration, request);
+  },
   bring: async (request) => {
     const { bring } = await import('./bring.ts');
     return await bring(configured().configuration, request);

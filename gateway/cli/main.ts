@@ -5,6 +5,7 @@ import { attestCommands } from './attest.ts';
 import { backupCommand, restoreCommand } from './backup.ts';
 import { headCommand, receiptCommands, tailCommand } from './chain.ts';
 import type { Run } from './command.ts';
+import { copyCommand } from './copy.ts';
 import { devCommands } from './dev.ts';
 import { cliError, EXIT } from './exit.ts';
 import { exportCommand } from './export.ts';
@@ -96,6 +97,7 @@ export const program = (run: Run): Command => {
     doctorCommand(run),
     backupCommand(run),
     restoreCommand(run),
+    copyCommand(run),
     headsCommands(run),
     letterCommands(run),
     topicCommands(run),

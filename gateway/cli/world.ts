@@ -8,6 +8,7 @@ import type { Signer } from '#proofs/keys/signer.ts';
 import type { ReplayFeed } from '#replay-harness/feed.ts';
 import type { LedgerFeedOptions } from '#replay-harness/ledger-feed.ts';
 import type { Instant, Seq, TenantId } from '#schemas/ids.ts';
+import type { Copied, CopyProgress } from '#streams/copy.ts';
 import type { TopicsAdmin } from '#streams/kafka/admin.ts';
 import type { WireSchemas } from '#streams/kafka/registry.ts';
 import type { BackupManifest } from '#streams/postgres/backup/archive.ts';
@@ -109,6 +110,16 @@ export interface BringRequest {
   readonly onProgress: (progress: { readonly facts: number; readonly share?: number | undefined }) => void;
 }
 
+export interface CopyRequest {
+  /** `postgres`: the configured database; `eventstore`: that of EVENTSTORE_URL; or an address. */
+  readonly from: string;
+  readonly to: string;
+  /** Those that are trusted. */
+  readonly keys: KeySet;
+  readonly signal: AbortSignal;
+  readonly onProgress: (progress: CopyProgress) => void;
+}
+
 export interface BroughtLedger {
   readonly source: string;
   readonly ledgerId: string;
@@ -193,4 +204,6 @@ export interface World {
   /** Into a database without a ledger; all of it is proved when this resolves, and nothing of it is seen before.
    * Nothing when the signal came. Throws `CarryError`, and what the source throws. */
   readonly bring: (request: BringRequest) => Promise<BroughtLedger | undefined>;
+  /** Nothing when the signal came. Throws `CarryError`, `StreamError`, `CliError` for an address that is none. */
+  readonly copy: (request: CopyRequest) => Promise<Copied | undefined>;
 }

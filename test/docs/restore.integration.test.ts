@@ -84,6 +84,22 @@ describe('docs/operations/restore.md', function () {
     expect([both.code, both.stderr]).to.deep.equal([2, both.stderr]);
   });
 
+  it('into another database: the same; run again it finds nothing to do and says why', async () => {
+    const url = await empty();
+    const [[name = '', ...args] = []] = linesOf('copy');
+    const named = args.map((each) => (each.startsWith('postgres://') ? url : each));
+    const said = JSON.parse(await ok(lost.url, name, ...named, '--json')) as object;
+    expect(said).to.deep.equal({ ok: true, copied: 602, facts: 602, tenants: 2 });
+    await ok(url, 'verify', 'all');
+    expect(await receipt(url)).to.equal(await receipt(lost.url));
+    const again = await cli(lost.url, name, ...named);
+    expect([again.code, again.stderr]).to.deep.equal([1, again.stderr]);
+    expect(again.stderr).to.match(/has a ledger already/);
+    const nowhere = await cli(lost.url, name, '--from', 'postgres', '--to', 'eventstore');
+    expect([nowhere.code, nowhere.stderr]).to.deep.equal([2, nowhere.stderr]);
+    expect(nowhere.stderr).to.match(/set EVENTSTORE_URL/);
+  });
+
   it('from Kafka: the same', async function () {
     const pair = await kafkaPair(this);
     const { connection, schemas } = await ledgerTopics(pair);

@@ -58,6 +58,7 @@ export const runIn = async (
     backup: refuse('backup'),
     restore: refuse('restore'),
     bring: refuse('bring'),
+    copy: refuse('copy'),
     examine: async function* () {
       yield { check: 'node', state: 'ok', detail: 'new enough' } as const;
     },
