@@ -7,8 +7,7 @@
 //
 // A quiet ledger signs each receipt by itself, a busy one a thousand with one signature; a statement fits every KMS.
 import { type Instant, isUuid, type Sha256 } from '#schemas/ids.ts';
-import { putHex } from './bytes.ts';
-import { rootOfDigests } from './digest-tree.ts';
+import { digestsOf, rootOfDigests, treeOfDigests } from './digest-tree.ts';
 import { keyFromJwk, type VerificationKey, verifySignature } from './keys/public-key.ts';
 import { type Signer, SigningFault } from './keys/signer.ts';
 import { leafHash, type MerkleTree, merkleTree, rootOfInclusion, verifyInclusion } from './merkle.ts';
@@ -84,12 +83,7 @@ export const tenantLeaf = (count: number, root: string): string =>
   leafHash(count.toString(16).padStart(16, '0') + root);
 
 /** Root over the hashes of one tenant's facts. */
-export const tenantRoot = (hashes: readonly Sha256[]): Sha256 => {
-  const digests = new Uint8Array(hashes.length * 32);
-  let at = 0;
-  for (const hash of hashes) at = putHex(digests, at, hash);
-  return rootOfDigests(digests) as Sha256;
-};
+export const tenantRoot = (hashes: readonly Sha256[]): Sha256 => rootOfDigests(digestsOf(hashes)) as Sha256;
 
 /** One tenant's part of a batch. */
 export interface Share {
@@ -141,7 +135,7 @@ export const buildBatch = ({
   tenants,
   ...of
 }: BatchOf & { readonly tenants: readonly (readonly Sha256[])[] }): CommitBatch => {
-  const trees = tenants.map((hashes) => merkleTree(hashes.map(leafHash)));
+  const trees = tenants.map((hashes) => treeOfDigests(digestsOf(hashes)));
   const shares = trees.map((tree, index) => ({
     count: tenants[index]?.length ?? 0,
     root: tree.root as Sha256,

@@ -1,6 +1,7 @@
 // The Merkle tree of RFC 6962 over many digests at once, level by level, where `merkle.ts` takes hash by hash: what an
 // import signs for each chunk, what verification holds against it, and what a replay of a history ends in.
-import { EMPTY_ROOT } from './merkle.ts';
+import { putHex } from './bytes.ts';
+import { auditPath, EMPTY_ROOT, type MerkleTree } from './merkle.ts';
 import { ARENA, growTo, type Kernel, sha256Kernel } from './sha256/kernel.ts';
 
 const DIGEST = 32;
@@ -28,13 +29,48 @@ const LEVEL = ARENA + LANES * BLOCK * 3 + BLOCK;
  * for their `leafHash`es.
  */
 export const rootOfDigests = (digests: Uint8Array): string => {
-  if (digests.length === 0) return EMPTY_ROOT;
+  let root = EMPTY_ROOT;
+  raised(digests, (level) => {
+    root = hexOf(level, 0);
+  });
+  return root;
+};
+
+/** The whole tree over them, kept for many proofs: what `merkleTree` gives for their `leafHash`es. */
+export const treeOfDigests = (digests: Uint8Array): MerkleTree => {
+  const levels: Uint8Array[] = [];
+  raised(digests, (level) => levels.push(level.slice()));
+  const top = levels.at(-1);
+  return {
+    root: top ? hexOf(top, 0) : EMPTY_ROOT,
+    proof: (index) => auditPath(index, digests.length / DIGEST, (depth, at) => siblingOf(levels[depth], at)),
+  };
+};
+
+/** Hashes of 64 hexadecimal digits as bytes, one behind the other. */
+export const digestsOf = (hashes: readonly string[]): Uint8Array => {
+  const digests = new Uint8Array(hashes.length * DIGEST);
+  let at = 0;
+  for (const hash of hashes) at = putHex(digests, at, hash);
+  return digests;
+};
+
+const siblingOf = (level: Uint8Array | undefined, at: number): string | undefined =>
+  level && at * DIGEST < level.length ? hexOf(level, at) : undefined;
+
+const hexOf = (level: Uint8Array, index: number): string =>
+  Buffer.from(level.buffer, level.byteOffset + index * DIGEST, DIGEST).toString('hex');
+
+/** Shows every level from the leaves to the root; each is void after the next one. */
+const raised = (digests: Uint8Array, show: (level: Uint8Array) => void): void => {
+  if (digests.length === 0) return;
   kernel ??= readyKernel();
   growTo(kernel.memory, LEVEL + digests.length + LANES * DIGEST);
   const words = new Uint32Array(kernel.memory.buffer);
   new Uint8Array(kernel.memory.buffer).set(digests, LEVEL);
   let count = digests.length / DIGEST;
   raise(kernel, words, LEAF, count);
+  show(new Uint8Array(kernel.memory.buffer, LEVEL, count * DIGEST));
   while (count > 1) {
     const last = (LEVEL + (count - 1) * DIGEST) / WORD;
     const odd = count % 2 === 1 ? words.slice(last, last + DIGEST / WORD) : undefined;
@@ -45,8 +81,8 @@ export const rootOfDigests = (digests: Uint8Array): string => {
       words.set(odd, (LEVEL + count * DIGEST) / WORD);
       count += 1;
     }
+    show(new Uint8Array(kernel.memory.buffer, LEVEL, count * DIGEST));
   }
-  return Buffer.from(kernel.memory.buffer, LEVEL, DIGEST).toString('hex');
 };
 
 let kernel: Kernel | undefined;

@@ -15,9 +15,9 @@ import {
 import { parseStrict } from './canonical.ts';
 import { CHAIN_START, type ChainFault, type ChainPosition, linkFault } from './chain.ts';
 import { type BatchFault, type BatchProof, proofFault } from './checkpoint.ts';
+import { digestsOf, treeOfDigests } from './digest-tree.ts';
 import { EXPORT_FORMAT, type ExportHeader, type ExportTotals } from './export-lines.ts';
 import type { VerificationKey } from './keys/public-key.ts';
-import { leafHash, merkleTree } from './merkle.ts';
 
 /** Longer than any line of an export, whose payloads are at most 1 MiB before they are written as JSON text. */
 export const EXPORT_LINE_BYTES_MAX = 16 << 20;
@@ -266,7 +266,7 @@ const proofOf = ({ ledgerId }: ExportHeader, batch: Members, all: readonly Sha25
     path: {
       factIndex: 0,
       factCount: all.length,
-      factPath: merkleTree(all.map(leafHash)).proof(0),
+      factPath: treeOfDigests(digestsOf(all)).proof(0),
       tenantIndex: number(batch, 'tenant_index'),
       tenantPath: hashes(batch, 'tenant_path'),
     },

@@ -96,7 +96,10 @@ export function frontier(from: FrontierState = { size: 0, nodes: [] }): Frontier
 export function merkleTree(leaves: readonly string[]): MerkleTree {
   const levels: string[][] = [leaves.map(checked)];
   for (let level = levels[0] as string[]; level.length > 1; levels.push(level)) level = parents(level);
-  return { root: levels.at(-1)?.[0] ?? EMPTY_ROOT, proof: (index) => pathUp(levels, index) };
+  return {
+    root: levels.at(-1)?.[0] ?? EMPTY_ROOT,
+    proof: (index) => auditPath(index, leaves.length, (depth, at) => levels[depth]?.[at]),
+  };
 }
 
 /** PATH(m, D[n]) of RFC 9162 section 2.1.3.1, from the leaf upwards. Hashes the whole tree once. */
@@ -104,13 +107,21 @@ export function inclusionProof(leaves: readonly string[], index: number): string
   return merkleTree(leaves).proof(index);
 }
 
-function pathUp(levels: readonly (readonly string[])[], index: number): string[] {
-  const size = levels[0]?.length ?? 0;
+/** The siblings on the way up from a leaf; `nodeAt` has none where an odd node moves up alone. */
+export function auditPath(
+  index: number,
+  size: number,
+  nodeAt: (depth: number, at: number) => string | undefined,
+): string[] {
   if (!Number.isInteger(index) || index < 0 || index >= size)
     throw new RangeError(`no leaf ${index} in a tree of ${size}`);
   const proof: string[] = [];
-  for (let depth = 0, at = index; depth < levels.length; depth += 1, at >>>= 1) {
-    const sibling = levels[depth]?.[at ^ 1];
+  for (
+    let depth = 0, at = index, width = size;
+    width > 1;
+    depth += 1, at >>>= 1, width = Math.ceil(width / 2)
+  ) {
+    const sibling = nodeAt(depth, at ^ 1);
     if (sibling !== undefined) proof.push(sibling);
   }
   return proof;

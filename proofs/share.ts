@@ -17,8 +17,9 @@ import {
   shareTree,
   tenantLeaf,
 } from './checkpoint.ts';
+import { digestsOf, treeOfDigests } from './digest-tree.ts';
 import type { VerificationKey } from './keys/public-key.ts';
-import { leafHash, merkleTree, rootOfInclusion } from './merkle.ts';
+import { rootOfInclusion } from './merkle.ts';
 
 /** The signed statement, and the share's place under its root. */
 export interface ShareProof extends BatchStatement {
@@ -85,7 +86,7 @@ export const proofsOfShare = (
   hashes: readonly Sha256[],
 ): ((factIndex: number) => BatchProof) => {
   const { tenantIndex, tenantPath, ...statement } = proof;
-  const tree = merkleTree(hashes.map(leafHash));
+  const tree = treeOfDigests(digestsOf(hashes));
   return (factIndex) => ({
     ...statement,
     path: { factIndex, factCount: count, factPath: tree.proof(factIndex), tenantIndex, tenantPath },

@@ -2,8 +2,8 @@
 // of its commit batch. Each batch's signature is checked once, with its path worked out from all its facts.
 import { type ChainFault, type ChainPosition, linkFault } from '#proofs/chain.ts';
 import { type BatchFault, type BatchProof, proofFault } from '#proofs/checkpoint.ts';
+import { digestsOf, treeOfDigests } from '#proofs/digest-tree.ts';
 import type { VerificationKey } from '#proofs/keys/public-key.ts';
-import { leafHash, merkleTree } from '#proofs/merkle.ts';
 import type { Recorded } from '#schemas/event.ts';
 import type { Seq, TenantId } from '#schemas/ids.ts';
 import type { StreamStore } from '#streams/stream.ts';
@@ -141,6 +141,6 @@ const batchFault = async (
   const index = first.seq - share.firstSeq;
   if (hashes.length !== share.count || facts.some((fact, offset) => hashes[index + offset] !== fact.hash))
     return 'not-included';
-  const path = { ...proof.path, factIndex: index, factPath: merkleTree(hashes.map(leafHash)).proof(index) };
+  const path = { ...proof.path, factIndex: index, factPath: treeOfDigests(digestsOf(hashes)).proof(index) };
   return proofFault(first.hash, { ...proof, path }, key);
 };

@@ -90,6 +90,20 @@ export interface SiteOptions {
   readonly dataDir?: string;
 }
 
+const ORACLE_TRIES = 12;
+
+/** Whoever examines is in no hurry: on a crowded machine a server that was just started may let connections wait. */
+const patiently = async <T>(open: () => Promise<T>): Promise<T> => {
+  for (let tried = 1; ; tried += 1) {
+    try {
+      return await open();
+    } catch (error) {
+      if (tried === ORACLE_TRIES || (error as { readonly code?: unknown }).code !== 'unavailable')
+        throw error;
+    }
+  }
+};
+
 export const openSite = async ({ settings, dataDir }: SiteOptions = {}): Promise<Site> => {
   await using opening = new AsyncDisposableStack();
   const folder = siteFolder();
@@ -104,7 +118,7 @@ export const openSite = async ({ settings, dataDir }: SiteOptions = {}): Promise
   const withStore: Site['withStore'] = async (work) => {
     const pool = connect({ url: server.url, role: RUNTIME_ROLE, max: 2, name: 'oracle' });
     try {
-      await using store = await postgresStreamStore({ pool, signer: keys.signer });
+      await using store = await patiently(() => postgresStreamStore({ pool, signer: keys.signer }));
       return await work(store);
     } finally {
       await pool.end();

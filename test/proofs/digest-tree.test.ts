@@ -1,15 +1,16 @@
 import { randomBytes } from 'node:crypto';
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { rootOfDigests } from '#proofs/digest-tree.ts';
-import { EMPTY_ROOT, leafHash, merkleRoot } from '#proofs/merkle.ts';
+import { rootOfDigests, treeOfDigests } from '#proofs/digest-tree.ts';
+import { EMPTY_ROOT, leafHash, merkleRoot, merkleTree } from '#proofs/merkle.ts';
+
+const leavesOf = (digests: Uint8Array): readonly string[] =>
+  Array.from({ length: digests.length / 32 }, (_, index) =>
+    leafHash(digests.subarray(index * 32, index * 32 + 32)),
+  );
 
 /** The root of the same leaves, hash by hash. */
-const oneByOne = (digests: Uint8Array): string => {
-  const leaves: string[] = [];
-  for (let at = 0; at < digests.length; at += 32) leaves.push(leafHash(digests.subarray(at, at + 32)));
-  return merkleRoot(leaves);
-};
+const oneByOne = (digests: Uint8Array): string => merkleRoot(leavesOf(digests));
 
 describe('proofs/digest-tree', () => {
   it('has the root of the tree without leaves', () => {
@@ -34,6 +35,17 @@ describe('proofs/digest-tree', () => {
       }),
       { numRuns: 6 },
     );
+  });
+
+  it('keeps a tree whose proofs are those of the tree that is hashed one by one', () => {
+    for (const count of [0, 1, 2, 3, 5, 8, 13, 64, 65, 100]) {
+      const digests = randomBytes(count * 32);
+      const [kept, other] = [treeOfDigests(digests), merkleTree(leavesOf(digests))];
+      expect(kept.root).to.equal(other.root);
+      for (let index = 0; index < count; index += 1)
+        expect(kept.proof(index), `${index} of ${count}`).to.deep.equal(other.proof(index));
+      for (const none of [-1, count, 0.5]) expect(() => kept.proof(none)).to.throw(RangeError);
+    }
   });
 
   it('reads digests that stand anywhere in a larger array, and changes none of them', () => {
