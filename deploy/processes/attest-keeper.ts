@@ -15,6 +15,7 @@ import { attestedTables } from '#projectors/postgres/attested.ts';
 import type { Instant, TenantId } from '#schemas/ids.ts';
 import { domains } from '#schemas/index.ts';
 import { errorFields, type Log } from '../telemetry/logs.ts';
+import { OTHER } from '../telemetry/top-tenants.ts';
 import type { WiredLedger } from './wire.ts';
 
 export interface AttestKeeper extends AsyncDisposable {
@@ -26,6 +27,8 @@ export interface KeepAttestedOptions {
   readonly log: Log;
   /** In which everything is read once. */
   readonly cycleMs: number;
+  /** Tenants that the figures name; 20 unless told. */
+  readonly namesMax?: number;
 }
 
 /** Looks in one cycle. */
@@ -33,19 +36,31 @@ const LOOKS = 4;
 /** Clean attestations that go on record after one that was not, and at the start. */
 const CLEAN_RECORDED = 2;
 
+/** Nobody can tell from a silent chain whether anything was compared at all: the coverage report wants to know of a day. */
+const SIGN_OF_LIFE_MS = 6 * 3_600_000;
+
 interface Watched {
   readonly tenant: TenantId;
   readonly mapping: Mapping;
   readonly trees: Trees;
   divergent: number;
+  /** By the steady clock, milliseconds: when it was known, and then whenever it was compared. */
+  comparedAt: number;
   /** Clean ones in a row that are on record. */
   clean: number;
   /** What the last one on record found to differ. */
   recorded: string;
+  /** By the clock of this process; milliseconds. */
+  recordedAt: number;
 }
 
 /** Without a graph it compares nothing and has no figures. */
-export const keepAttested = async ({ ledger, log, cycleMs }: KeepAttestedOptions): Promise<AttestKeeper> => {
+export const keepAttested = async ({
+  ledger,
+  log,
+  cycleMs,
+  namesMax = 20,
+}: KeepAttestedOptions): Promise<AttestKeeper> => {
   const graph = await ledger.graph?.();
   if (!graph) return { figures: [], [Symbol.asyncDispose]: async () => undefined };
   const ending = new AbortController();
@@ -59,7 +74,7 @@ export const keepAttested = async ({ ledger, log, cycleMs }: KeepAttestedOptions
     }
   })();
   return {
-    figures: figuresOf(watched),
+    figures: figuresOf(watched, namesMax),
     [Symbol.asyncDispose]: async () => {
       ending.abort();
       await looking;
@@ -67,35 +82,66 @@ export const keepAttested = async ({ ledger, log, cycleMs }: KeepAttestedOptions
   };
 };
 
-const figuresOf = (watched: ReadonlyMap<string, Watched>): readonly Figure[] => {
+/** Tenants by name: those that differ first, then the first known; what the others come to is `other`. */
+const named = (watched: ReadonlyMap<string, Watched>, namesMax: number): ReadonlySet<TenantId> =>
+  new Set(
+    [...watched.values()]
+      .sort((a, b) => b.divergent - a.divergent)
+      .map(({ tenant }) => tenant)
+      .filter((tenant) => tenant !== OTHER)
+      .slice(0, namesMax),
+  );
+
+const figuresOf = (watched: ReadonlyMap<string, Watched>, namesMax: number): readonly Figure[] => {
   const { percent } = attestationCoverage({ routes: routes({} as Service), domains, catalog });
-  const each = (valueOf: (of: Watched) => number) => () =>
-    [...watched.values()].map((of) => ({
-      labels: { tenant: of.tenant, route: of.mapping.route },
-      value: valueOf(of),
-    }));
+  const all = (): readonly Watched[] => [...watched.values()];
+  const byRoute = (valueOf: (of: Watched) => number, join: (a: number, b: number) => number) => () => {
+    const names = named(watched, namesMax);
+    const samples = new Map<string, { readonly labels: { tenant: string; route: string }; value: number }>();
+    for (const of of all()) {
+      const labels = { tenant: names.has(of.tenant) ? of.tenant : OTHER, route: of.mapping.route };
+      const key = JSON.stringify(labels);
+      const there = samples.get(key);
+      samples.set(key, { labels, value: there ? join(there.value, valueOf(of)) : valueOf(of) });
+    }
+    return [...samples.values()];
+  };
   return [
     {
       name: 'attest_divergence_count',
       help: 'Elements in which tables and graph differed when they were last compared.',
       labels: ['tenant', 'route'],
-      read: each(({ divergent }) => divergent),
+      read: byRoute(
+        ({ divergent }) => divergent,
+        (a, b) => a + b,
+      ),
     },
     {
       name: 'attest_as_of_seq',
-      help: 'The place in the chain at which tables and graph were last compared.',
+      help: 'The place in the chain at which tables and graph were last compared; of the others: the lowest.',
       labels: ['tenant', 'route'],
-      read: each(({ trees }) => trees.asOf),
+      read: byRoute(({ trees }) => trees.asOf, Math.min),
+    },
+    {
+      name: 'attest_age_seconds',
+      help: 'Seconds since tables and graph were last compared, whatever was found; of the others: the longest.',
+      labels: ['tenant', 'route'],
+      read: byRoute(({ comparedAt }) => (performance.now() - comparedAt) / 1_000, Math.max),
     },
     {
       name: 'attest_coverage_pct',
-      help: 'Write operations that are attested, of all, cut off: the same for every tenant.',
-      read: () => [{ value: percent }],
+      help: 'Write operations that are attested, of all, cut off.',
+      labels: ['tenant'],
+      read: () => {
+        const names = named(watched, namesMax);
+        const labels = new Set(all().map(({ tenant }) => (names.has(tenant) ? tenant : OTHER)));
+        return [...labels].map((tenant) => ({ labels: { tenant }, value: percent }));
+      },
     },
   ];
 };
 
-interface Look extends Omit<KeepAttestedOptions, 'cycleMs'> {
+interface Look extends Pick<KeepAttestedOptions, 'ledger' | 'log'> {
   readonly graph: Graph;
   readonly watched: Map<string, Watched>;
   readonly signal: AbortSignal;
@@ -111,8 +157,10 @@ const look = async (at: Look): Promise<void> => {
         mapping,
         trees: noTrees(),
         divergent: 0,
+        comparedAt: performance.now(),
         clean: 0,
         recorded: '',
+        recordedAt: 0,
       };
       at.watched.set(key, known);
       await compare(at, known);
@@ -132,6 +180,7 @@ const compare = async ({ ledger, log, graph }: Look, known: Watched): Promise<vo
     head: async () => (await store.head(tenant))?.seq ?? 0,
   });
   if (found.verdict === 'lag') return;
+  known.comparedAt = performance.now();
   if (found.verdict === 'divergent' && known.divergent !== found.differences.length)
     log('error', 'tables and graph differ', {
       tenant,
@@ -148,6 +197,7 @@ const compare = async ({ ledger, log, graph }: Look, known: Watched): Promise<vo
   );
   if (recorded.kind !== 'recorded') return;
   known.recorded = fingerprint(found);
+  known.recordedAt = at;
   known.clean = found.verdict === 'clean' ? known.clean + 1 : 0;
 };
 
@@ -160,6 +210,7 @@ const worthRecording = async (
   known.divergent = found.differences.length;
   if (found.verdict === 'clean' ? known.clean < CLEAN_RECORDED : known.recorded !== fingerprint(found))
     return true;
+  if (Date.now() - known.recordedAt >= SIGN_OF_LIFE_MS) return true;
   return await attestationAwaited(store, known.mapping.route, found);
 };
 

@@ -27,6 +27,8 @@ export interface KeepGraphOptions {
   readonly project: boolean;
   /** In which tables and graph are compared once; 0: not by this process. */
   readonly attestSeconds: number;
+  /** Tenants that its figures name; 20 unless told. */
+  readonly namesMax?: number;
 }
 
 const ASK_EVERY_MS = 5_000;
@@ -41,6 +43,7 @@ export const keepGraph = async ({
   log,
   project,
   attestSeconds,
+  namesMax = 20,
 }: KeepGraphOptions): Promise<GraphKeeper> => {
   if (!ledger.graph) return NO_GRAPH;
   const graph = await ledger.graph();
@@ -48,7 +51,7 @@ export const keepGraph = async ({
   const kept = project ? follow({ ledger, log, graph, signal: ending.signal }) : Promise.resolve();
   const attested =
     project && attestSeconds > 0
-      ? await keepAttested({ ledger, log, cycleMs: attestSeconds * 1_000 })
+      ? await keepAttested({ ledger, log, cycleMs: attestSeconds * 1_000, namesMax })
       : undefined;
   const lag = sampled(lagOf(ledger, graph), ASK_EVERY_MS);
   return {

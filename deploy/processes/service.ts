@@ -201,9 +201,10 @@ const gatewayOf = (
 };
 
 const graphOf = (
-  { configuration: { attestSeconds }, ledger, telemetry: { log } }: ServiceParts,
+  { configuration: { attestSeconds, metricsTenants: namesMax }, ledger, telemetry: { log } }: ServiceParts,
   { withoutProjectors }: ServeOptions,
-): Promise<GraphKeeper> => keepGraph({ ledger, log, project: withoutProjectors !== true, attestSeconds });
+): Promise<GraphKeeper> =>
+  keepGraph({ ledger, log, project: withoutProjectors !== true, attestSeconds, namesMax });
 
 const alarmsOf = (configuration: Configuration, { pool }: WiredLedger, log: Log): AlarmKeeper =>
   keepAlarms({

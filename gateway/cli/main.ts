@@ -6,6 +6,7 @@ import { backupCommand, restoreCommand } from './backup.ts';
 import { headCommand, receiptCommands, tailCommand } from './chain.ts';
 import type { Run } from './command.ts';
 import { copyCommand } from './copy.ts';
+import { coverageCommands } from './coverage.ts';
 import { devCommands } from './dev.ts';
 import { cliError, EXIT } from './exit.ts';
 import { exportCommand } from './export.ts';
@@ -88,6 +89,7 @@ export const program = (run: Run): Command => {
     projectionCommands(run),
     graphCommands(run),
     attestCommands(run),
+    coverageCommands(run),
     sagaCommands(run),
     gateCommands(run),
     flagCommands(run),

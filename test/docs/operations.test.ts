@@ -1,5 +1,6 @@
 // docs/operations: the settings are the program's, and the unit is one that systemd takes.
 import { spawnSync } from 'node:child_process';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { readConfiguration } from '#deploy/configuration.ts';
@@ -18,12 +19,16 @@ describe('docs/operations/service.md', () => {
     }
   });
 
-  it('has a unit that systemd takes', function () {
-    const unit = join(PROJECT, 'deploy/systemd/prov-ledger.service');
-    const { error, stderr } = spawnSync('systemd-analyze', ['verify', '--man=no', unit], {
-      encoding: 'utf8',
-    });
+  it('has units that systemd takes', function () {
+    const folder = join(PROJECT, 'deploy/systemd');
+    const units = readdirSync(folder);
+    expect(units).to.include.members(['prov-ledger.service', 'prov-ledger-coverage.timer']);
+    const { error, stderr } = spawnSync(
+      'systemd-analyze',
+      ['verify', '--man=no', ...units.map((unit) => join(folder, unit))],
+      { encoding: 'utf8' },
+    );
     if (error) return this.skip();
-    expect(stderr.split('\n').filter((line) => line.includes('prov-ledger.service'))).to.deep.equal([]);
+    expect(stderr.split('\n').filter((line) => line.includes('prov-ledger'))).to.deep.equal([]);
   });
 });

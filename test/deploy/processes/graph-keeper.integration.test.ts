@@ -14,6 +14,7 @@ import { decodeFact } from '#schemas/index.ts';
 import { postgresStreamFeed } from '#streams/postgres/feed.ts';
 import { type PostgresStore, postgresStreamStore } from '#streams/postgres/store.ts';
 import type { StreamFeed } from '#streams/stream.ts';
+import { page } from '#test/docs/pages.ts';
 import { type TcpProxy, tcpProxy } from '#test/faults/tcp-proxy.ts';
 import { testNeo4j } from '#test/support/neo4j.ts';
 import { testSigner } from '#test/support/test-signer.ts';
@@ -127,6 +128,21 @@ describe('the graph that a service keeps', function () {
     await until('clean again, twice', async () => (await verdicts()).slice(-2).join() === 'clean,clean');
     const all = await verdicts();
     expect(all.slice(0, 2)).to.deep.equal(['clean', 'clean']);
-    expect(attested.figures.map(({ name }) => name)).to.include('attest_coverage_pct');
+    const shown = attested.figures.map(({ name }) => name);
+    for (const path of ['deploy/dashboards/prov-ledger.json', 'deploy/alerts/prov-ledger.yml']) {
+      const named = page(path).match(/\battest_[a-z_]+/g) ?? [];
+      expect(named, path).to.include('attest_divergence_count');
+      expect(shown, path).to.include.members([...new Set(named)]);
+    }
+    const coverage = attested.figures.find(({ name }) => name === 'attest_coverage_pct')?.read();
+    expect(coverage?.map(({ labels }) => labels)).to.deep.equal([{ tenant: 'acme' }]);
+  });
+
+  it('has figures of as many tenants as are wanted; the others are one', async () => {
+    await using attested = await keepAttested({ ledger, log: () => undefined, cycleMs: 400, namesMax: 0 });
+    await until('a figure', () => (attested.figures[0]?.read().length ?? 0) > 0);
+    expect(
+      attested.figures.flatMap(({ read }) => read().map(({ labels }) => labels?.['tenant'])),
+    ).to.deep.equal(Array.from({ length: 4 }, () => 'other'));
   });
 });
