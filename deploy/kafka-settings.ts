@@ -96,6 +96,12 @@ export const kafkaSettings = {
     parse: text,
     fallback: 'prov-ledger',
   } as Setting<string>,
+  workerFeed: {
+    name: 'PROV_LEDGER_WORKER_FEED',
+    description: 'what projector workers follow: the database, or ledger.events.v1 as a consumer group',
+    parse: oneOf(['postgres', 'kafka']),
+    fallback: 'postgres',
+  } as Setting<'postgres' | 'kafka'>,
   kafkaReplicas: {
     name: 'PROV_LEDGER_KAFKA_REPLICAS',
     description:

@@ -74,7 +74,13 @@ export const advance = async (
   let at = start;
   let tried = UNTRIED;
   while (at.fault === undefined && at.held === undefined) {
-    if (nextIndex(batch, at) < 0) return 'gap';
+    if (nextIndex(batch, at) < 0) {
+      // Another process may have kept this tenant meanwhile, and have come to where the batch begins.
+      const stored = (await sink.checkpoints(projector, tenant))[0] ?? beginning(tenant);
+      if (stored.seq <= at.seq) return 'gap';
+      at = stored;
+      continue;
+    }
     const step = stepFrom(projector, batch, at, tried);
     if (!step) return at;
     if (step.fault && !tried.skips) {

@@ -156,11 +156,31 @@ const announce = (run: Run, { name, version }: AnyProjector, { tenant, fault }: 
   }
 };
 
+/** Where read models stand, whoever keeps them: what a subscription may begin from. Throws `StreamError`. */
+export const standing = async (
+  sink: Pick<RowSink, 'checkpoints' | 'held'>,
+  projectors: readonly AnyProjector[],
+): Promise<LedgerPosition> => {
+  const boards = new Map<AnyProjector, Board>();
+  const held = new Map<AnyProjector, Held>();
+  for (const projector of projectors) {
+    const checkpoints = await sink.checkpoints(projector);
+    boards.set(projector, new Map(checkpoints.map((checkpoint) => [checkpoint.tenant, checkpoint])));
+    const why = await sink.held(projector);
+    if (why !== undefined) held.set(projector, why);
+  }
+  return startingPoint({ projectors, held, boards });
+};
+
 /**
  * The lowest checkpoint of each tenant, less one: the fact at the checkpoint comes once more, so that a log that was
  * swapped or restored is noticed even while nothing new is recorded.
  */
-const startingPoint = ({ projectors: all, held, boards }: Run): LedgerPosition => {
+const startingPoint = ({
+  projectors: all,
+  held,
+  boards,
+}: Pick<Run, 'projectors' | 'held' | 'boards'>): LedgerPosition => {
   const from = new Map<TenantId, Seq>();
   const free = all.filter((projector) => !held.has(projector));
   const projectors = free.length > 0 ? free : all;

@@ -7,11 +7,12 @@ import { projectors } from '#projectors/index.ts';
 import type { Configuration } from '../configuration.ts';
 import { errorFields } from '../telemetry/logs.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
+import type { KafkaFollowing } from './kafka-worker.ts';
 import { listenOnce } from './listening.ts';
 import { observe } from './observed.ts';
 import { toldTo } from './projecting.ts';
 import { readiness } from './readiness.ts';
-import type { WiredLedger } from './wire.ts';
+import type { ProjectHooks, WiredLedger } from './wire.ts';
 
 interface WorkerParts {
   readonly configuration: Configuration;
@@ -37,25 +38,36 @@ export const startProjectorWorker = async ({
     withinMs: READY_WITHIN_MS,
     lostHeads: () => 0,
   });
+  const following = await followed({ configuration, ledger, telemetry });
   const operators = opening.use(
     createOperators({
-      readiness: () => (ending.signal.aborted ? Promise.resolve(STOPPING) : ready()),
-      measures: [telemetry.instruments({ queuedFacts: () => 0, ...observed }), ...figuresOf(state)],
+      readiness: async () => {
+        if (ending.signal.aborted) return STOPPING;
+        const missing = [...(await ready()).missing, ...(following?.missing() ?? [])];
+        return { ready: missing.length === 0, missing };
+      },
+      measures: [
+        telemetry.instruments({ queuedFacts: () => 0, ...observed }),
+        ...figuresOf(state, following),
+      ],
       onFault: (error, requestId) => log('error', 'a request failed', { requestId, ...errorFields(error) }),
     }),
   );
   const operatorsUrl = await listenOnce(operators, configuration, log);
-  const worked = ledger.work(ending.signal, {
+  const hooks: ProjectHooks = {
     around: telemetry.feed,
     ...toldTo(log),
     onBatch: ({ facts }) => {
       state.facts += facts;
     },
-    onSlots: (held) => {
-      state.slots = held;
-      log('info', 'the worker keeps another part of the tenants', { slots: held });
-    },
-  });
+  };
+  const onSlots = (held: number): void => {
+    state.slots = held;
+    log('info', 'the worker keeps another part of the tenants', { slots: held });
+  };
+  const worked = following
+    ? ledger.projectFrom(following.feedOf, ending.signal, hooks)
+    : ledger.work(ending.signal, { ...hooks, onSlots });
   const failed = Promise.withResolvers<unknown>();
   worked.catch((error: unknown) => failed.resolve(error));
   log('info', 'working', { operatorsUrl });
@@ -75,12 +87,29 @@ export const startProjectorWorker = async ({
 const READY_WITHIN_MS = 2_000;
 const STOPPING = { ready: false, missing: ['the worker is stopping'] };
 
-const figuresOf = (state: { readonly slots: number; readonly facts: number }): readonly Figure[] => [
-  {
-    name: 'ledger_worker_slots',
-    help: 'The 256ths of all tenants whose read models this worker keeps.',
-    read: () => [{ value: state.slots }],
-  },
+/** The topic, where the worker is told to follow it. */
+const followed = async ({
+  configuration,
+  ledger,
+  telemetry: { log },
+}: WorkerParts): Promise<KafkaFollowing | undefined> => {
+  if (configuration.workerFeed === 'postgres') return undefined;
+  // Loaded only here: its driver is a third of what the program would read at its start.
+  const { followKafka } = await import('./kafka-worker.ts');
+  return followKafka({ configuration, ledger, log });
+};
+
+const figuresOf = (
+  state: { readonly slots: number; readonly facts: number },
+  following: KafkaFollowing | undefined,
+): readonly Figure[] => [
+  ...(following?.figures ?? [
+    {
+      name: 'ledger_worker_slots',
+      help: 'The 256ths of all tenants whose read models this worker keeps.',
+      read: () => [{ value: state.slots }],
+    },
+  ]),
   {
     name: 'ledger_worker_facts',
     help: 'Facts that every read model of this worker is done with since it began.',

@@ -11,7 +11,14 @@ import { postgresRowSink } from '#projectors/postgres/sink.ts';
 import { sourceDigests } from '#projectors/postgres/source.ts';
 import { runWorker } from '#projectors/postgres/workers/worker.ts';
 import { skipsIn } from '#projectors/rebuild/skips.ts';
-import { type BatchDone, type Halt, type Holding, type RunOptions, runProjectors } from '#projectors/run.ts';
+import {
+  type BatchDone,
+  type Halt,
+  type Holding,
+  type RunOptions,
+  runProjectors,
+  standing,
+} from '#projectors/run.ts';
 import { KeyFolderFault, type LocalKeys, localKeys } from '#proofs/keys/local.ts';
 import { ledgerFeed } from '#replay-harness/ledger-feed.ts';
 import { allSagas } from '#sagas/index.ts';
@@ -24,7 +31,7 @@ import { postgresStreamFeed } from '#streams/postgres/feed.ts';
 import { type PostgresStore, postgresStreamStore } from '#streams/postgres/store.ts';
 import { lastTokenUses } from '#streams/postgres/token-uses.ts';
 import { verifyStoredChain } from '#streams/postgres/verify/chain.ts';
-import type { StreamFeed } from '#streams/stream.ts';
+import type { LedgerPosition, StreamFeed } from '#streams/stream.ts';
 import type { Configuration } from '../configuration.ts';
 import { PartsFault } from '../dev/parts.ts';
 import { EmbeddedPostgresError } from '../embedded/errors.ts';
@@ -38,6 +45,12 @@ export interface WiredLedger extends OpenLedger {
   readonly keys: LocalKeys;
   /** Keeps the read models until the signal. */
   readonly project: (signal: AbortSignal, hooks?: ProjectHooks) => Promise<void>;
+  /** Keeps those of the tenants that the feed gives out; it is closed with the run. */
+  readonly projectFrom: (
+    feedOf: (standing: Standing) => StreamFeed,
+    signal: AbortSignal,
+    hooks?: ProjectHooks,
+  ) => Promise<void>;
   /** Keeps them together with other workers, each its part of the tenants, until the signal. */
   readonly work: (signal: AbortSignal, hooks?: WorkHooks) => Promise<void>;
   /** Has what follows done until the signal. */
@@ -50,10 +63,13 @@ export interface ProjectHooks {
   readonly onRetry?: (error: StreamError, delayMs: number) => void;
   /** Stands between the feed and the read models. */
   readonly around?: (feed: StreamFeed) => StreamFeed;
+  readonly onBatch?: (done: BatchDone) => void;
 }
 
+/** Where the read models stand, whoever keeps them. */
+export type Standing = () => Promise<LedgerPosition>;
+
 export interface WorkHooks extends ProjectHooks {
-  readonly onBatch?: (done: BatchDone) => void;
   readonly onSlots?: (held: number) => void;
 }
 
@@ -140,18 +156,18 @@ export const wireLedger = async (
 const folding = (
   { pool, store, sources }: Omit<WorkParts, 'configuration'>,
   feedOf: () => StreamFeed,
-): Pick<WiredLedger, 'catchUp' | 'project'> => {
-  const run = (options: Partial<RunOptions> & Pick<RunOptions, 'signal'>) =>
-    runProjectors({
-      feed: feedOf(),
-      sink: postgresRowSink({ pool, sources, skips: skipsIn(store) }),
-      projectors,
-      ...options,
-    });
+): Pick<WiredLedger, 'catchUp' | 'project' | 'projectFrom'> => {
+  const sink = postgresRowSink({ pool, sources, skips: skipsIn(store) });
+  const run = (options: Omit<RunOptions, 'sink' | 'projectors'>) =>
+    runProjectors({ sink, projectors, ...options });
   return {
-    catchUp: (signal) => run({ signal, untilCaughtUp: true }),
+    catchUp: (signal) => run({ feed: feedOf(), signal, untilCaughtUp: true }),
     project: (signal, { around = asItIs, ...hooks } = {}) =>
       run({ ...hooks, feed: around(feedOf()), signal }),
+    projectFrom: async (given, signal, { around = asItIs, ...hooks } = {}) => {
+      await using feed = around(given(() => standing(sink, projectors)));
+      await run({ ...hooks, feed, signal });
+    },
   };
 };
 

@@ -49,6 +49,7 @@ describe('deploy/configuration', () => {
       kafkaPassword: undefined,
       kafkaPrefix: undefined,
       kafkaGroup: 'prov-ledger',
+      workerFeed: 'postgres',
       kafkaReplicas: undefined,
       registryUrl: undefined,
       registryUsername: undefined,

@@ -6,6 +6,7 @@ import type { RowSink } from '#projectors/sink.ts';
 import type { Fact } from '#schemas/event.ts';
 import { tenantId } from '#schemas/ids.ts';
 import { StreamError } from '#streams/errors.ts';
+import type { StreamFeed } from '#streams/stream.ts';
 import {
   ACME,
   type Chains,
@@ -85,6 +86,26 @@ describe('the live runner', () => {
     expect(dumps[0]).to.have.length.greaterThan(100);
     expect(dumps[1]).to.deep.equal(dumps[0]);
     expect(dumps[2]).to.deep.equal(dumps[0]);
+  });
+
+  it('goes on with a tenant that another process kept meanwhile, without beginning anew', async () => {
+    const facts = chain(ACME, mixture(30));
+    const retried: string[] = [];
+    const feed: StreamFeed = {
+      subscribe: async function* () {
+        yield { tenant: ACME, facts: facts.slice(0, 5) };
+        // As a consumer group gives a tenant away and back: what lies between went to another one.
+        await run(chainsOf(facts.slice(0, 20)));
+        yield { tenant: ACME, facts: facts.slice(20) };
+      },
+      [Symbol.asyncDispose]: async () => undefined,
+    };
+    await run(chainsOf(), { feed, onRetry: ({ message }) => retried.push(message) });
+    expect(retried).to.deep.equal([]);
+    const rows = await dump(db.pool, both);
+    await db.owner.query('TRUNCATE projections.tally_v1, projections.log_v1, projections.checkpoints');
+    await run(chainsOf(facts));
+    expect(rows).to.deep.equal(await dump(db.pool, both));
   });
 
   it('moves the checkpoint over facts that no read model handles, without reading them', async () => {
