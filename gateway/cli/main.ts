@@ -58,6 +58,47 @@ Examples:
   prov-ledger keys list --json > jwks.json
   prov-ledger verify receipt receipt.json --jwks jwks.json`;
 
+const commandsOf = (run: Run): readonly Command[] => [
+  serveCommand(run),
+  projectorWorkerCommand(run),
+  kafkaIngestCommand(run),
+  kafkaRelayCommand(run),
+  migrateCommand(run),
+  tenantCommands(run),
+  tokenCommands(run),
+  operatorCommands(run),
+  ingestCommand(run),
+  receiptCommands(run),
+  headCommand(run),
+  tailCommand(run),
+  verifyCommands(run),
+  exportCommand(run),
+  fixtureCommands(run),
+  replayCommand(run),
+  statusCommand(run),
+  projectionCommands(run),
+  graphCommands(run),
+  attestCommands(run),
+  coverageCommands(run),
+  sagaCommands(run),
+  gateCommands(run),
+  flagCommands(run),
+  viewCommands(run),
+  sqlCommand(run),
+  analystCommands(run),
+  doctorCommand(run),
+  backupCommand(run),
+  restoreCommand(run),
+  copyCommand(run),
+  headsCommands(run),
+  letterCommands(run),
+  topicCommands(run),
+  schemaCommands(run),
+  devCommands(run),
+  keyCommands(run),
+  configCommand(run),
+];
+
 /** The whole command line, for the program and for its documents. */
 export const program = (run: Run): Command => {
   const root = new Command('prov-ledger')
@@ -68,47 +109,7 @@ export const program = (run: Run): Command => {
     .option('--json', 'answer in JSON, for scripts')
     .addHelpText('after', EPILOGUE)
     .enablePositionalOptions(false);
-  const all = [
-    serveCommand(run),
-    projectorWorkerCommand(run),
-    kafkaIngestCommand(run),
-    kafkaRelayCommand(run),
-    migrateCommand(run),
-    tenantCommands(run),
-    tokenCommands(run),
-    operatorCommands(run),
-    ingestCommand(run),
-    receiptCommands(run),
-    headCommand(run),
-    tailCommand(run),
-    verifyCommands(run),
-    exportCommand(run),
-    fixtureCommands(run),
-    replayCommand(run),
-    statusCommand(run),
-    projectionCommands(run),
-    graphCommands(run),
-    attestCommands(run),
-    coverageCommands(run),
-    sagaCommands(run),
-    gateCommands(run),
-    flagCommands(run),
-    viewCommands(run),
-    sqlCommand(run),
-    analystCommands(run),
-    doctorCommand(run),
-    backupCommand(run),
-    restoreCommand(run),
-    copyCommand(run),
-    headsCommands(run),
-    letterCommands(run),
-    topicCommands(run),
-    schemaCommands(run),
-    devCommands(run),
-    keyCommands(run),
-    configCommand(run),
-  ];
-  for (const command of all) root.addCommand(command);
+  for (const command of commandsOf(run)) root.addCommand(command);
   each(root, (command) => {
     command.exitOverride().configureOutput({
       writeOut: (text) => void run.world.stdout.write(text),
