@@ -6,6 +6,7 @@ import { messages } from './messages.ts';
 import { projections } from './projections.ts';
 import { receipts } from './receipts.ts';
 import { tenants } from './tenants.ts';
+import { timers } from './timers.ts';
 
 export const deciders = {
   tenants,
@@ -15,4 +16,5 @@ export const deciders = {
   attestations,
   gates,
   flags,
+  timers,
 } as const;

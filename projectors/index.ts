@@ -4,6 +4,7 @@ import { flags } from './flags.ts';
 import { gates } from './gates.ts';
 import { receipts, receiptsDaily } from './receipts.ts';
 import { tenants } from './tenants.ts';
+import { timers } from './timers.ts';
 
 /** One line each; a domain without a read model stands here with an empty list and the reason beside it. */
 export const projectorsByDomain = {
@@ -11,6 +12,7 @@ export const projectorsByDomain = {
   receipts: [receipts, receiptsDaily],
   gates: [gates],
   flags: [flags],
+  timers: [timers],
 } as const satisfies { readonly [domain: string]: readonly AnyProjector[] };
 
 /** Domains without a read model of their own, and why. */

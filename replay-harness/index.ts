@@ -7,6 +7,7 @@ import { messagesFixture } from '#schemas/messages.fixture.ts';
 import { projectionsFixture } from '#schemas/projections.fixture.ts';
 import { receiptsFixture } from '#schemas/receipts.fixture.ts';
 import { tenantsFixture } from '#schemas/tenants.fixture.ts';
+import { timersFixture } from '#schemas/timers.fixture.ts';
 
 export const generators = {
   tenants: tenantsFixture,
@@ -16,6 +17,7 @@ export const generators = {
   attestations: attestationsFixture,
   gates: gatesFixture,
   flags: flagsFixture,
+  timers: timersFixture,
 } as const satisfies { readonly [domain: string]: EventGenerator };
 
 /** Domains whose events no fixture needs, and why. */

@@ -61,7 +61,8 @@ type Asked =
 
 type Cause = Pick<Recorded, 'id' | 'recordedAt' | 'opId'>;
 
-const asking = { attestations: deciders.attestations, gates: deciders.gates } as const satisfies {
+const { attestations, gates, flags, timers } = deciders;
+const asking = { attestations, gates, flags, timers } as const satisfies {
   readonly [Domain in Reaction['domain']]: unknown;
 };
 

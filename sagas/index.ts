@@ -1,10 +1,12 @@
 // What follows, by domain: the sagas that react to its facts first.
 import { alarms, drift } from './attestations.ts';
+import { ramps } from './flags.ts';
 import type { AnySaga } from './saga.ts';
 
 /** One line each. */
 export const sagas = {
   attestations: [drift, alarms],
+  flags: [ramps],
 } as const satisfies { readonly [domain: string]: readonly AnySaga[] };
 
 /** Domains from which nothing follows by itself, and why. */
@@ -13,7 +15,7 @@ export const absent = {
   receipts: 'a receipt states what has been done',
   messages: 'what becomes of a message is settled in the transaction that takes it',
   projections: 'a read model goes on when somebody has looked at it',
-  flags: 'a flag is moved by people',
+  timers: 'who waits for a timer reacts to it',
   gates: 'a gate is moved by the drift saga, and by people',
 } as const;
 

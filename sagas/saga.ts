@@ -3,10 +3,13 @@
 // A saga is pure: it folds the facts of one instance into a state, and says what shall follow from the fact that came
 // last. What follows is a command, whose id is worked out from the fact: delivered twice, or by two processes, it is
 // recorded once. `run.ts` does everything around it. A saga reads no clock, calls nobody and never asks a decider; a
-// refused command is an answer and no failure. What `fold` or `react` throws parks the fact and halts its tenant. On
-// history that was there before the saga, it folds and is silent.
+// refused command is an answer and no failure. Where it waits for a moment it asks for a timer, whose firing is a fact
+// like any other. What `fold` or `react` throws parks the fact and halts its tenant. On history that was there before the
+// saga, it folds and is silent.
 import type { AttestationCommand } from '#commands/attestations.ts';
+import type { FlagCommand } from '#commands/flags.ts';
 import type { GateCommand } from '#commands/gates.ts';
+import type { TimerCommand } from '#commands/timers.ts';
 import { derivedId } from '#proofs/derived-id.ts';
 import type { DomainEvent, Fact } from '#schemas/event.ts';
 import type { FactId } from '#schemas/ids.ts';
@@ -14,7 +17,9 @@ import type { FactId } from '#schemas/ids.ts';
 /** What a saga may ask for, by the domain whose decider answers. */
 export type Reaction =
   | { readonly domain: 'attestations'; readonly command: AttestationCommand }
-  | { readonly domain: 'gates'; readonly command: GateCommand };
+  | { readonly domain: 'gates'; readonly command: GateCommand }
+  | { readonly domain: 'flags'; readonly command: FlagCommand }
+  | { readonly domain: 'timers'; readonly command: TimerCommand };
 
 /** One fact, and the state of its instance before and after it. */
 export interface Step<S, E extends DomainEvent> {

@@ -22,7 +22,7 @@ export const feature = visible(128, 'the feature or route, for example new-check
 const pct = (of: string, minimum = 0) => count(of, minimum, 100);
 const reason = text(512, 'why');
 const rampId = visible(64, 'the ramp');
-const ppm = (of: string) => count(of, 0, 1_000_000);
+const ppm = (of: string, minimum = 0) => count(of, minimum, 1_000_000);
 
 /** Why a flag is held where it is. `ordered`: by whoever recorded it. */
 export const FREEZE_CAUSES = [
@@ -87,7 +87,7 @@ export const rampStartedSchema = Type.Object(
     age_max_seconds: count('how old the newest observation may be', 1, 31_536_000),
     samples_min: count('requests that an observation needs, with the feature and without', 1),
     error_ppm_max: ppm('errors in a million requests with the feature, at most'),
-    added_ppm_max: ppm('errors in a million requests more than without it: as many and more freeze'),
+    added_ppm_max: ppm('errors in a million requests more than without it: as many and more freeze', 1),
     canaries: Type.Array(tenantName, {
       maxItems: 20,
       uniqueItems: true,

@@ -7,6 +7,7 @@ import { type MessageEvent, messages } from './messages.ts';
 import { type ProjectionEvent, projections } from './projections.ts';
 import { type ReceiptEvent, receipts } from './receipts.ts';
 import { type TenantEvent, tenants } from './tenants.ts';
+import { type TimerEvent, timers } from './timers.ts';
 
 /** One line each. */
 export const domains: readonly DomainSchema[] = [
@@ -17,6 +18,7 @@ export const domains: readonly DomainSchema[] = [
   attestations,
   gates,
   flags,
+  timers,
 ];
 
 /** Everything that may be said. */
@@ -27,7 +29,8 @@ export type LedgerEvent =
   | ProjectionEvent
   | AttestationEvent
   | GateEvent
-  | FlagEvent;
+  | FlagEvent
+  | TimerEvent;
 
 /**
  * A stored fact that this program cannot read: its type is not known here, it is of a newer version, or its

@@ -1,8 +1,10 @@
 // From a saga's reaction to the decider of its domain. Here and nowhere else the two rooms meet.
 import { attestations } from '#commands/attestations.ts';
 import type { Decider, Refusal } from '#commands/decider.ts';
+import { flags } from '#commands/flags.ts';
 import { gates } from '#commands/gates.ts';
 import { CommandError, type Outcome, runCommand } from '#commands/run.ts';
+import { timers } from '#commands/timers.ts';
 import type { Dispatch, DispatchOutcome } from '#sagas/run.ts';
 import type { DomainEvent } from '#schemas/event.ts';
 import { StreamError } from '#streams/errors.ts';
@@ -20,6 +22,10 @@ export const dispatcher =
         return await send(store, attestations, { ...context, command: reaction.command });
       case 'gates':
         return await send(store, gates, { ...context, command: reaction.command });
+      case 'flags':
+        return await send(store, flags, { ...context, command: reaction.command });
+      case 'timers':
+        return await send(store, timers, { ...context, command: reaction.command });
       default:
         return reaction satisfies never;
     }

@@ -9,8 +9,10 @@ import { createGateway, type Gateway } from '#gateway/http/server.ts';
 import type { TlsMaterial } from '#gateway/http/tls.ts';
 import { type TokenUses, tokenUses } from '#gateway/http/token-uses.ts';
 import { projectors } from '#projectors/index.ts';
+import { dueTimers } from '#projectors/postgres/due-timers.ts';
 import { flagList } from '#projectors/postgres/flag-list.ts';
 import { receiptList } from '#projectors/postgres/receipt-list.ts';
+import type { Instant } from '#schemas/ids.ts';
 import { writeTokenUses } from '#streams/postgres/token-uses.ts';
 import { webhookOf } from '../alarm-settings.ts';
 import type { Configuration } from '../configuration.ts';
@@ -33,6 +35,7 @@ import { toldTo } from './projecting.ts';
 import { reactTo } from './reacting.ts';
 import { readiness } from './readiness.ts';
 import { startReport } from './start-report.ts';
+import { keepTimers } from './timer-keeper.ts';
 import { version } from './version.ts';
 import type { WiredLedger } from './wire.ts';
 
@@ -131,7 +134,10 @@ const foldsOf = (
 ): readonly Promise<void>[] => [
   ledger.project(signal, { around: telemetry.feed, ...toldTo(telemetry.log) }),
   reactTo({ ledger, telemetry, instruments }, signal),
+  keepTimers({ store: ledger.store, due: dueTimers(ledger.pool), clock }, telemetry.log, signal),
 ];
+
+const clock = (): Instant => Date.now() as Instant;
 
 interface GatewayParts {
   readonly stopping: AbortSignal;

@@ -22,7 +22,7 @@ import {
 import { CliError } from './exit.ts';
 import { figure, table, visible } from './output.ts';
 
-interface OfTenant extends Options {
+export interface OfTenant extends Options {
   readonly tenant: TenantId;
 }
 
@@ -116,7 +116,10 @@ const stateText = (feature: string, { standing, pct, frozen, ramp }: FlagState):
     : [
         `${feature} is at ${pct} %`,
         ...(frozen
-          ? [`frozen: ${frozen}`, '  -> look into the cause, then `prov-ledger flags acknowledge`']
+          ? [
+              `frozen: ${frozen}`,
+              '  -> look into the cause, then `prov-ledger flags acknowledge` (docs/operations/ramps.md)',
+            ]
           : []),
         ...(ramp ? [`${ramp.dryRun ? 'a dry run' : 'a ramp'} to ${ramp.steps.join(', ')} % is running`] : []),
       ].join('\n');
@@ -183,7 +186,7 @@ interface Move {
   readonly build?: (command: Command) => Command;
 }
 
-const move = (run: Run, { usage, summary, example, command, said, build = byHand }: Move): Command =>
+export const move = (run: Run, { usage, summary, example, command, said, build = byHand }: Move): Command =>
   ledgerLeaf<ByHand>(
     run,
     {
@@ -229,11 +232,11 @@ const freeze = (run: Run): Command =>
     said: (feature) => `${feature} is frozen: who has it keeps it, nobody else gets it`,
   });
 
-const acknowledge = (run: Run): Command =>
+/** Under either name: that of the flag's own, or the short one of a ramp's. */
+export const acknowledge = (run: Run, named: Pick<Move, 'usage' | 'example'>): Command =>
   move(run, {
-    usage: 'acknowledge <feature>',
+    ...named,
     summary: 'end a freeze, having looked into its cause',
-    example: 'flags acknowledge new-checkout',
     command: (feature, { reason }) => ({ type: 'AcknowledgeFreeze', feature, reason }),
     said: (feature) => `${feature} is not frozen any more`,
   });
@@ -254,6 +257,6 @@ export const flagCommands = (run: Run): Command =>
     bucket(run),
     set(run),
     freeze(run),
-    acknowledge(run),
+    acknowledge(run, { usage: 'acknowledge <feature>', example: 'flags acknowledge new-checkout' }),
     retire(run),
   ]);

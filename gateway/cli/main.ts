@@ -31,6 +31,7 @@ import {
 import { operatorCommands } from './operators.ts';
 import { visible } from './output.ts';
 import { projectionCommands } from './projections.ts';
+import { rampCommands } from './ramps.ts';
 import { kafkaRelayCommand } from './relay.ts';
 import { replayCommand } from './replay.ts';
 import { sagaCommands } from './sagas.ts';
@@ -83,6 +84,7 @@ const commandsOf = (run: Run): readonly Command[] => [
   sagaCommands(run),
   gateCommands(run),
   flagCommands(run),
+  rampCommands(run),
   viewCommands(run),
   sqlCommand(run),
   analystCommands(run),

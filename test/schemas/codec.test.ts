@@ -11,6 +11,7 @@ import * as messages from '#schemas/messages.ts';
 import * as projections from '#schemas/projections.ts';
 import { receiptSchema } from '#schemas/receipts.ts';
 import * as tenants from '#schemas/tenants.ts';
+import * as timers from '#schemas/timers.ts';
 import {
   attestationEvent,
   flagEvent,
@@ -19,6 +20,7 @@ import {
   projectionEvent,
   receipt,
   tenantEvent,
+  timerEvent,
 } from '#test/support/arbitraries.ts';
 
 const event: fc.Arbitrary<DomainEvent<string, object>> = fc.oneof(
@@ -29,6 +31,7 @@ const event: fc.Arbitrary<DomainEvent<string, object>> = fc.oneof(
   attestationEvent,
   gateEvent,
   flagEvent,
+  timerEvent,
 );
 
 /** The JSON schema of each event's newest version, by its type. */
@@ -67,6 +70,8 @@ const JSON_SCHEMAS: Readonly<
   'flags.RampObserved': flags.rampObservedSchema,
   'flags.RampAdvised': flags.rampAdvisedSchema,
   'flags.RampEnded': flags.rampEndedSchema,
+  'timers.TimerScheduled': timers.timerScheduledSchema,
+  'timers.TimerFired': timers.timerFiredSchema,
 };
 
 describe('schemas/codec', () => {

@@ -8,6 +8,7 @@ import type { MessageEvent } from '#schemas/messages.ts';
 import type { ProjectionEvent } from '#schemas/projections.ts';
 import type { Receipt, ReceiptV01, ReceiptV02 } from '#schemas/receipts.ts';
 import type { TenantEvent } from '#schemas/tenants.ts';
+import type { TimerEvent } from '#schemas/timers.ts';
 
 type Arb<T> = fc.Arbitrary<T>;
 
@@ -291,7 +292,7 @@ const ofPolicy = {
   age_max_seconds: fc.integer({ min: 1, max: 86_400 }),
   samples_min: positive,
   error_ppm_max: fc.integer({ min: 0, max: 1_000_000 }),
-  added_ppm_max: fc.integer({ min: 0, max: 1_000_000 }),
+  added_ppm_max: fc.integer({ min: 1, max: 1_000_000 }),
 };
 
 /** An event of this name with these members; those of the second kind may be absent. */
@@ -328,3 +329,8 @@ export const flagEvent: Arb<FlagEvent> = fc.oneof(
   flag('RampAdvised', { ...ofRamp, reason: text(512) }, { to_pct: pct, cause }),
   flag('RampEnded', { ...ofRamp, outcome: fc.constantFrom('completed', 'stopped'), reason: text(512) }),
 );
+
+const timer = { timer_id: visible(40), saga: visible(20), key: text(256), due_at: dateTime };
+export const timerEvent: Arb<TimerEvent> = fc
+  .tuple(fc.constantFrom('timers.TimerScheduled', 'timers.TimerFired'), record(timer))
+  .map(([type, data]) => ({ type, data }) as TimerEvent);

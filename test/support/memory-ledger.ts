@@ -18,11 +18,14 @@ export interface OpenMemoryLedger {
 
 export const memoryLedger = async ({
   tenant = ACME,
+  clock,
 }: {
   readonly tenant?: TenantId;
+  /** The ledger's; the system's unless given. */
+  readonly clock?: () => number;
 } = {}): Promise<OpenMemoryLedger> => {
   const { signer, keys } = testSigner();
-  const { store, feed } = openMemory({ signer });
+  const { store, feed } = openMemory({ signer, ...(clock && { clock }) });
   const context = { tenant, actor: 'test', at: Date.UTC(2026, 10, 21, 8) as Instant, key: randomUUID() };
   const outcome = await runCommand(
     { store, decider: tenants },

@@ -29,7 +29,7 @@ const SAID: readonly FlagCommand[] = [
     ageMaxSeconds: 60,
     samplesMin: 1,
     errorPpmMax: 0,
-    addedPpmMax: 0,
+    addedPpmMax: 1,
     canaries: [],
     dryRun: true,
   },

@@ -55,6 +55,10 @@ const said = ({ tenant, ids }: TenantFacts): readonly Said[] => [
     data: { route: `route of ${tenant}`.replaceAll(' ', '-'), epoch: 1, reason: `reason of ${tenant}` },
   },
   {
+    type: 'timers.TimerScheduled',
+    data: { timer_id: `timer-of-${tenant}`, saga: 'ramps', key: tenant, due_at: '2026-11-21T09:00:00Z' },
+  },
+  {
     type: 'flags.FlagSet',
     data: { feature: `feature-of-${tenant}`, pct: 10, reason: `reason of ${tenant}` },
   },

@@ -106,9 +106,8 @@ describe('sagas/postgres: the shelf', function () {
       'gates.WritePathRolledBack saga:drift true',
     ]);
     const lag = await sagaLag(pool, allSagas);
-    expect(lag.map(({ saga, haltedTenants }) => ({ saga, haltedTenants }))).to.deep.equal([
-      { saga: 'alarms', haltedTenants: 0 },
-      { saga: 'drift', haltedTenants: 0 },
-    ]);
+    expect(lag.map(({ saga, haltedTenants }) => ({ saga, haltedTenants }))).to.have.deep.members(
+      allSagas.map(({ name: saga }) => ({ saga, haltedTenants: 0 })),
+    );
   });
 });
