@@ -8,6 +8,7 @@ import { oidcIdentities } from '#gateway/http/oidc.ts';
 import { createGateway, type Gateway } from '#gateway/http/server.ts';
 import type { TlsMaterial } from '#gateway/http/tls.ts';
 import { type TokenUses, tokenUses } from '#gateway/http/token-uses.ts';
+import { readModels } from '#gateway/projections/read-models.ts';
 import { projectors } from '#projectors/index.ts';
 import { dueTimers } from '#projectors/postgres/due-timers.ts';
 import { flagList } from '#projectors/postgres/flag-list.ts';
@@ -182,6 +183,12 @@ const gatewayOf = (
     feed: { subscribe: (options) => ledger.feed.subscribe(options) },
     listReceipts: (question) => readWithin(patienceMs, list(question)),
     listFlags: (tenant) => readWithin(patienceMs, flagsOf(tenant)),
+    readModels: readModels({
+      pool: ledger.pool,
+      store: ledger.store,
+      feed: () => ledger.feed,
+      clock: () => Date.now() as Instant,
+    }),
     jwks: ledger.jwks,
     readiness: () => (stopping.aborted ? Promise.resolve(STOPPING) : ready()),
     build: {

@@ -1,21 +1,15 @@
 // prov-ledger projections rebuild|rollback|drop-old|verify: read models made anew beside the ones in use, and proved.
 import type { Command } from 'commander';
-import { projections } from '#commands/projections.ts';
-import { runCommand } from '#commands/run.ts';
 import type { AnyProjector } from '#projectors/batch.ts';
 import { projectors } from '#projectors/index.ts';
 import { dropOld } from '#projectors/postgres/rebuild/drop.ts';
-import {
-  type RebuildProgress,
-  type RebuildProved,
-  type Rebuilt,
-  rebuild,
-} from '#projectors/postgres/rebuild/rebuild.ts';
+import { type RebuildProgress, type Rebuilt, rebuild } from '#projectors/postgres/rebuild/rebuild.ts';
 import { rollback } from '#projectors/postgres/rebuild/rollback.ts';
 import { type RowDifference, type Verified, verifyReadModel } from '#projectors/postgres/rebuild/verify.ts';
 import { skipsIn } from '#projectors/rebuild/skips.ts';
 import type { TenantId } from '#schemas/ids.ts';
-import { aTenant, headOf, type LedgerContext, ledgerLeaf, type Options, type Run } from './command.ts';
+import { recordProofs } from '../projections/read-models.ts';
+import { aTenant, headOf, ledgerLeaf, type Options, type Run } from './command.ts';
 import { CliError } from './exit.ts';
 import { count, visible } from './output.ts';
 import { startProgress } from './progress.ts';
@@ -42,50 +36,6 @@ export const projectorNamed = (name: string): AnyProjector => {
 };
 
 const ACTOR = 'prov-ledger projections rebuild';
-/** Proofs on their way into the ledger at once: they share its commits. */
-const TOGETHER = 200;
-
-/** Records the proofs, each in its tenant's chain; one that was recorded by a rebuild that died is not recorded twice. */
-const attester =
-  ({ ledger, world }: LedgerContext) =>
-  async ({ projection, version, build, sourceDigest, proofs }: RebuildProved): Promise<void> => {
-    const record = async ({
-      tenant,
-      seq,
-      hash,
-      rows,
-      digest,
-    }: RebuildProved['proofs'][number]): Promise<void> => {
-      const proof = {
-        projection,
-        version,
-        build,
-        source_digest: sourceDigest,
-        as_of_seq: seq,
-        as_of_hash: hash,
-        rows,
-        digest,
-      };
-      const key = `projections.RebuildProved ${projection} v${version} b${build} ${seq} ${digest}`;
-      const context = { tenant, actor: ACTOR, at: world.clock(), key };
-      const outcome = await runCommand(
-        { store: ledger.store, decider: projections },
-        { type: 'RecordRebuildProved', projection, proof },
-        context,
-      );
-      if (outcome.kind !== 'recorded' && outcome.kind !== 'repeated')
-        throw new CliError(
-          'internal',
-          'not-recorded',
-          `the proof of ${projection} for ${tenant} was not recorded`,
-        );
-    };
-    // A tenant whose first fact was not folded has nothing that could be proved.
-    const sayable = proofs.filter(({ seq }) => seq > 0);
-    for (let from = 0; from < sayable.length; from += TOGETHER)
-      await Promise.all(sayable.slice(from, from + TOGETHER).map(record));
-  };
-
 export const rebuildCommand = (run: Run): Command =>
   ledgerLeaf<OfTenant>(
     run,
@@ -95,8 +45,7 @@ export const rebuildCommand = (run: Run): Command =>
       examples: ['projections rebuild receipts_daily', 'projections rebuild receipts --tenant acme'],
       build: tenantOption,
     },
-    async (context, { tenant, quiet = false }, [name = '']) => {
-      const { ledger, output, world } = context;
+    async ({ ledger, output, world }, { tenant, quiet = false }, [name = '']) => {
       const projector = projectorNamed(name);
       if (tenant !== undefined) await headOf(ledger, tenant);
       let state: RebuildProgress = { phase: 'filling', facts: 0, total: 0 };
@@ -120,7 +69,7 @@ export const rebuildCommand = (run: Run): Command =>
           tenant,
           skips: skipsIn(ledger.store),
           signal: world.signal,
-          attest: attester(context),
+          attest: recordProofs({ store: ledger.store, clock: world.clock, actor: ACTOR }),
           onProgress: (now) => {
             state = now;
           },

@@ -52,6 +52,21 @@ export interface NewTokenBody {
   readonly label?: string;
 }
 
+export const pauseSchema = {
+  type: 'object',
+  description: 'why nobody takes it further',
+  properties: { reason: text(512, 'the reason') },
+  required: ['reason'],
+  additionalProperties: false,
+} as const;
+
+export const ofTenantSchema = {
+  type: 'object',
+  description: 'one tenant; all of them where it is left out',
+  properties: { tenant: tenantName },
+  additionalProperties: false,
+} as const;
+
 export const revocationSchema = {
   type: 'object',
   description: 'why it lets nobody in any more',

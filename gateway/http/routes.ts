@@ -1,6 +1,7 @@
 // Every path of the service, each with its guard beside it. A path that is not in this table does not exist; a route
 // without a guard does not start (server.ts), and a test reads this table and plants one to see that.
 import type { AdminParts } from './admin-command.ts';
+import { type ProjectionParts, projectionRoutes } from './admin-projections.ts';
 import { tenantRoutes } from './admin-tenants.ts';
 import { tokenRoutes } from './admin-tokens.ts';
 import { programDocument } from './conditional.ts';
@@ -54,7 +55,11 @@ export interface Readiness {
   readonly missing: readonly string[];
 }
 
-export interface Service extends Omit<LedgerParts, 'store'>, Omit<AdminParts, 'store'>, FlagParts {
+export interface Service
+  extends Omit<LedgerParts, 'store'>,
+    Omit<AdminParts, 'store'>,
+    Omit<ProjectionParts, 'store'>,
+    FlagParts {
   readonly store: LedgerParts['store'] & AdminParts['store'];
   readonly readiness: () => Promise<Readiness>;
   readonly metrics: GatewayMetrics;
@@ -66,6 +71,7 @@ export const routes = (service: Service): readonly Route[] => [
   ...flagRoutes(service),
   ...tenantRoutes(service),
   ...tokenRoutes(service),
+  ...projectionRoutes(service),
   ...serviceRoutes(service),
 ];
 

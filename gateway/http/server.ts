@@ -6,6 +6,7 @@ import type { KeySet } from '#proofs/keys/public-key.ts';
 import type { Instant } from '#schemas/ids.ts';
 import type { LastUses } from '#streams/postgres/token-uses.ts';
 import type { StreamFeed, StreamStore } from '#streams/stream.ts';
+import type { ReadModels } from '../projections/read-models.ts';
 import { type AuthOptions, type Authorise, authoriser } from './auth.ts';
 import { type Build, documentationRoutes } from './documentation.ts';
 import type { Identify } from './identity.ts';
@@ -34,6 +35,8 @@ export interface GatewayOptions {
   readonly listReceipts: ListReceipts;
   /** A tenant's flags from the read model, for GET /flags. */
   readonly listFlags: ListFlags;
+  /** For operators' /projections. */
+  readonly readModels: ReadModels;
   /** The public keys that receipts of this ledger are verified with. */
   readonly jwks: () => KeySet | Promise<KeySet>;
   /** Asked at each GET /readyz. */
@@ -132,7 +135,7 @@ export const createGateway = (options: GatewayOptions): Gateway => {
 
 /** What the routes are made of. */
 const serviceOf = (
-  { store, listReceipts, listFlags, jwks, readiness, lastUses }: GatewayOptions,
+  { store, listReceipts, listFlags, readModels, jwks, readiness, lastUses }: GatewayOptions,
   rest: Pick<
     Service,
     'metrics' | 'admission' | 'clock' | 'fault' | 'watch' | 'stillMay' | 'ending' | 'patienceMs'
@@ -151,6 +154,7 @@ const serviceOf = (
   },
   listReceipts,
   listFlags,
+  readModels,
   jwks,
   readiness,
   lastUses,

@@ -6,15 +6,17 @@ import { cloudEventSchema } from '../cloudevents/event.ts';
 import {
   newTenantSchema,
   newTokenSchema,
+  ofTenantSchema,
+  pauseSchema,
   revocationSchema,
   suspensionSchema,
   tenantNameSchema,
 } from './admin-bodies.ts';
 import { catalogue } from './problems.ts';
+import { projectionShapes } from './projection-shapes.ts';
+import { count, object, text } from './shape-parts.ts';
 
 const ref = (name: string) => ({ $ref: `#/components/schemas/${name}` });
-const text = (description: string) => ({ type: 'string', description });
-const count = (description: string, minimum = 1) => ({ type: 'integer', minimum, description });
 const nullable = (description: string) => ({
   type: ['string', 'null'],
   description: `${description}; null when the receipt does not say`,
@@ -24,17 +26,6 @@ const hashes = (description: string) => ({
   items: sha256Hex('a node'),
   maxItems: 64,
   description,
-});
-
-/** An object that has these members and no others; names ending in `?` are optional. */
-const object = (description: string, members: { readonly [name: string]: object }) => ({
-  type: 'object',
-  description,
-  properties: Object.fromEntries(
-    Object.entries(members).map(([name, schema]) => [name.replace('?', ''), schema]),
-  ),
-  required: Object.keys(members).filter((name) => !name.endsWith('?')),
-  additionalProperties: false,
 });
 
 const factMembers = {
@@ -192,6 +183,9 @@ export const shapes = {
       }),
     },
   }),
+  ...projectionShapes,
+  Pause: pauseSchema,
+  OfTenant: ofTenantSchema,
   NewTenant: newTenantSchema,
   TenantName: tenantNameSchema,
   Suspension: suspensionSchema,

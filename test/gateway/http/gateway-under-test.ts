@@ -10,6 +10,7 @@ import { type Instant, type TenantId, tenantId } from '#schemas/ids.ts';
 import { memoryLedger } from '#streams/memory/ledger.ts';
 import type { StreamFeed, StreamStore } from '#streams/stream.ts';
 import { testSigner } from '#test/support/test-signer.ts';
+import { heldReadModels } from './held-read-models.ts';
 import { flagsFrom } from './listed-flags.ts';
 import { listedFrom } from './listed-receipts.ts';
 
@@ -92,6 +93,7 @@ export const gatewayOn = async ({
     patienceMs: 200,
     listReceipts: listedFrom(store),
     listFlags: flagsFrom(store),
+    readModels: heldReadModels(),
     jwks: () => keySet,
     clock: () => clock.now,
     readiness: async () => ({ ready: ready.missing.length === 0, missing: ready.missing }),

@@ -13,7 +13,8 @@ const body = ({ path }: MountedRoute, [value]: readonly string[]): string => {
   if (path === '/tenants') return JSON.stringify({ tenant: 'globex-2' });
   if (path.endsWith('/suspend') || path.endsWith('/revoke')) return JSON.stringify({ reason: 'intruder' });
   if (path.endsWith('/rename')) return JSON.stringify({ display_name: 'intruder' });
-  if (path.startsWith('/tenants/')) return '{}';
+  if (path.endsWith('/pause')) return JSON.stringify({ reason: 'intruder' });
+  if (path.startsWith('/tenants/') || path.startsWith('/projections/')) return '{}';
   return JSON.stringify(receipt({ id: value, tenant: 'globex', actor: 'intruder' }));
 };
 
