@@ -1,4 +1,5 @@
 // The connection to Neo4j. Its driver is imported in this folder and nowhere else.
+import { setTimeout as pause } from 'node:timers/promises';
 import neo4j, { type Driver, type ManagedTransaction, Neo4jError } from 'neo4j-driver';
 import { StreamError, type StreamErrorCode } from '#streams/errors.ts';
 
@@ -10,6 +11,8 @@ export interface GraphAddress {
   readonly password?: string | undefined;
   /** The server's default unless told. */
   readonly database?: string | undefined;
+  /** How long a transaction may take in all before its server counts as away; 75,000 ms unless told. */
+  readonly silenceMs?: number;
 }
 
 export type Parameters = { readonly [name: string]: unknown };
@@ -19,7 +22,10 @@ export type GraphRecord = { readonly [name: string]: unknown };
 export type Statement = (cypher: string, parameters?: Parameters) => Promise<readonly GraphRecord[]>;
 
 export interface Graph extends AsyncDisposable {
-  /** All of the work or none of it; it is never repeated here. Throws `StreamError`, and whatever else `work` throws. */
+  /**
+   * All of the work or none of it; it is never repeated here. Throws `StreamError`, `unavailable` also where no answer
+   * comes and nobody can say which of the two it was, and whatever else `work` throws.
+   */
   readonly transaction: <T>(work: (run: Statement) => Promise<T>) => Promise<T>;
   /** One statement, in a transaction of its own. Throws `StreamError`. */
   readonly query: Statement;
@@ -30,16 +36,38 @@ export interface Graph extends AsyncDisposable {
 const CONNECT_WITHIN_MS = 5_000;
 
 /** Nothing is asked of the server before the first statement. */
-export const connectGraph = ({ url, user, password, database }: GraphAddress): Graph => {
+export const connectGraph = ({
+  url,
+  user,
+  password,
+  database,
+  silenceMs = SILENCE_MS,
+}: GraphAddress): Graph => {
   const auth = user === undefined ? undefined : neo4j.auth.basic(user, password ?? '');
-  const driver: Driver = neo4j.driver(url, auth, {
-    userAgent: 'prov-ledger',
-    maxConnectionPoolSize: 10,
-    connectionTimeout: CONNECT_WITHIN_MS,
-    connectionAcquisitionTimeout: CONNECT_WITHIN_MS,
-    maxTransactionRetryTime: 0,
-  });
+  const open = (): Driver =>
+    neo4j.driver(url, auth, {
+      userAgent: 'prov-ledger',
+      maxConnectionPoolSize: 10,
+      connectionTimeout: CONNECT_WITHIN_MS,
+      connectionAcquisitionTimeout: CONNECT_WITHIN_MS,
+      maxTransactionRetryTime: 0,
+    });
+  let driver = open();
   const session = () => driver.session(database === undefined ? {} : { database });
+  const answered = async <T>(work: Promise<T>): Promise<T> => {
+    const asked = driver;
+    const deadline = new AbortController();
+    const silent = pause(silenceMs, SILENT, { signal: deadline.signal });
+    // Told of its abort only where the work was faster.
+    silent.catch(() => undefined);
+    const first = await Promise.race([work, silent]).finally(() => deadline.abort());
+    if (first !== SILENT) return first as T;
+    // The driver reads for ever from a connection that went dark, and would lend it again: all of it is given up.
+    work.catch(() => undefined);
+    if (driver === asked) driver = open();
+    void asked.close().catch(() => undefined);
+    throw new StreamError('unavailable', `Neo4j: no answer for ${silenceMs / 1_000} s`);
+  };
   const transaction: Graph['transaction'] = async (work) => {
     await using open = session();
     try {
@@ -56,8 +84,8 @@ export const connectGraph = ({ url, user, password, database }: GraphAddress): G
     }
   };
   return {
-    transaction,
-    query: (cypher, parameters) => transaction((run) => run(cypher, parameters)),
+    transaction: (work) => answered(transaction(work)),
+    query: (cypher, parameters) => answered(transaction((run) => run(cypher, parameters))),
     inBatches: async (cypher, parameters) => {
       await using open = session();
       try {
@@ -70,8 +98,12 @@ export const connectGraph = ({ url, user, password, database }: GraphAddress): G
   };
 };
 
+const SILENT = Symbol('silent');
+
 /** A server that stopped half-way holds its locks no longer than this. */
 const TRANSACTION_MS = 60_000;
+/** The server ends a transaction before that, if it lives. */
+const SILENCE_MS = TRANSACTION_MS + 15_000;
 
 const statementOn =
   (transaction: ManagedTransaction): Statement =>

@@ -37,7 +37,7 @@ describe('the graph that a service keeps', function () {
     const direct = await emptyGraph(this);
     await direct[Symbol.asyncDispose]();
     proxy = await tcpProxy({ port: Number(new URL((await testNeo4j(this)).url).port) });
-    graph = connectGraph({ url: `bolt://127.0.0.1:${proxy.port}` });
+    graph = connectGraph({ url: `bolt://127.0.0.1:${proxy.port}`, silenceMs: 6_000 });
     db = await projectionDatabase(projectors);
     store = await postgresStreamStore({ pool: db.pool, signer: testSigner().signer });
     feed = postgresStreamFeed({ pool: db.pool, pollMs: 50 });
@@ -94,6 +94,15 @@ describe('the graph that a service keeps', function () {
       'MATCH (:Receipt)-[e:ASKED_BY]->(:Actor) RETURN toString(count(e)) AS n',
     );
     expect(edges?.['n']).to.equal('50');
+  });
+
+  it('is away as well when it falls silent without a word, and is asked anew when it is back', async () => {
+    proxy.turn('dark');
+    await appendReceipts(store, ACME, { from: 52, count: 10 });
+    await until('it counts as away', () => up() === 0 && lagFacts() === 10);
+    proxy.turn('open');
+    await until('60 receipts', async () => (await receipts().catch(() => 0)) === 60);
+    await until('no lag', () => up() === 1 && lagFacts() === 0);
   });
 
   it('is compared with the tables without end: a change by hand is found, and put on record once it is', async () => {
