@@ -12,11 +12,17 @@
 //   53100, the disk is full          no request is at fault, and none is tried alone: all fail as `out-of-space`
 //   anything else                    with several requests, each goes alone, so that only the culprit fails
 import { setTimeout as pause } from 'node:timers/promises';
-import { buildBatch, type CommitBatch, type SignedStatement, signBatch } from '#proofs/checkpoint.ts';
+import {
+  type BatchProof,
+  buildBatch,
+  type CommitBatch,
+  type SignedStatement,
+  signBatch,
+} from '#proofs/checkpoint.ts';
 import type { Signer } from '#proofs/keys/signer.ts';
 import type { Recorded } from '#schemas/event.ts';
 import type { Instant, StreamRevision, TenantId } from '#schemas/ids.ts';
-import type { AppendRequest } from '#streams/stream.ts';
+import type { Appended, AppendRequest } from '#streams/stream.ts';
 import { answerStored } from './answers.ts';
 import type { QueuedAppend } from './append-queue.ts';
 import { batchNumbers, encodeBatch, sharesOf } from './batch-rows.ts';
@@ -249,13 +255,22 @@ export const settleBatch = (
     const facts = plan.tenants[tenantIndex]?.facts ?? [];
     item.settle({
       kind: 'appended',
-      facts: item.request.drafts.map((_, index) => ({
-        fact: facts[firstIndex + index] as Recorded,
-        proof: batch.proof({ tenantIndex, factIndex: firstIndex + index }, signed),
-      })),
+      facts: item.request.drafts.map((_, index) =>
+        appendedFact(facts[firstIndex + index] as Recorded, () =>
+          batch.proof({ tenantIndex, factIndex: firstIndex + index }, signed),
+        ),
+      ),
     });
   }
 };
+
+/** Many who append never look at the proof: it is put together when somebody does. */
+const appendedFact = (fact: Recorded, prove: () => BatchProof): Appended => ({
+  fact,
+  get proof() {
+    return prove();
+  },
+});
 
 /** A refused expectation may be the second sending of a request that went through: then it gets the first answer. */
 const answerRefused = async (
