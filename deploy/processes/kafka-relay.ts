@@ -13,6 +13,7 @@ import { errorFields, type Log } from '../telemetry/logs.ts';
 import { type RelayInstruments, relayInstruments } from '../telemetry/relay-instruments.ts';
 import { sampled } from '../telemetry/sampled.ts';
 import { openTelemetry } from '../telemetry/telemetry.ts';
+import { drainable } from './draining.ts';
 import { listenOnce } from './listening.ts';
 import { readiness } from './readiness.ts';
 import { version } from './version.ts';
@@ -69,19 +70,7 @@ const start = async (configuration: Configuration): Promise<RunningWorker> => {
       tell(log, event);
     },
   });
-  const failed = Promise.withResolvers<unknown>();
-  relayed.catch((error: unknown) => failed.resolve(error));
-  const open = opening.move();
-  return {
-    operatorsUrl,
-    failed: failed.promise,
-    drain: async () => {
-      ending.abort();
-      await relayed.catch(() => undefined);
-      log('info', 'drained');
-      await open.disposeAsync();
-    },
-  };
+  return { operatorsUrl, ...drainable({ work: relayed, ending, open: opening.move(), log }) };
 };
 
 const readinessOf = (

@@ -7,6 +7,7 @@ import { projectors } from '#projectors/index.ts';
 import type { Configuration } from '../configuration.ts';
 import { errorFields } from '../telemetry/logs.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
+import { drainable } from './draining.ts';
 import type { KafkaFollowing } from './kafka-worker.ts';
 import { listenOnce } from './listening.ts';
 import { observe } from './observed.ts';
@@ -68,20 +69,8 @@ export const startProjectorWorker = async ({
   const worked = following
     ? ledger.projectFrom(following.feedOf, ending.signal, hooks)
     : ledger.work(ending.signal, { ...hooks, onSlots });
-  const failed = Promise.withResolvers<unknown>();
-  worked.catch((error: unknown) => failed.resolve(error));
   log('info', 'working', { operatorsUrl });
-  const open = opening.move();
-  return {
-    operatorsUrl,
-    failed: failed.promise,
-    drain: async () => {
-      ending.abort();
-      await worked.catch(() => undefined);
-      await open.disposeAsync();
-      log('info', 'drained');
-    },
-  };
+  return { operatorsUrl, ...drainable({ work: worked, ending, open: opening.move(), log }) };
 };
 
 const READY_WITHIN_MS = 2_000;
