@@ -118,6 +118,17 @@ describe('a rebuild that dies', function () {
     expect(error.message).to.contain('is being rebuilt by the first');
   });
 
+  it('whose build another has taken over writes nothing more, before it has noticed', async () => {
+    const at = async (point: RebuildPoint): Promise<void> => {
+      if (point === 'claimed')
+        await past.owner.query(`UPDATE projections.builds SET epoch = epoch + 1 WHERE state = 'building'`);
+    };
+    const failure = await past.rebuild(tally, { at }).catch((error: unknown) => error);
+    expect(failure).to.be.instanceOf(RebuildError).with.property('code', 'lost-lease');
+    const { rows } = await past.owner.query('SELECT FROM projections.tally_v1_b2');
+    expect(rows).to.have.length(0);
+  });
+
   it('stands still past its lease: another takes over, and when it wakes it changes nothing', async () => {
     const sane = await past.shown('tally');
     const sleeper = child('chunk-copied', 'SIGSTOP', 1_000);
