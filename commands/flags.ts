@@ -13,8 +13,8 @@ import { accept, type CommandContext, type Decider, type Refusal, refuse } from 
 
 /** What a source said, in its own writing: `12`, `12.5`, `NaN`, `+Inf`; absent where the series was empty. */
 export interface Reading {
-  readonly requests?: string | undefined;
-  readonly errors?: string | undefined;
+  readonly requests?: string;
+  readonly errors?: string;
 }
 
 /** How a ramp goes on, and what stops it. Shares are errors in a million requests. */
@@ -38,13 +38,13 @@ export type FlagCommand =
   | (OfFeature & {
       readonly type: 'SetFlag';
       readonly pct: number;
-      readonly description?: string | undefined;
+      readonly description?: string;
     })
   /** `rampId`: asked for by that ramp's controller. */
   | (OfFeature & {
       readonly type: 'FreezeFlag';
       readonly cause: FreezeCause;
-      readonly rampId?: string | undefined;
+      readonly rampId?: string;
     })
   | (OfFeature & { readonly type: 'AcknowledgeFreeze' | 'RetireFlag' | 'StopRamp' })
   | (OfFeature & { readonly type: 'StepRamp'; readonly rampId: string; readonly toPct: number })

@@ -2,7 +2,7 @@
 // where it stands. What it does by itself the ramps saga does, in a running service.
 import { randomUUID } from 'node:crypto';
 import type { Command } from 'commander';
-import type { FlagCommand } from '#commands/flags.ts';
+import type { FlagCommand, Reading } from '#commands/flags.ts';
 import { type Observation, type Ramp, ramps } from '#sagas/flags.ts';
 import { type Instant, instantText, streamName, type TenantId } from '#schemas/ids.ts';
 import { decodeFact } from '#schemas/index.ts';
@@ -136,8 +136,8 @@ const observe = (run: Run): Command =>
     },
     async (context, options, [feature = '']) => {
       const { tenant, of = tenant, from: windowFrom, to: windowTo, source } = options;
-      const exposed = { requests: options.exposedRequests, errors: options.exposedErrors };
-      const control = { requests: options.controlRequests, errors: options.controlErrors };
+      const exposed = readingOf(options.exposedRequests, options.exposedErrors);
+      const control = readingOf(options.controlRequests, options.controlErrors);
       const command = {
         type: 'ObserveRamp',
         feature,
@@ -153,6 +153,11 @@ const observe = (run: Run): Command =>
       return 'ok';
     },
   );
+
+const readingOf = (requests: string | undefined, errors: string | undefined): Reading => ({
+  ...(requests !== undefined && { requests }),
+  ...(errors !== undefined && { errors }),
+});
 
 /** The ramp that is running, as the saga has it from the facts of the flag. Throws `StreamError`. */
 const readRamp = async (

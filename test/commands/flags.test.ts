@@ -196,7 +196,6 @@ describe('commands/flags', () => {
 
     it('that no arithmetic can be done with is recorded as such, and never as a count', () => {
       for (const [requests, unusable] of [
-        [undefined, 'empty'],
         ['', 'empty'],
         ['NaN', 'not_a_number'],
         ['many', 'not_a_number'],
@@ -208,6 +207,11 @@ describe('commands/flags', () => {
         ['2', 'out_of_range'],
       ] as const)
         running.when({ ...observe, exposed: { requests, errors: '3' } }).then(observed({ unusable }));
+    });
+
+    it('that leaves a count out is of an empty series', () => {
+      running.when({ ...observe, exposed: { errors: '3' } }).then(observed({ unusable: 'empty' }));
+      running.when({ ...observe, control: {} }).then(observed({ unusable: 'empty' }));
     });
 
     it('rounds what a source extrapolates up: no error is rounded away', () => {

@@ -20,6 +20,7 @@ import { memoryLedger } from '#streams/memory/ledger.ts';
 import type { StreamStore } from '#streams/stream.ts';
 import { ACME } from '#test/support/memory-ledger.ts';
 import { testSigner } from '#test/support/test-signer.ts';
+import { anyRampAction, expectRampsSettled, expectRampsSound, fire, setFlags } from './simulated-ramps.ts';
 
 const ROUTES = ['receipts', 'orders'] as const;
 
@@ -102,6 +103,11 @@ const openWorld = async (seed: number): Promise<World> => {
 
 const anyAction = async (world: World, at: number): Promise<void> => {
   const { chance, react } = world;
+  if (chance.perMille(800)) {
+    await anyRampAction(world);
+    if (chance.perMille(600)) await react({ killPerMille: 100, awayPerMille: 50 });
+    return;
+  }
   const route = chance.pick(ROUTES);
   const draw = chance.int(100);
   if (draw < 55) return await attest(world, route, at);
@@ -255,20 +261,32 @@ const expectSettled = async ({ store, shelf }: World): Promise<void> => {
   }
 };
 
-const STEPS = 24;
+const STEPS = 72;
+/** Calls of the clock, half a minute each: longer than any ramp waits, or takes figures for fresh. */
+const LONG = 40;
 
 /** Runs the world of a seed to its end. Answers with its history. */
 export const simulate = async (seed: number): Promise<History> => {
   const world = await openWorld(seed);
   await world.react(SOUND);
+  await setFlags(world);
   for (let step = 1; step <= STEPS; step += 1) {
     await anyAction(world, step * 10);
-    expectReactionsSound(await historyOf(world.store));
+    const history = await historyOf(world.store);
+    expectReactionsSound(history);
+    expectRampsSound(history);
   }
   // What a saga asks for is a fact, from which more may follow.
-  for (let round = 0; round < 6; round += 1) await world.react(SOUND);
+  for (let round = 0; round < 6; round += 1) {
+    await world.react(SOUND);
+    for (let call = 0; call < LONG; call += 1) world.clock();
+    await fire(world);
+  }
+  await world.react(SOUND);
+  await world.react(SOUND);
   await expectSettled(world);
   const history = await historyOf(world.store);
+  expectRampsSettled(expectRampsSound(history));
   for (const [route, { divergent, closed }] of expectReactionsSound(history))
     if (divergent) expect(closed, `${route}: what drifts is closed`).to.equal(true);
   return history;

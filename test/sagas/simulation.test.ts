@@ -1,10 +1,11 @@
 import { expect } from 'chai';
+import { expectRampsSettled, expectRampsSound } from './simulated-ramps.ts';
 import { expectReactionsSound, type History, simulate } from './simulated-world.ts';
 
 const SEEDS = 200;
 
 describe('sagas: a world out of a seed', function () {
-  this.timeout(180_000);
+  this.timeout(600_000);
 
   it(`the oracle holds in ${SEEDS} worlds, and what it watches over happens in them`, async () => {
     const types = new Map<string, number>();
@@ -19,6 +20,10 @@ describe('sagas: a world out of a seed', function () {
       'attestations.DriftAlarmRaised',
       'gates.WritePathRolledBack',
       'gates.WritePathRestored',
+      'flags.FlagRamped',
+      'flags.FlagFrozen',
+      'flags.RampAdvised',
+      'timers.TimerFired',
     ])
       expect(types.get(type), type).to.be.greaterThan(20);
   });
@@ -27,6 +32,31 @@ describe('sagas: a world out of a seed', function () {
     const told = (history: History) =>
       JSON.stringify(history.map(({ id, type, data }) => ({ id, type, data })));
     expect(told(await simulate(7))).to.equal(told(await simulate(7)));
+  });
+
+  it('the oracle of ramps finds what it looks for', () => {
+    const said = (type: string, data: object = {}, recordedAt = 0) =>
+      ({ type, data: { feature: 'new-checkout', ...data }, recordedAt, actor: 'saga:ramps' }) as never;
+    const policy = { ramp_id: 'r', from_pct: 0, steps: [10, 50], canaries: [], dry_run: false };
+    const set = said('flags.FlagSet', { pct: 0 });
+    const started = said('flags.RampStarted', policy);
+    const ramped = said('flags.FlagRamped', { from_pct: 0, to_pct: 10 });
+    const frozen = said('flags.FlagFrozen');
+    const timer = { timer_id: 'r.1', due_at: '1970-01-01T00:00:01Z' };
+    for (const [history, what] of [
+      [
+        [set, started, ramped, said('flags.FlagRamped', { from_pct: 10, to_pct: 50 })],
+        'no step without data',
+      ],
+      [[set, started, frozen, ramped], 'no step past a freeze'],
+      [[set, said('flags.RampStarted', { ...policy, dry_run: true }), ramped], 'a dry run changes nothing'],
+      [[set, started, said('attestations.DriftAlarmRaised', {}, -1), ramped], 'after an alarm'],
+      [[set, frozen, said('flags.FreezeAcknowledged')], 'a person ends a freeze'],
+      [[said('timers.TimerScheduled', timer), said('timers.TimerFired', timer)], 'and not early'],
+      [[said('timers.TimerFired', timer)], 'what was scheduled fires, once'],
+    ] as const)
+      expect(() => expectRampsSound(history)).to.throw(what);
+    expect(() => expectRampsSettled(expectRampsSound([set, started, ramped]))).to.throw('without data');
   });
 
   it('the oracle finds what it looks for', () => {

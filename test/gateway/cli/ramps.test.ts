@@ -94,6 +94,9 @@ describe('prov-ledger ramps', () => {
     expect((await world('ramps', 'stop', 'new-checkout', ...by)).code).to.equal(1);
     expect((await world(...start)).code).to.equal(0);
     expect((await world(...start)).stderr).to.match(/is running; stop it first/);
+    const times = ['--from', '2026-11-21T09:59:00Z', '--to', '2026-11-21T10:00:00Z'];
+    expect((await world('ramps', 'observe', 'new-checkout', ...times)).code).to.equal(0);
+    expect((await world('ramps', 'status', 'new-checkout')).stdout).to.match(/nothing can be told: empty/);
     expect((await world('ramps', 'stop', 'new-checkout', ...by)).code).to.equal(0);
   });
 });
