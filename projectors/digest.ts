@@ -10,6 +10,7 @@
 // needs 32 bytes a row instead of the whole line, and lets any number of threads hash rows. Anyone with psql, sort and
 // sha256sum can compute it (projectors/postgres/digest.ts has the SQL).
 import { createHash, hash } from 'node:crypto';
+import { type Messages, sha256Messages } from '#proofs/sha256/messages.ts';
 import type { AnyProjector } from './batch.ts';
 import { jsonbBytes, putJsonb, putPlain } from './jsonb-bytes.ts';
 import type { Row } from './projector.ts';
@@ -20,6 +21,8 @@ export interface RowForm {
   readonly line: (tenant: string, row: Row) => string;
   /** `rowHash` of the line, which is not made for it. */
   readonly hash: (tenant: string, row: Row) => string;
+  /** The hashes of many rows, 32 bytes each, in their order: several are computed at once. */
+  readonly hashes: (tenant: string, rows: readonly Row[]) => Buffer<ArrayBuffer>;
 }
 
 export const rowForm = (projector: AnyProjector): RowForm => {
@@ -32,7 +35,30 @@ export const rowForm = (projector: AnyProjector): RowForm => {
   return {
     line: (tenant, row) => put(tenant, row).toString('utf8'),
     hash: (tenant, row) => hash('sha256', put(tenant, row), 'binary'),
+    hashes: (tenant, rows) => manyHashes(rows.length, (index) => put(tenant, rows[index] as Row)),
   };
+};
+
+/** One list for the whole thread: it is full only while rows are hashed. */
+let messages: Messages | undefined;
+
+const manyHashes = (count: number, lineOf: (index: number) => Uint8Array): Buffer<ArrayBuffer> => {
+  messages ??= sha256Messages();
+  messages.clear();
+  for (let index = 0; index < count; index += 1) {
+    const line = lineOf(index);
+    const at = messages.begin(line.length);
+    messages.bytes().set(line, at);
+    messages.end(line.length);
+  }
+  messages.digest();
+  const hashed = messages.bytes();
+  const hashes = Buffer.from(new ArrayBuffer(count * ROW_HASH_BYTES));
+  for (let index = 0; index < count; index += 1) {
+    const from = messages.digestAt(index);
+    hashes.set(hashed.subarray(from, from + ROW_HASH_BYTES), index * ROW_HASH_BYTES);
+  }
+  return hashes;
 };
 
 /** What `value::jsonb::text` is, for any value that JSON can say. */

@@ -264,8 +264,7 @@ const modelOutcome = ({ options, rows, hashes, halts }: State, model: number): E
   using keyed = rowHashes({ folder: options.folder, name: `outcome-${projector.name}` });
   const all = hashes[model] ?? keyed;
   const form = rowForm(projector);
-  for (const [tenant, mine] of rows[model] as Rows)
-    for (const row of mine.values()) keyed.add(Buffer.from(form.hash(tenant, row), 'latin1'));
+  for (const [tenant, mine] of rows[model] as Rows) keyed.add(form.hashes(tenant, [...mine.values()]));
   return {
     projection: projector.name,
     version: projector.version,

@@ -1,7 +1,7 @@
 // The read models of one lane: those that only insert need nothing from before and are folded while a chunk is read; the
 // others go on from their rows as they were.
 import { type AnyProjector, type Changes, foldBatch, keyText } from '#projectors/batch.ts';
-import { ROW_HASH_BYTES, rowForm } from '#projectors/digest.ts';
+import { rowForm } from '#projectors/digest.ts';
 import type { Row } from '#projectors/projector.ts';
 import type { Fact } from '#schemas/event.ts';
 import type { Seq, TenantId } from '#schemas/ids.ts';
@@ -104,12 +104,8 @@ export const insertOnlyModels = (projectors: readonly AnyProjector[], { skips, s
         const { changes, poison } = foldBatch(projector, taken, new Map());
         const stop = poison ?? unreadable;
         if (stop) poisons.push(poisonOf(model, stop));
-        const hashes = Buffer.from(new ArrayBuffer(changes.inserts.length * ROW_HASH_BYTES));
-        const lines: string[] | undefined = showRows ? [] : undefined;
-        changes.inserts.forEach((row, index) => {
-          lines?.push(form.line(tenant, row));
-          hashes.write(form.hash(tenant, row), index * ROW_HASH_BYTES, 'latin1');
-        });
+        const hashes = form.hashes(tenant, changes.inserts);
+        const lines = showRows ? changes.inserts.map((row) => form.line(tenant, row)) : undefined;
         inserted.push({ model, tenant, hashes, lines });
       }
     }

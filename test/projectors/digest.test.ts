@@ -39,6 +39,20 @@ describe('projectors/digest', () => {
     expect(rowForm(projector).line('acme', { id: 'x' })).to.equal('["acme", "x", null, null]');
   });
 
+  it('many rows are hashed together as each is by itself', () => {
+    const { hash, hashes, line } = rowForm(projector);
+    for (const count of [0, 1, 5, 300]) {
+      const rows = Array.from({ length: count }, (_, index) => ({
+        id: 'ü'.repeat(index),
+        at: index,
+        json: [index],
+      }));
+      const each = rows.map((row) => hash('acme', row));
+      expect(hashes('acme', rows).toString('latin1')).to.equal(each.join(''));
+      expect(each).to.deep.equal(rows.map((row) => rowHash(line('acme', row))));
+    }
+  });
+
   it('numbers are written without an exponent', () => {
     expect(jsonbText([1e21, -1.5e-7, 5e-324, 0.1, -0, 2 ** 63])).to.equal(
       `[1000000000000000000000, -0.00000015, 0.${'0'.repeat(323)}5, 0.1, 0, 9223372036854776000]`,
