@@ -23,7 +23,6 @@ export const intakeState = (log: Log): IntakeState => {
   let waiting: KafkaErrorCode | 'joining' | undefined = 'joining';
   let storeAway = false;
   let partitions = 0;
-  const halted = new Set<string>();
   const onEvent = (event: ConsumptionEvent): void => {
     if (event.type !== 'waiting' || !storeAway) say(log, event);
     switch (event.type) {
@@ -33,19 +32,16 @@ export const intakeState = (log: Log): IntakeState => {
         return;
       case 'stored':
         storeAway = false;
-        halted.delete(placeName(event));
         return;
       case 'waiting':
         storeAway = true;
-        return;
-      case 'halted':
-        halted.add(placeName(event));
         return;
       case 'crashed':
         waiting = 'unavailable';
         partitions = 0;
         return;
       case 'lost':
+      case 'anew':
         return;
       default:
         event satisfies never;
@@ -59,15 +55,9 @@ export const intakeState = (log: Log): IntakeState => {
       waiting = code;
       return other;
     },
-    missing: () => [
-      ...(waiting === undefined ? [] : [waitingFor(waiting)]),
-      ...Array.from(halted, (place) => `partition ${place}, whose topic was made anew`),
-    ],
+    missing: () => (waiting === undefined ? [] : [waitingFor(waiting)]),
   };
 };
-
-const placeName = ({ topic, partition }: { readonly topic: string; readonly partition: number }): string =>
-  `${partition} of ${topic}`;
 
 const waitingFor = (what: KafkaErrorCode | 'joining'): string =>
   what === 'joining'
@@ -87,9 +77,10 @@ const say = (log: Log, event: ConsumptionEvent): void => {
       const what = 'retention removed messages before they were taken: they must be sent again';
       return log('error', what, { topic, partition, messages });
     }
-    case 'halted': {
+    case 'anew': {
       const { topic, partition, position, end } = event;
-      const what = 'the topic ends before what was taken of it: it was made anew, and is not taken';
+      const what =
+        'the topic ends before what was taken of it: it was made anew, and is taken from its beginning';
       return log('error', what, { topic, partition, position, end });
     }
     case 'crashed':

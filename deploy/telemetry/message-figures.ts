@@ -49,6 +49,11 @@ export const messageFigures = ({ flow, letters, lag, partitions }: MessageFigure
       'Messages that retention removed before they were taken.',
       ({ lost }) => lost,
     ),
+    ofPartition(
+      'ledger_messages_topic_anew',
+      'Times that a partition began again, as its topic was made anew.',
+      ({ incarnation }) => incarnation,
+    ),
     {
       name: 'ledger_letters',
       help: 'Messages that are not taken: dead ones and those held behind them, by what is wrong.',
@@ -59,18 +64,22 @@ export const messageFigures = ({ flow, letters, lag, partitions }: MessageFigure
           value,
         })),
     },
-    {
-      name: 'ledger_messages_lag',
-      help: 'Messages not taken yet, of the partitions of this process.',
-      read: () => [{ value: lag() }],
-    },
-    {
-      name: 'ledger_messages_partitions',
-      help: 'Partitions that the group has given to this process.',
-      read: () => [{ value: partitions() }],
-    },
+    ...ofProcess({ lag, partitions }),
   ];
 };
+
+const ofProcess = ({ lag, partitions }: Pick<MessageFigures, 'lag' | 'partitions'>): readonly Figure[] => [
+  {
+    name: 'ledger_messages_lag',
+    help: 'Messages not taken yet, of the partitions of this process.',
+    read: () => [{ value: lag() }],
+  },
+  {
+    name: 'ledger_messages_partitions',
+    help: 'Partitions that the group has given to this process.',
+    read: () => [{ value: partitions() }],
+  },
+];
 
 /** `process_*` and `nodejs_*`, for a process whose page has no figures of a ledger's writes. */
 export const processFigures: Instruments = {

@@ -20,8 +20,8 @@ export type ConsumptionEvent =
   | { readonly type: 'waiting'; readonly error: StreamError }
   /** Retention has removed messages before they were taken: they are counted, and whoever sent them must send them again. */
   | ({ readonly type: 'lost'; readonly messages: number } & Place)
-  /** The topic ends before the position: it was made anew. The partition is not taken until somebody decides. */
-  | ({ readonly type: 'halted'; readonly position: number; readonly end: number } & Place)
+  /** The topic ended before the position, at `end`: it was made anew, and is taken from its beginning. */
+  | ({ readonly type: 'anew'; readonly position: number; readonly end: number } & Place)
   | { readonly type: 'crashed'; readonly error: Error };
 
 export interface ConsumeOptions {
@@ -131,11 +131,11 @@ const assigned = async (
     for (const topic of Object.keys(assignment))
       for (const each of await boundsOf(state, topic)) bounds.set(nameOf(each), each);
     for (const place of places) {
-      const { low = 0, end = 0 } = bounds.get(nameOf(place)) ?? {};
-      const position = await intake.open(place, low);
-      partitions.set(nameOf(place), { position, end });
-      if (position.next > end) halt(state, place, position.next, end);
-      else consumer.seek({ ...place, offset: String(position.next) });
+      const its = bounds.get(nameOf(place)) ?? { ...place, low: 0, end: 0 };
+      const stored = await intake.open(place, its.low);
+      const position = stored.next > its.end ? await begunAnew(state, its, stored) : stored;
+      partitions.set(nameOf(place), { position, end: its.end });
+      consumer.seek({ ...place, offset: String(position.next) });
     }
   });
   onEvent?.({ type: 'assigned', partitions: places.length });
@@ -154,10 +154,28 @@ const boundsOf = async ({ admin }: State, topic: string): Promise<readonly Bound
     end: Number(high),
   }));
 
-/** Nothing can follow the position any more: what the topic holds now has other messages at the offsets already taken. */
-const halt = ({ consumer, onEvent }: State, place: Place, position: number, end: number): void => {
-  consumer.pause([{ topic: place.topic, partitions: [place.partition] }]);
-  onEvent?.({ type: 'halted', ...place, position, end });
+/**
+ * Nothing can follow the position any more: what the topic holds now has other messages at the offsets already taken. A
+ * receipt that was on both has the same id, and counts once.
+ */
+const begunAnew = async (
+  { intake, onEvent }: State,
+  { low, end, ...place }: Bounds,
+  found: Position,
+): Promise<Position> => {
+  onEvent?.({ type: 'anew', ...place, position: found.next, end });
+  return await intake.beginAnew(place, found, low);
+};
+
+/** True when the topic was made anew, and the consumer was sent to where it is to go on. */
+const foundAnew = async (state: State, place: Place, its: Partition): Promise<boolean> => {
+  const now = (await boundsOf(state, place.topic)).find(({ partition }) => partition === place.partition);
+  // The word of one batch is not enough: a leader that has just taken over may lag behind what was committed.
+  if (!now || its.position.next <= now.end) return false;
+  its.position = await begunAnew(state, now, its.position);
+  its.end = now.end;
+  state.consumer.seek({ ...place, offset: String(its.position.next) });
+  return true;
 };
 
 /** The store may be away for a while; the driver must not give up meanwhile. */
@@ -183,7 +201,7 @@ const takeBatch = async (state: State, payload: EachBatchPayload): Promise<void>
     // Given to another member meanwhile.
     if (!its) return;
     its.end = Number(batch.highWatermark);
-    if (its.position.next > its.end) return halt(state, place, its.position.next, its.end);
+    if (its.position.next > its.end && (await foundAnew(state, place, its))) return;
     const messages = batch.messages.filter(({ offset }) => Number(offset) >= its.position.next);
     const last = batch.messages.at(-1);
     if (messages.length === 0) {

@@ -95,6 +95,8 @@ export const readFlow = async (
 export interface PartitionFlow extends Place, FlowCounts {
   readonly first_offset: number;
   readonly next_offset: number;
+  /** How often the topic was found made anew. */
+  readonly incarnation: number;
   readonly absent: number;
   readonly lost: number;
   readonly received: number;
@@ -107,10 +109,10 @@ export const readPartitions = async (
   topic?: string,
 ): Promise<readonly PartitionFlow[]> => {
   const { rows } = await client.query<PartitionFlow>(
-    `SELECT p.topic, p.partition, p.first_offset, p.next_offset, p.absent, p.lost,
+    `SELECT p.topic, p.partition, p.first_offset, p.next_offset, p.incarnation, p.absent, p.lost,
         coalesce(sum(f.received), 0)::bigint AS received,
         ${FLOW_FATES.map((fate) => `coalesce(sum(f.${fate}), 0)::bigint AS ${fate}`).join(', ')},
-        (p.next_offset - p.first_offset - p.absent - p.lost - coalesce(sum(f.received), 0))::bigint AS missing
+        (p.passed_before + p.next_offset - p.first_offset - p.absent - p.lost - coalesce(sum(f.received), 0))::bigint AS missing
       FROM transport.positions p LEFT JOIN transport.flow f USING (topic, partition)
       WHERE $1::text IS NULL OR p.topic = $1 GROUP BY p.topic, p.partition ORDER BY p.topic, p.partition`,
     [topic ?? null],

@@ -9,7 +9,14 @@ import { addFlow, type FlowCounts, noFlow } from './flow.ts';
 import { type Gates, type Standings, standingsOf, throughGate } from './gates.ts';
 import { insertLetters, type NewLetter } from './letters.ts';
 import { keyText, type Message, type Place, type Reading, stateOf } from './message.ts';
-import { movePositions, openPosition, type Position, type PositionMove, readPosition } from './positions.ts';
+import {
+  beginAnew,
+  movePositions,
+  openPosition,
+  type Position,
+  type PositionMove,
+  readPosition,
+} from './positions.ts';
 
 export interface ReadMessage {
   readonly message: Message;
@@ -37,6 +44,8 @@ export interface Intake {
   /** Begun at `first` when the partition was never taken from. */
   readonly open: (place: Place, first: number) => Promise<Position>;
   readonly position: (place: Place) => Promise<Position | undefined>;
+  /** Begun again at `low`: the topic was made anew since the position was found. */
+  readonly beginAnew: (place: Place, found: Position, low: number) => Promise<Position>;
   /** The outcomes in the order of the pieces, which are of different partitions. Throws `StreamError`. */
   readonly commit: (pieces: readonly Piece[]) => Promise<readonly PieceOutcome[]>;
 }
@@ -69,6 +78,7 @@ export const postgresIntake = (options: IntakeOptions): Intake => {
   return {
     open: (place, first) => openPosition(pool, place, first),
     position: (place) => readPosition(pool, place),
+    beginAnew: (place, found, low) => beginAnew(pool, place, { found, low }),
     commit: async (pieces) => {
       const tenants = new Set<TenantId>();
       for (const { tenant } of requestsIn(pieces)) tenants.add(tenant);
@@ -109,6 +119,7 @@ interface Sorted {
 }
 
 const sorted = (piece: Piece, gates: Gates, standings: Standings): Sorted => {
+  const { incarnation } = piece.position;
   const heldKeys = new Set(piece.position.heldKeys);
   const requests: AppendRequest[] = [];
   const messages: Message[] = [];
@@ -118,13 +129,14 @@ const sorted = (piece: Piece, gates: Gates, standings: Standings): Sorted => {
     const key = keyText(message.key);
     if (key !== undefined && heldKeys.has(key)) {
       const error = 'a message before it with the same key was not taken';
-      letters.push({ message, state: 'held', errorClass: 'behind-another', error });
+      letters.push({ message, state: 'held', errorClass: 'behind-another', error, incarnation });
     } else if (reading.kind === 'append') {
       requests.push(reading.request);
       messages.push(message);
     } else {
       const { errorClass, error, schemaId, waitsFor } = reading;
-      letters.push({ message, state: stateOf(errorClass), errorClass, error, schemaId, waitsFor });
+      const state = stateOf(errorClass);
+      letters.push({ message, state, errorClass, error, schemaId, waitsFor, incarnation });
       if (key !== undefined) heldKeys.add(key);
     }
   }
@@ -200,7 +212,7 @@ const outcomesOf = (all: readonly Sorted[], fates: readonly Fate[]): readonly Pi
     const dead = letters.filter(({ state }) => state === 'dead').length;
     counts.dead_lettered = dead;
     counts.held = letters.length - dead;
-    const position = { next: piece.next, epoch: piece.position.epoch, heldKeys };
+    const position = { ...piece.position, next: piece.next, heldKeys };
     return { kind: 'stored', position, counts, dead };
   });
 };

@@ -10,6 +10,8 @@ export interface NewLetter {
   readonly error: string;
   readonly schemaId?: number | undefined;
   readonly waitsFor?: StreamKey | undefined;
+  /** Of the partition that it came over. */
+  readonly incarnation: number;
 }
 
 /** What a letter's error is cut to: it may quote the message. */
@@ -34,13 +36,14 @@ export const insertLetters = async (
   await client.query({
     name: 'insert_letters',
     text: `INSERT INTO transport.letters (topic, partition, message_offset, key, value, headers, sent_at, received_at,
-        state, error_class, error, schema_id, waits_for)
+        state, error_class, error, schema_id, waits_for,
+        incarnation)
       SELECT l.topic, l.partition, l.message_offset, l.key, l.value, l.headers, to_timestamp(l.sent_ms / 1000.0), $9,
-        l.state, l.error_class, l.error, l.schema_id, l.waits_for
+        l.state, l.error_class, l.error, l.schema_id, l.waits_for, l.incarnation
       FROM unnest($1::text[], $2::int[], $3::bigint[], $4::bytea[], $5::bytea[], $6::jsonb[], $7::bigint[],
-        $8::text[], $10::text[], $11::text[], $12::bigint[], $13::text[])
+        $8::text[], $10::text[], $11::text[], $12::bigint[], $13::text[], $14::int[])
         AS l (topic, partition, message_offset, key, value, headers, sent_ms, state, error_class, error, schema_id,
-          waits_for)`,
+          waits_for, incarnation)`,
     values: [
       of(({ message }) => message.topic),
       of(({ message }) => message.partition),
@@ -55,6 +58,7 @@ export const insertLetters = async (
       of(({ error }) => errorText(error)),
       of(({ schemaId }) => schemaId),
       of(({ waitsFor }) => waitsFor && revisionKey(waitsFor)),
+      of(({ incarnation }) => incarnation),
     ],
   });
 };
@@ -140,7 +144,7 @@ export const openLettersOf = async (
 ): Promise<readonly Letter[]> => {
   const { rows } = await client.query<LetterRow>(
     `SELECT * FROM transport.letters WHERE topic = $1 AND partition = $2 AND key = $3 AND state IN ('dead', 'held')
-      ORDER BY message_offset LIMIT $4`,
+      ORDER BY incarnation, message_offset LIMIT $4`,
     [topic, partition, key, limit],
   );
   return rows.map(letterOf);
@@ -206,13 +210,14 @@ export const lettersBehind = async (
 ): Promise<readonly Letter[]> => {
   const { rows } = await client.query<LetterRow>(
     `WITH first AS MATERIALIZED (SELECT letter, key FROM transport.letters
-        WHERE waits_for = $3 AND topic = $1 AND partition = $2 AND state = 'held' ORDER BY message_offset LIMIT $4)
+        WHERE waits_for = $3 AND topic = $1 AND partition = $2 AND state = 'held'
+        ORDER BY incarnation, message_offset LIMIT $4)
       SELECT * FROM (
         SELECT l.* FROM first f JOIN transport.letters l USING (letter) WHERE f.key IS NULL
         UNION ALL
         SELECT l.* FROM (SELECT DISTINCT key FROM first WHERE key IS NOT NULL) f JOIN transport.letters l USING (key)
           WHERE l.topic = $1 AND l.partition = $2 AND l.state IN ('dead', 'held')
-      ) AS letters ORDER BY message_offset LIMIT $4`,
+      ) AS letters ORDER BY incarnation, message_offset LIMIT $4`,
     [topic, partition, gate, limit],
   );
   return rows.map(letterOf);
@@ -227,7 +232,7 @@ export const handOn = async (
   await client.query(
     `UPDATE transport.letters l SET waits_for = $4 FROM unnest($3::bytea[]) AS k (key) CROSS JOIN LATERAL (
         SELECT letter FROM transport.letters n WHERE n.topic = $1 AND n.partition = $2 AND n.key = k.key
-          AND n.state IN ('dead', 'held') ORDER BY n.message_offset LIMIT 1) AS next
+          AND n.state IN ('dead', 'held') ORDER BY n.incarnation, n.message_offset LIMIT 1) AS next
       WHERE l.letter = next.letter AND l.state = 'held' AND l.waits_for IS NULL`,
     [topic, partition, keys, gate],
   );

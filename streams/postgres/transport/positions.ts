@@ -8,6 +8,8 @@ export interface Position {
   readonly next: number;
   /** Counts the changes that others made to the partition's letters. */
   readonly epoch: number;
+  /** How often the topic was found made anew. */
+  readonly incarnation: number;
   /** What comes with one of these keys is held (latin1 of the key's bytes). */
   readonly heldKeys: ReadonlySet<string>;
 }
@@ -26,13 +28,34 @@ export const openPosition = async (client: Queryable, place: Place, first: numbe
 /** `undefined` when the partition was never taken from. */
 export const readPosition = async (client: Queryable, place: Place): Promise<Position | undefined> => {
   const { topic, partition } = place;
-  const { rows } = await client.query<{ next_offset: number; epoch: number }>(
-    'SELECT next_offset, epoch FROM transport.positions WHERE topic = $1 AND partition = $2',
+  const { rows } = await client.query<{ next_offset: number; epoch: number; incarnation: number }>(
+    'SELECT next_offset, epoch, incarnation FROM transport.positions WHERE topic = $1 AND partition = $2',
     [topic, partition],
   );
   const [row] = rows;
   // Read after the epoch: a change in between makes the epoch stale, and the keys are read again.
-  return row && { next: row.next_offset, epoch: row.epoch, heldKeys: await openKeys(client, place) };
+  if (!row) return undefined;
+  const { next_offset: next, epoch, incarnation } = row;
+  return { next, epoch, incarnation, heldKeys: await openKeys(client, place) };
+};
+
+/**
+ * Begins the partition again at `low`, since its topic was made anew, unless another consumer has done so or has gone on
+ * meanwhile; answers with the position as it is then.
+ */
+export const beginAnew = async (
+  client: Queryable,
+  place: Place,
+  { found, low }: { readonly found: Position; readonly low: number },
+): Promise<Position> => {
+  const { topic, partition } = place;
+  await client.query(
+    `UPDATE transport.positions SET passed_before = passed_before + next_offset - first_offset, first_offset = $5,
+        next_offset = $5, incarnation = incarnation + 1, epoch = epoch + 1
+      WHERE topic = $1 AND partition = $2 AND next_offset = $3 AND incarnation = $4`,
+    [topic, partition, found.next, found.incarnation, low],
+  );
+  return (await readPosition(client, place)) as Position;
 };
 
 export interface PositionMove extends Place {

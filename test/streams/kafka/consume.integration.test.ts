@@ -59,6 +59,17 @@ describe('streams/kafka/consume', function () {
 
   const send = (messages: readonly { readonly key: string; readonly value: Buffer | null }[]) =>
     producer.send({ topic, messages: [...messages] });
+  /** A producer that has known a topic learns only by failing that it was made anew. */
+  const sendUntilTaken = async (messages: Parameters<typeof send>[0]): Promise<void> => {
+    for (let tries = 0; ; tries += 1) {
+      const error = await send(messages).then(
+        () => undefined,
+        (failure: unknown) => failure,
+      );
+      if (error === undefined) return;
+      if (tries >= 20) throw error;
+    }
+  };
   const receipts = (count: number) =>
     Array.from({ length: count }, (_, n) => ({
       key: `acme/${n % 20}`,
@@ -120,6 +131,64 @@ describe('streams/kafka/consume', function () {
     await one.stop();
     expect((await readPartitions(ledger.pool)).every(({ missing }) => missing === 0)).to.equal(true);
     expect((await ledger.store.head(acme))?.seq).to.equal(2_001);
+    await expectLedgerSound(ledger);
+  });
+
+  /** As an operator does who deletes a topic: it is back, empty, with the same name. */
+  const makeAnew = async (): Promise<void> => {
+    const admin = connection.kafka.admin();
+    await admin.connect();
+    await admin.deleteTopics({ topics: [topic] });
+    await admin.disconnect();
+    for (const deadline = Date.now() + 60_000; ; await pause(100)) {
+      await using topics = await topicsAdmin(connection, { topics: [declared('provenance.receipts.v1')] });
+      // Until it is gone it is there, and nothing is made.
+      const made = await topics.apply().catch(() => []);
+      if (made.length > 0) return;
+      if (Date.now() > deadline) throw new Error('the topic was not made again');
+    }
+  };
+
+  it('a topic made anew is taken from its beginning, loudly; what was on both counts once', async () => {
+    const told: string[] = [];
+    const listening = (): Promise<Consumption> =>
+      consumeMessages({
+        connection,
+        groupId: topic,
+        topics: [topic],
+        intake: ledger.intake,
+        read,
+        sessionTimeoutMs: 6_000,
+        onEvent: ({ type }) => told.push(type),
+      });
+    const poison = { key: 'p', value: Buffer.from('poison') };
+    const messages = receipts(120);
+    const first = await listening();
+    await send([poison, ...messages]);
+    expect(await taken(121)).to.include({ accepted: 120, dead_lettered: 1 });
+    await first.stop();
+    await makeAnew();
+    // The letter of the first topic and this one have the same place.
+    await sendUntilTaken([poison, ...messages.slice(0, 10)]);
+    const second = await listening();
+    expect(await taken(132)).to.include({
+      received: 132,
+      accepted: 120,
+      duplicate: 10,
+      dead_lettered: 1,
+      held: 1,
+    });
+    expect(told).to.include('anew');
+    // Under a consumer at work.
+    await makeAnew();
+    const again = receipts(3);
+    for (const message of again) await sendUntilTaken([message]);
+    const sums = await taken(135);
+    expect(sums['accepted']).to.equal(123);
+    await second.stop();
+    const partitions = await readPartitions(ledger.pool);
+    expect(partitions.every(({ missing }) => missing === 0)).to.equal(true);
+    expect(Math.max(...partitions.map(({ incarnation }) => incarnation))).to.be.greaterThan(0);
     await expectLedgerSound(ledger);
   });
 

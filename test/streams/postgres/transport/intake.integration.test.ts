@@ -345,7 +345,8 @@ describe('streams/postgres/transport', () => {
     expect(refused).to.include('conservation');
     const deleted = await ledger.pool.query('DELETE FROM transport.flow').catch(String);
     expect(deleted).to.match(/permission denied|refused/);
-    const partition = { topic: TOPIC, partition: 0, first_offset: 5, next_offset: 7, absent: 0, lost: 0 };
+    const offsets = { first_offset: 5, next_offset: 7, incarnation: 0, absent: 0, lost: 0 };
+    const partition = { topic: TOPIC, partition: 0, ...offsets };
     expect(await readPartitions(ledger.pool)).to.deep.equal([
       { ...partition, ...counts({ accepted: 2 }), received: 2, missing: 0 },
     ]);
