@@ -22,7 +22,11 @@ describe('docs/operations/service.md', () => {
   it('has units that systemd takes', function () {
     const folder = join(PROJECT, 'deploy/systemd');
     const units = readdirSync(folder);
-    expect(units).to.include.members(['prov-ledger.service', 'prov-ledger-coverage.timer']);
+    expect(units).to.include.members([
+      'prov-ledger.service',
+      'prov-ledger@.service',
+      'prov-ledger-coverage.timer',
+    ]);
     const { error, stderr } = spawnSync(
       'systemd-analyze',
       ['verify', '--man=no', ...units.map((unit) => join(folder, unit))],
