@@ -73,3 +73,43 @@ export const revocationSchema = {
   properties: { reason: text(512, 'the reason') },
   additionalProperties: false,
 } as const;
+
+const figure = {
+  anyOf: [{ type: 'number' }, { type: 'string', maxLength: 64 }],
+  description: 'a count, or what the source said instead, for example "NaN"',
+} as const;
+const readings = (of: string) => ({
+  type: 'object',
+  description: `requests ${of} the feature, and those of them that failed`,
+  properties: { requests: figure, errors: figure },
+  additionalProperties: false,
+});
+
+export const observationSchema = {
+  type: 'object',
+  description: 'what was seen of a ramp in one window',
+  properties: {
+    of: { ...tenantName, description: 'whose requests: a canary; the tenant itself when it is left out' },
+    window_from: dateTime,
+    window_to: dateTime,
+    exposed: readings('with'),
+    control: readings('without'),
+    source: text(256, 'where the figures are from'),
+  },
+  required: ['window_from', 'window_to'],
+  additionalProperties: false,
+} as const;
+
+export interface ReadingBody {
+  readonly requests?: number | string;
+  readonly errors?: number | string;
+}
+
+export interface ObservationBody {
+  readonly of?: string;
+  readonly window_from: string;
+  readonly window_to: string;
+  readonly exposed?: ReadingBody;
+  readonly control?: ReadingBody;
+  readonly source?: string;
+}

@@ -2,10 +2,11 @@
 // becomes a problem. What was changed, and by whose token, is a fact of the chain of the tenant that it is about.
 
 import { randomUUID } from 'node:crypto';
+import type { Decider, Refusal } from '#commands/decider.ts';
 import { type Outcome, runCommand } from '#commands/run.ts';
 import { OPERATORS, type TenantCommand, type TenantRefusal, tenants } from '#commands/tenants.ts';
 import { parseStrictBytes } from '#proofs/canonical.ts';
-import type { Fault, Recorded } from '#schemas/event.ts';
+import type { DomainEvent, Recorded } from '#schemas/event.ts';
 import { faultsAgainst, tenantName } from '#schemas/faults.ts';
 import { type Instant, instantText, MalformedId, type TenantId, tenantId } from '#schemas/ids.ts';
 import type { LastUses } from '#streams/postgres/token-uses.ts';
@@ -64,6 +65,8 @@ export const namedTenant = ({ params: { tenant = '' } }: Call): TenantId | Probl
 export const noSuchTenant = (tenant: string): Problem =>
   problem('no-such-tenant', `there is no tenant ${tenant.slice(0, 63)}`);
 
+type ChangedStore = Pick<StreamStore, 'append' | 'find' | 'readStream'>;
+
 export interface Change {
   readonly tenant: TenantId;
   readonly command: TenantCommand;
@@ -102,10 +105,24 @@ export const changeReply = ({ fact, repeated }: Exclude<Changed, Problem>): Repl
 
 export const REPEATED = { [REPLAYED.toLowerCase()]: 'true' };
 
-export const change = async (
-  { store, clock }: AdminParts,
-  { call, caller }: { readonly call: Call; readonly caller: Caller },
-  { tenant, command }: Change,
+/** A command to some domain, and what its refusals are called here. */
+interface Asked<Command, State, E extends DomainEvent, R extends Refusal> {
+  readonly tenant: TenantId;
+  readonly command: Command;
+  readonly decider: Decider<Command, State, E, R>;
+  readonly codes: { readonly [name in R['refusal']]: ProblemCode };
+}
+
+interface Asking {
+  readonly call: Call;
+  readonly caller: Caller;
+}
+
+/** Has it decided and recorded, by whose token it comes. */
+export const changeBy = async <Command, State, E extends DomainEvent, R extends Refusal>(
+  { store, clock }: Pick<AdminParts, 'clock'> & { readonly store: ChangedStore },
+  { call, caller }: Asking,
+  { tenant, command, decider, codes }: Asked<Command, State, E, R>,
 ): Promise<Changed> => {
   const key = idempotencyKey(call);
   if (typeof key === 'object') return key;
@@ -117,18 +134,16 @@ export const change = async (
     key: key === undefined ? randomUUID() : `admin ${key}`,
     traceparent: traceparentOf(call.headers['traceparent']),
   };
-  return changed(tenant, await runCommand({ store, decider: tenants }, command, context));
-};
-
-const changed = (tenant: TenantId, outcome: Outcome<TenantRefusal>): Changed => {
+  const outcome: Outcome<R> = await runCommand({ store, decider }, command, context);
   switch (outcome.kind) {
     case 'recorded':
     case 'repeated':
       return { fact: outcome.facts[0]?.fact as Recorded, repeated: outcome.kind === 'repeated' };
     case 'refused': {
       const { refusal } = outcome;
-      if ('faults' in refusal) return bodyMalformed(refusal.faults as readonly Fault[]);
-      return problem(REFUSALS[refusal.refusal], refusal.message, { refusal: refusal.refusal });
+      if ('faults' in refusal) return bodyMalformed(refusal.faults);
+      const name = refusal.refusal as R['refusal'];
+      return problem(codes[name], refusal.message, { refusal: name });
     }
     case 'no-such-tenant':
       return noSuchTenant(tenant);
@@ -138,6 +153,9 @@ const changed = (tenant: TenantId, outcome: Outcome<TenantRefusal>): Changed => 
       return outcome satisfies never;
   }
 };
+
+export const change = (parts: AdminParts, asking: Asking, { tenant, command }: Change): Promise<Changed> =>
+  changeBy(parts, asking, { tenant, command, decider: tenants, codes: REFUSALS });
 
 const REFUSALS: { readonly [name in TenantRefusal['refusal']]: ProblemCode } = {
   TenantAlreadyExists: 'tenant-exists',

@@ -3,7 +3,8 @@
 // answer that is being sent nor be taken for the answer to the request before it.
 import type { ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { type ProblemCode, problem, problemDocument, problemEntry } from './problems.ts';
+import { problemDocument } from './problem-document.ts';
+import { type ProblemCode, problem, problemEntry } from './problems.ts';
 
 export interface Exchanges {
   /** A request has begun on its connection. */

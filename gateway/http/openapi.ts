@@ -8,7 +8,8 @@ import {
   type Parameter,
   type Schema,
 } from './operation.ts';
-import { type ProblemCode, problem, problemDocument, problemEntry } from './problems.ts';
+import { problemDocument } from './problem-document.ts';
+import { type ProblemCode, problem, problemEntry } from './problems.ts';
 import type { Route } from './route.ts';
 import { shapes } from './shapes.ts';
 import { VERSION_PREFIX } from './version.ts';

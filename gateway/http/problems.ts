@@ -211,6 +211,16 @@ export const catalogue = {
     title: 'This Idempotency-Key stands for another request',
     todo: 'Nothing was stored. Look at what "first" names; another request needs a key of its own.',
   },
+  'no-such-flag': {
+    status: 404,
+    title: 'The tenant has no flag of this name',
+    todo: 'Check the name; GET /v1/flags lists those in force.',
+  },
+  'ramp-forbids': {
+    status: 409,
+    title: 'No ramp takes this observation',
+    todo: 'Nothing was stored. "detail" says what stands in the way; report while a ramp is running, of the tenant and its canaries.',
+  },
   'no-such-receipt': {
     status: 404,
     title: 'The tenant has no receipt with this id',
@@ -302,21 +312,3 @@ export const problem = (code: ProblemCode, detail: string, members?: Problem['me
   members ? { code, detail, members } : { code, detail };
 
 export const problemEntry = (code: ProblemCode): Entry => catalogue[code];
-
-/** The document; `requestId` names the occurrence. */
-export const problemDocument = ({ code, detail, members }: Problem, requestId: string) => {
-  const { status, title, todo } = problemEntry(code);
-  const type = `urn:prov-ledger:problem:${code}`;
-  return {
-    type,
-    title,
-    status,
-    detail,
-    todo,
-    instance: `urn:prov-ledger:request:${requestId}`,
-    code,
-    ...members,
-  };
-};
-
-export type ProblemDocument = ReturnType<typeof problemDocument>;

@@ -2,7 +2,7 @@
 import { receiptBundle } from '#proofs/bundle.ts';
 import type { Appended } from '#streams/stream.ts';
 import { hashTag } from './conditional.ts';
-import { problemDocument } from './problems.ts';
+import { problemDocument } from './problem-document.ts';
 import { type Recording, receiptHref } from './record.ts';
 import { jsonReply, problemReply, type Reply } from './route.ts';
 

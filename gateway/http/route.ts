@@ -6,7 +6,8 @@
 import type { Readable } from 'node:stream';
 import type { Caller } from './auth.ts';
 import type { Operation } from './operation.ts';
-import { type Problem, problemDocument, problemEntry } from './problems.ts';
+import { problemDocument } from './problem-document.ts';
+import { type Problem, problemEntry } from './problems.ts';
 import type { Scope } from './tokens.ts';
 
 /** A request as handlers see it. */

@@ -6,6 +6,7 @@ import { cloudEventSchema } from '../cloudevents/event.ts';
 import {
   newTenantSchema,
   newTokenSchema,
+  observationSchema,
   ofTenantSchema,
   pauseSchema,
   revocationSchema,
@@ -170,6 +171,7 @@ export const shapes = {
     recorded_at: dateTime,
     proof: ref('Proof'),
   }),
+  RampObservation: observationSchema,
   FlagSpec: object("a tenant's flags, for whoever evaluates them", {
     format: { const: 'prov-ledger/flags@1' },
     tenant: tenantName,

@@ -6,7 +6,13 @@ import { type Sha256, type TenantId, tenantId } from '#schemas/ids.ts';
 import { type TokenId, tokenId } from '#schemas/tenants.ts';
 
 /** Rights over the tenant that a token is of. */
-export const TENANT_SCOPES = ['receipts:write', 'receipts:read', 'ledger:read', 'flags:read'] as const;
+export const TENANT_SCOPES = [
+  'receipts:write',
+  'receipts:read',
+  'ledger:read',
+  'flags:read',
+  'flags:report',
+] as const;
 /** Rights over all tenants, which open something for tokens of the tenant `OPERATORS` only. */
 export const OPERATOR_SCOPES = ['tenants:admin', 'tokens:admin', 'projections:admin'] as const;
 /** Rights a token can have. `tokens.scopes` may name others, of routes yet to come: those open nothing here. */

@@ -29,9 +29,25 @@ const CALLS = [
     scope: 'flags:read',
     call: (under: GatewayUnderTest, token: string) => under.get(token, '/flags'),
   },
+  {
+    scope: 'flags:report',
+    call: (under: GatewayUnderTest, token: string) =>
+      under.gateway.inject({
+        method: 'POST',
+        path: '/flags/none/observations',
+        headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+        body: JSON.stringify({ window_from: '2026-11-21T08:59:00Z', window_to: '2026-11-21T09:00:00Z' }),
+      }),
+  },
 ] as const;
 
-const LET_IN = { 'receipts:write': 201, 'receipts:read': 404, 'ledger:read': 200, 'flags:read': 200 };
+const LET_IN = {
+  'receipts:write': 201,
+  'receipts:read': 404,
+  'ledger:read': 200,
+  'flags:read': 200,
+  'flags:report': 404,
+};
 
 describe('gateway/http: who may', () => {
   let under: GatewayUnderTest;

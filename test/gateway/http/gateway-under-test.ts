@@ -14,7 +14,7 @@ import { heldReadModels } from './held-read-models.ts';
 import { flagsFrom } from './listed-flags.ts';
 import { listedFrom } from './listed-receipts.ts';
 
-export const ALL_SCOPES = ['receipts:write', 'receipts:read', 'ledger:read', 'flags:read'];
+export const ALL_SCOPES = ['receipts:write', 'receipts:read', 'ledger:read', 'flags:read', 'flags:report'];
 
 export interface TokenWish {
   readonly tenant?: TenantId;

@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { expect } from 'chai';
 import { receiptMalformed } from '#gateway/http/problem-causes.ts';
-import { catalogue, type ProblemCode, problem, problemDocument } from '#gateway/http/problems.ts';
+import { problemDocument } from '#gateway/http/problem-document.ts';
+import { catalogue, type ProblemCode, problem } from '#gateway/http/problems.ts';
 import { StreamError, type StreamErrorCode } from '#streams/errors.ts';
 import { acme, openGateway, receipt } from './gateway-under-test.ts';
 

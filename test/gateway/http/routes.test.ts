@@ -64,6 +64,7 @@ describe('gateway/http: routes', () => {
         'HEAD /ledger/:tenant/export',
         'GET /ledger/:tenant/tail',
         'HEAD /ledger/:tenant/tail',
+        'POST /flags/:feature/observations',
         'GET /flags',
         'HEAD /flags',
         'POST /verify',

@@ -3,7 +3,7 @@
 import type { Static } from '@sinclair/typebox';
 import { expect } from 'chai';
 import type * as spec from '#gateway/flags/spec.ts';
-import type { ProblemDocument as ServiceProblem } from '#gateway/http/problems.ts';
+import type { ProblemDocument as ServiceProblem } from '#gateway/http/problem-document.ts';
 import type * as sdk from '#gateway/sdk/types.ts';
 import type * as bundle from '#proofs/bundle.ts';
 import type * as verifier from '#proofs/verifier.ts';
