@@ -28,7 +28,7 @@ export async function launch(command, args, { project = PROJECT } = {}) {
     const native = findNative(project);
     if (native !== undefined) linkLibraries(native.folder);
     const cache = command === 'c8' ? {} : compileCache(project);
-    return await run([findNode(project), commandFile(project, command), ...args], cache);
+    return await run([findNode(project), ...QUIET, commandFile(project, command), ...args], cache);
   } catch (error) {
     if (!(error instanceof LaunchError)) throw error;
     console.error(`prov-ledger: ${error.message}`);
@@ -93,6 +93,9 @@ function programFile(project, program) {
   const { bin } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
   return join(folder, typeof bin === 'string' ? bin : bin[program]);
 }
+
+// kafkajs 2.2.4 sets a timer into the past whenever nothing waits for its broker, of which Node tells every user once.
+const QUIET = ['--disable-warning=TimeoutNegativeWarning'];
 
 const PACKAGE_OF = { biome: '@biomejs/biome', tsc: 'typescript' };
 
