@@ -3,6 +3,7 @@ import { attestations } from './attestations.ts';
 import { flags } from './flags.ts';
 import { gates } from './gates.ts';
 import { messages } from './messages.ts';
+import { placements } from './placements.ts';
 import { projections } from './projections.ts';
 import { receipts } from './receipts.ts';
 import { tenants } from './tenants.ts';
@@ -15,6 +16,7 @@ export const deciders = {
   projections,
   attestations,
   gates,
+  placements,
   flags,
   timers,
 } as const;

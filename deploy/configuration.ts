@@ -17,6 +17,7 @@ import {
   type Values,
   whole,
 } from './setting.ts';
+import { shardSettings } from './shard-settings.ts';
 
 export const LOG_LEVELS = ['error', 'warn', 'info', 'debug'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
@@ -171,6 +172,7 @@ const settingsFor = (env: Environment, defaultDataDir: () => string) => {
     ...loadSettings,
     ...kafkaSettings,
     ...neo4jSettings,
+    ...shardSettings,
     ...alarmSettings,
   };
 };

@@ -2,6 +2,7 @@
 import type { AnyProjector } from './batch.ts';
 import { flags } from './flags.ts';
 import { gates } from './gates.ts';
+import { placements } from './placements.ts';
 import { receipts, receiptsDaily } from './receipts.ts';
 import { tenants } from './tenants.ts';
 import { timers } from './timers.ts';
@@ -11,6 +12,7 @@ export const projectorsByDomain = {
   tenants: [tenants],
   receipts: [receipts, receiptsDaily],
   gates: [gates],
+  placements: [placements],
   flags: [flags],
   timers: [timers],
 } as const satisfies { readonly [domain: string]: readonly AnyProjector[] };

@@ -4,6 +4,7 @@ import type { EventGenerator } from '#schemas/fixture.ts';
 import { flagsFixture } from '#schemas/flags.fixture.ts';
 import { gatesFixture } from '#schemas/gates.fixture.ts';
 import { messagesFixture } from '#schemas/messages.fixture.ts';
+import { placementsFixture } from '#schemas/placements.fixture.ts';
 import { projectionsFixture } from '#schemas/projections.fixture.ts';
 import { receiptsFixture } from '#schemas/receipts.fixture.ts';
 import { tenantsFixture } from '#schemas/tenants.fixture.ts';
@@ -16,6 +17,7 @@ export const generators = {
   projections: projectionsFixture,
   attestations: attestationsFixture,
   gates: gatesFixture,
+  placements: placementsFixture,
   flags: flagsFixture,
   timers: timersFixture,
 } as const satisfies { readonly [domain: string]: EventGenerator };

@@ -16,6 +16,7 @@ export const absent = {
   messages: 'what becomes of a message is settled in the transaction that takes it',
   projections: 'a read model goes on when somebody has looked at it',
   timers: 'who waits for a timer reacts to it',
+  placements: 'a tenant is moved by people',
   gates: 'a gate is moved by the drift saga, and by people',
 } as const;
 

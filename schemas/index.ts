@@ -4,6 +4,7 @@ import type { DomainSchema, EventSchema, Fact, Fault, Recorded } from './event.t
 import { type FlagEvent, flags } from './flags.ts';
 import { type GateEvent, gates } from './gates.ts';
 import { type MessageEvent, messages } from './messages.ts';
+import { type PlacementEvent, placements } from './placements.ts';
 import { type ProjectionEvent, projections } from './projections.ts';
 import { type ReceiptEvent, receipts } from './receipts.ts';
 import { type TenantEvent, tenants } from './tenants.ts';
@@ -17,6 +18,7 @@ export const domains: readonly DomainSchema[] = [
   projections,
   attestations,
   gates,
+  placements,
   flags,
   timers,
 ];
@@ -29,6 +31,7 @@ export type LedgerEvent =
   | ProjectionEvent
   | AttestationEvent
   | GateEvent
+  | PlacementEvent
   | FlagEvent
   | TimerEvent;
 

@@ -91,13 +91,22 @@ const tenantsBehind = async (course: Course, heads: readonly Head[]): Promise<re
 };
 
 const copyTenant = async (course: Course, tenant: TenantId): Promise<void> => {
-  const { source, taker, trust, signal, onProgress } = course;
-  let before = await taker.position(tenant);
-  if (before.seq > 0) await sameAt(course, tenant, before);
-  const into = carrier(taker, (facts) => {
+  const { onProgress } = course;
+  await copyChain(course, tenant, (facts) => {
     course.facts += facts;
     onProgress?.({ facts: course.facts, share: ((course.earlier ?? 0) + course.facts) / course.total });
   });
+};
+
+/** What the target lacks of one tenant. Throws `CarryError`, `StreamError`. */
+export const copyChain = async (
+  { source, taker, trust, signal }: Pick<CopyOptions, 'source' | 'taker' | 'trust' | 'signal'>,
+  tenant: TenantId,
+  onTaken: (facts: number) => void = () => undefined,
+): Promise<void> => {
+  let before = await taker.position(tenant);
+  if (before.seq > 0) await sameAt(source, tenant, before);
+  const into = carrier(taker, onTaken);
   for await (const carried of carriedShares(source.store, source.belongingsOf, {
     tenant,
     after: before.seq,
@@ -114,8 +123,12 @@ const copyTenant = async (course: Course, tenant: TenantId): Promise<void> => {
 };
 
 /** The last fact that an earlier run brought is the source's. */
-const sameAt = async ({ source }: Course, tenant: TenantId, { seq, hash }: ChainPosition): Promise<void> => {
-  const [page] = await Array.fromAsync(source.store.read(tenant, { from: seq, to: seq }));
+const sameAt = async (
+  { store }: CopySource,
+  tenant: TenantId,
+  { seq, hash }: ChainPosition,
+): Promise<void> => {
+  const [page] = await Array.fromAsync(store.read(tenant, { from: seq, to: seq }));
   if (page?.[0]?.hash === hash) return;
   throw new CarryError(
     'other-history',

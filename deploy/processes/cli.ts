@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { CliError } from '#gateway/cli/exit.ts';
 import { runCli } from '#gateway/cli/main.ts';
+import { refuseSharded } from '#gateway/cli/move.ts';
 import type { RunningService, RunningWorker, ServeOptions, World } from '#gateway/cli/world.ts';
 import type { Instant } from '#schemas/ids.ts';
 import { type Configuration, readConfiguration, type SettingInEffect } from '../configuration.ts';
@@ -9,6 +10,7 @@ import { defaultDataDir } from '../embedded/server.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import { migrateDatabase, openDatabase } from './database.ts';
 import { givenModule } from './given-module.ts';
+import { prepareShards } from './shards.ts';
 import { stopSignal } from './stop-signal.ts';
 import { version } from './version.ts';
 import { commandError, openKeys, openLedger, type WiredLedger } from './wire.ts';
@@ -51,12 +53,14 @@ const serve = async (options: ServeOptions): Promise<RunningService> => {
 
 const projectorWorker: World['projectorWorker'] = async () => {
   const { configuration } = configured();
+  refuseSharded(configuration.shards.length > 0, 'projector-worker');
   const { startProjectorWorker } = await import('./projector-worker.ts');
   return await workerOn(configuration, startProjectorWorker);
 };
 
 const kafkaIngest: World['kafkaIngest'] = async () => {
   const { configuration } = configured();
+  refuseSharded(configuration.shards.length > 0, 'kafka-ingest');
   const { startKafkaIngest } = await import('./kafka-ingest.ts');
   const ingest = await workerOn(configuration, startKafkaIngest);
   return {
@@ -103,8 +107,11 @@ const workerOn = async (
 
 const migrateConfigured: World['migrate'] = async () => {
   try {
-    await using database = await openDatabase(configured().configuration);
-    return await migrateDatabase(database.url);
+    const { configuration } = configured();
+    await using database = await openDatabase(configuration);
+    const applied = await migrateDatabase(database.url);
+    await prepareShards(configuration, database.url);
+    return applied;
   } catch (error) {
     throw commandError(error);
   }
@@ -146,8 +153,10 @@ process.exitCode = await runCli({
   projectorWorker,
   kafkaIngest,
   kafkaRelay: async () => {
+    const { configuration } = configured();
+    refuseSharded(configuration.shards.length > 0, 'kafka-relay');
     const { startKafkaRelay } = await import('./kafka-relay.ts');
-    return await startKafkaRelay(configured().configuration);
+    return await startKafkaRelay(configuration);
   },
   topics: async () => {
     const { configuredTopics } = await import('./kafka-parts.ts');

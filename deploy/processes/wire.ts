@@ -39,6 +39,7 @@ import { graphAddress } from '../neo4j-settings.ts';
 import { TlsFileFault } from '../tls-files.ts';
 import { type Database, openDatabase, prepareDatabase } from './database.ts';
 import { dispatcher } from './dispatch.ts';
+import { openShards } from './shards.ts';
 
 export interface WiredLedger extends OpenLedger {
   readonly store: PostgresStore;
@@ -108,22 +109,26 @@ export const wireLedger = async (
   const patience = serving && configuration.storeSeconds * 1_000;
   const pool = poolOf(configuration, database, patience);
   opening.defer(() => pool.end());
-  const stored = opening.use(
-    await postgresStreamStore({
-      pool,
-      signer: keys.signer,
-      onCommit,
-      maxQueuedFacts: configuration.queueFacts,
-      maxQueuedBytes: configuration.queueMib * 2 ** 20,
-      ...(patience && { retryForMs: patience }),
-    }),
-  );
-  const store = throughGates(stored, () => performance.now());
+  const storing = {
+    signer: keys.signer,
+    onCommit,
+    maxQueuedFacts: configuration.queueFacts,
+    maxQueuedBytes: configuration.queueMib * 2 ** 20,
+    ...(patience && { retryForMs: patience }),
+  };
+  const stored = opening.use(await postgresStreamStore({ ...storing, pool }));
+  const shards = await openShards(configuration, { pool, store: stored, options: storing });
+  opening.use(shards);
+  const store = throughGates(shards?.store ?? stored, () => performance.now());
   const sources = await sourceDigests(projectors);
   const open = opening.move();
   // A feed holds a connection from its first moment; most commands never ask for it.
   let feed: StreamFeed | undefined;
-  const feedOf = (): StreamFeed => (feed ??= open.use(postgresStreamFeed({ pool })));
+  const opened = (): StreamFeed => {
+    const home = postgresStreamFeed({ pool });
+    return shards ? shards.feed(home) : home;
+  };
+  const feedOf = (): StreamFeed => (feed ??= open.use(opened()));
   let graph: Graph | undefined;
   const address = graphAddress(configuration);
   const graphOf = async (): Promise<Graph> => {
@@ -139,7 +144,7 @@ export const wireLedger = async (
       return feedOf();
     },
     jwks: keys.jwks,
-    ...inBulk({ pool, database, store, keys, sources }),
+    ...(shards ? { shards: shards.movable } : inBulk({ pool, database, store, keys, sources })),
     ...(address && { graph: graphOf }),
     lastUses: lastTokenUses(pool),
     settling: async () => {

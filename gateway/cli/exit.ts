@@ -73,6 +73,7 @@ const REBUILD_EXITS: { readonly [Code in RebuildError['code']]: Exit } = {
   halted: 'refused',
   'never-level': 'unavailable',
   'in-use': 'unavailable',
+  elsewhere: 'refused',
   interrupted: 'interrupted',
 };
 

@@ -18,6 +18,7 @@ import {
   tenantArgument,
 } from './command.ts';
 import { CliError } from './exit.ts';
+import { moveCommand } from './move.ts';
 import { count, table } from './output.ts';
 
 export const ACTOR = 'prov-ledger cli';
@@ -161,7 +162,8 @@ export const tenantCommands = (run: Run): Command =>
       { summary: "let a suspended tenant's tokens in again", examples: ['tenant resume acme'] },
       () => ({ type: 'ResumeTenant' }),
     ),
-  ]);
+    moveCommand(run),
+  ]).alias('tenants');
 
 // --- tokens
 

@@ -19,6 +19,7 @@ import type { SettleOptions } from '#streams/postgres/transport/settle.ts';
 import type { StoredChainRequest, StoredChainResult } from '#streams/postgres/verify/chain.ts';
 import type { StreamFeed, StreamStore } from '#streams/stream.ts';
 import type { BulkImport } from '../ingest/bulk-progress.ts';
+import type { MovableShard } from '../tenancy/move.ts';
 
 /** Where text goes. */
 export interface Terminal {
@@ -53,6 +54,8 @@ export interface OpenLedger extends AsyncDisposable {
   readonly graph?: () => Promise<Graph>;
   /** How messages that could not be taken are taken after all. Throws `CliError` without a registry of schemas. */
   readonly settling?: () => Promise<SettleOptions>;
+  /** The stores of a ledger on several servers, by name; absent where it is on one. */
+  readonly shards?: ReadonlyMap<string, MovableShard>;
   /** When a tenant's tokens were last used, where the store knows. */
   readonly lastUses?: LastUses;
   /** Folds what the read models have not seen yet, and returns when they have. */

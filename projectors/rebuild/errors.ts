@@ -19,6 +19,8 @@ export type RebuildFailure =
   | 'never-level'
   /** Readers held the table for too long: try again later. */
   | 'in-use'
+  /** Tenants of the ledger are on other servers, and a rebuild reads one. Bring them home first. */
+  | 'elsewhere'
   /** Ended by the signal. The build is kept, and the next rebuild goes on with it. */
   | 'interrupted';
 

@@ -200,8 +200,36 @@ const begin = (pool: Pool, source: string, ledgerId: string): Promise<boolean> =
         `the database has a ledger already, with ${tenants} tenants: restore into an empty database (another PROV_LEDGER_DATA_DIR, or a DATABASE_URL of a new one)`,
       );
     await client.query('INSERT INTO ledger.arrivals (source) VALUES ($1)', [source]);
-    await client.query('ALTER TABLE ledger.identity DISABLE TRIGGER USER');
-    await client.query('UPDATE ledger.identity SET id = $1', [ledgerId]);
-    await client.query('ALTER TABLE ledger.identity ENABLE TRIGGER USER');
+    await setIdentity(client, ledgerId);
     return false;
   });
+
+const setIdentity = async (client: Client, ledgerId: string): Promise<void> => {
+  await client.query('ALTER TABLE ledger.identity DISABLE TRIGGER USER');
+  await client.query('UPDATE ledger.identity SET id = $1', [ledgerId]);
+  await client.query('ALTER TABLE ledger.identity ENABLE TRIGGER USER');
+};
+
+/**
+ * Makes an empty database another store of the ledger; one that is that already stays as it is. `pool`: of the owner.
+ * Throws `CarryError` `not-empty`, `StreamError`.
+ */
+export const joinLedger = async (pool: Pool, ledgerId: string): Promise<void> => {
+  try {
+    await transaction(pool, async (client) => {
+      await client.query('LOCK TABLE ledger.heads IN SHARE ROW EXCLUSIVE MODE');
+      const { rows } = await client.query<{ id: string; tenants: number }>(
+        'SELECT id, (SELECT count(*) FROM ledger.heads) AS tenants FROM ledger.identity',
+      );
+      if (rows[0]?.id === ledgerId) return;
+      if ((rows[0]?.tenants ?? 0) > 0)
+        throw new CarryError(
+          'not-empty',
+          `a database of PROV_LEDGER_SHARDS holds the ledger ${rows[0]?.id}, and this is ${ledgerId}: name an empty one`,
+        );
+      await setIdentity(client, ledgerId);
+    });
+  } catch (error) {
+    throw error instanceof CarryError ? error : streamError(error);
+  }
+};

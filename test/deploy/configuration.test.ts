@@ -38,6 +38,7 @@ describe('deploy/configuration', () => {
       httpConnections: 5_000,
       headersSeconds: 10,
       requestSeconds: 120,
+      shards: [],
       idleSeconds: 65,
       kafkaBrokers: undefined,
       kafkaTls: 'off',

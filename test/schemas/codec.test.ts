@@ -8,6 +8,7 @@ import * as flags from '#schemas/flags.ts';
 import * as gates from '#schemas/gates.ts';
 import { domains, eventSchema, faultsOf } from '#schemas/index.ts';
 import * as messages from '#schemas/messages.ts';
+import * as placements from '#schemas/placements.ts';
 import * as projections from '#schemas/projections.ts';
 import { receiptSchema } from '#schemas/receipts.ts';
 import * as tenants from '#schemas/tenants.ts';
@@ -17,6 +18,7 @@ import {
   flagEvent,
   gateEvent,
   messageEvent,
+  placementEvent,
   projectionEvent,
   receipt,
   tenantEvent,
@@ -30,6 +32,7 @@ const event: fc.Arbitrary<DomainEvent<string, object>> = fc.oneof(
   projectionEvent,
   attestationEvent,
   gateEvent,
+  placementEvent,
   flagEvent,
   timerEvent,
 );
@@ -61,6 +64,8 @@ const JSON_SCHEMAS: Readonly<
   'attestations.SpanDigested': attestations.spanDigestedSchema,
   'gates.WritePathRolledBack': gates.writePathRolledBackSchema,
   'gates.WritePathRestored': gates.writePathRestoredSchema,
+  'placements.MoveStarted': placements.moveStartedSchema,
+  'placements.TenantPlaced': placements.tenantPlacedSchema,
   'flags.FlagSet': flags.flagSetSchema,
   'flags.FlagRamped': flags.flagRampedSchema,
   'flags.FlagFrozen': flags.flagFrozenSchema,

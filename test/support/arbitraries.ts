@@ -5,6 +5,7 @@ import type { AttestationEvent } from '#schemas/attestations.ts';
 import { type FlagEvent, FREEZE_CAUSES, UNUSABLE } from '#schemas/flags.ts';
 import type { GateEvent } from '#schemas/gates.ts';
 import type { MessageEvent } from '#schemas/messages.ts';
+import type { PlacementEvent } from '#schemas/placements.ts';
 import type { ProjectionEvent } from '#schemas/projections.ts';
 import type { Receipt, ReceiptV01, ReceiptV02 } from '#schemas/receipts.ts';
 import type { TenantEvent } from '#schemas/tenants.ts';
@@ -281,6 +282,18 @@ export const gateEvent: Arb<GateEvent> = fc.oneof(
     grounds: fc.constantFrom('attested', 'ordered'),
     reason: text(512),
   }).map((data) => ({ type: 'gates.WritePathRestored', data }) as GateEvent),
+);
+
+const shardName = fc.stringMatching(/^[a-z][a-z0-9-]{0,31}$/);
+const ofMove = { placed_tenant: fc.stringMatching(/^[a-z0-9][a-z0-9_-]{0,62}$/), epoch: positive };
+
+export const placementEvent: Arb<PlacementEvent> = fc.oneof(
+  record({ ...ofMove, from: shardName, to: shardName }).map(
+    (data) => ({ type: 'placements.MoveStarted', data }) as PlacementEvent,
+  ),
+  record({ ...ofMove, shard: shardName }).map(
+    (data) => ({ type: 'placements.TenantPlaced', data }) as PlacementEvent,
+  ),
 );
 
 const ofRamp = { feature: fc.stringMatching(/^[!-~]{1,40}$/), ramp_id: hex(16) };

@@ -49,6 +49,7 @@ export const rebuild = async (options: RebuildOptions): Promise<Rebuilt> => {
   const { projector, folder = PROJECTORS_FOLDER } = options;
   const digest = await sourceDigest(projector, folder);
   const startedAt = performance.now();
+  await refuseElsewhere(options);
   let begun: number | undefined;
   const onClaim = (build: number): void => {
     begun = build;
@@ -65,6 +66,20 @@ export const rebuild = async (options: RebuildOptions): Promise<Rebuilt> => {
       await pause(RETRY_MS, undefined, options.signal && { signal: options.signal }).catch(() => undefined);
     }
   }
+};
+
+/** A build without the tenants that have moved away would pass for one of the whole ledger. */
+const refuseElsewhere = async ({ pool }: Pick<RebuildOptions, 'pool'>): Promise<void> => {
+  const { rows } = await pool
+    .query<{ tenant: string }>("SELECT tenant FROM ledger.heads WHERE standing = 'gone' LIMIT 1")
+    .catch((error: unknown) => {
+      throw streamError(error);
+    });
+  if (rows[0])
+    throw new RebuildError(
+      'elsewhere',
+      `${rows[0].tenant} is on another server, and a rebuild reads one: move it home first (prov-ledger tenant move)`,
+    );
 };
 
 interface OneTry extends RebuildOptions {

@@ -59,6 +59,10 @@ const said = ({ tenant, ids }: TenantFacts): readonly Said[] => [
     data: { timer_id: `timer-of-${tenant}`, saga: 'ramps', key: tenant, due_at: '2026-11-21T09:00:00Z' },
   },
   {
+    type: 'placements.MoveStarted',
+    data: { placed_tenant: `placed-by-${tenant}`, from: 'home', to: `shard-of-${tenant}`, epoch: 1 },
+  },
+  {
     type: 'flags.FlagSet',
     data: { feature: `feature-of-${tenant}`, pct: 10, reason: `reason of ${tenant}` },
   },
