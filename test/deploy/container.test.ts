@@ -6,6 +6,7 @@ import { dirname, join, resolve } from 'node:path';
 import { expect } from 'chai';
 import { parse } from 'yaml';
 import { readConfiguration } from '#deploy/configuration.ts';
+import { CONFLUENT_PATH } from '#deploy/dev/registry.ts';
 import type { Run } from '#gateway/cli/command.ts';
 import { program } from '#gateway/cli/main.ts';
 import { PROJECT } from '#test/docs/pages.ts';
@@ -119,7 +120,7 @@ describe('deploy/container', () => {
         each.name(),
       );
       const ours = services.filter(([, { build }]) => build);
-      expect(ours.map(([name]) => name)).to.deep.equal(['migrate', 'ledger']);
+      expect(ours.map(([name]) => name)).to.deep.equal(['migrate', 'ledger', 'kafka-ingest', 'kafka-relay']);
       for (const [name, { command = [], environment = {} }] of ours) {
         expect(commands, name).to.include(command[0]);
         const given = Object.entries(environment).map(([key, value]) => [key, interpolated(value)]);
@@ -133,6 +134,23 @@ describe('deploy/container', () => {
           `/${POSTGRES_DB}`,
         ]);
         expect(dirname(configuration.headsFile ?? '')).to.equal(configuration.dataDir);
+      }
+    });
+
+    it('speaks to the broker and the registry that it starts', () => {
+      const { environment = {} } = compose.services['kafka'] ?? {};
+      for (const name of ['kafka-ingest', 'kafka-relay']) {
+        const given = Object.entries(compose.services[name]?.environment ?? {});
+        const of = usable({
+          ...imageEnv,
+          ...Object.fromEntries(given.map(([key, value]) => [key, interpolated(value)])),
+        });
+        expect(`PLAINTEXT://${of.kafkaBrokers?.join()}`, name).to.equal(
+          environment['KAFKA_ADVERTISED_LISTENERS'],
+        );
+        const registry = new URL(of.registryUrl ?? '');
+        expect(Object.keys(compose.services), name).to.include(registry.hostname);
+        expect(registry.pathname, name).to.equal(CONFLUENT_PATH);
       }
     });
 
@@ -153,6 +171,8 @@ describe('deploy/container', () => {
         join(PROJECT, FOLDER, 'compose.yaml'),
         '--profile',
         'watch',
+        '--profile',
+        'kafka',
         'config',
       ];
       if (spawnSync('docker', ['compose', 'version']).status !== 0) return this.skip();
