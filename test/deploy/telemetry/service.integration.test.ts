@@ -3,8 +3,14 @@ import { once } from 'node:events';
 import { readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { expect } from 'chai';
+import { readConfiguration } from '#deploy/configuration.ts';
+import { followKafka } from '#deploy/processes/kafka-worker.ts';
+import { messageFigures } from '#deploy/telemetry/message-figures.ts';
+import { relayInstruments } from '#deploy/telemetry/relay-instruments.ts';
+import { gatewayMetrics } from '#gateway/http/metrics.ts';
 import { PROJECT } from '#test/docs/pages.ts';
 import { dataFolder, start } from '../processes/program.ts';
 
@@ -33,6 +39,19 @@ const collector = async () => {
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
   return { spans, server, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` };
+};
+
+const NOBODY = { PROV_LEDGER_KAFKA_BROKERS: '127.0.0.1:1', PROV_LEDGER_REGISTRY_URL: 'http://127.0.0.1:1' };
+
+/** What ingest, relay and a worker that follows Kafka show; their own tests start them. */
+const pageOfKafkaPrograms = async (): Promise<string> => {
+  const read = readConfiguration(NOBODY, () => tmpdir());
+  if (!read.ok) throw new Error(JSON.stringify(read.faults));
+  const { configuration } = read;
+  const { figures } = followKafka({ configuration, ledger: { store: {} as never }, log: () => undefined });
+  const none = { flow: () => [], letters: () => [], lag: () => 0, partitions: () => 0 };
+  const measures = [...messageFigures(none), relayInstruments({ lag: () => undefined }), ...figures];
+  return (await gatewayMetrics(measures, () => 0).page()).body;
 };
 
 describe('deploy/telemetry, in a service', function () {
@@ -94,7 +113,7 @@ describe('deploy/telemetry, in a service', function () {
       .and.contain('ledger_append_queue_depth 0\n');
   });
 
-  it('exports every metric that the dashboard and the alerts name', () => {
+  it('exports every metric that the dashboard and the alerts name', async () => {
     const names = new Set(
       ['deploy/dashboards/prov-ledger.json', 'deploy/alerts/prov-ledger.yml'].flatMap(
         (path) =>
@@ -102,8 +121,12 @@ describe('deploy/telemetry, in a service', function () {
       ),
     );
     expect(names.size).to.be.greaterThan(12);
-    // What was not sampled yet is declared, and has no value.
-    for (const name of names) expect(plain, name).to.match(new RegExp(`^(?:# TYPE )?${name}[ {]`, 'm'));
+    const ofKafka = await pageOfKafkaPrograms();
+    for (const name of names) {
+      const its = /^ledger_(?:messages|letters|relay|worker)/.test(name) ? ofKafka : plain;
+      // What was not sampled yet is declared, and has no value.
+      expect(its, name).to.match(new RegExp(`^(?:# TYPE )?${name}[ {]`, 'm'));
+    }
   });
 
   it('links request, append, commit and projection', () => {
