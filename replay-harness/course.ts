@@ -10,6 +10,7 @@ import {
   type ChunkFolded,
   type ChunkRead,
   type FoldOrder,
+  type Halted,
   haltKey,
   type ModelNews,
   type Poison,
@@ -18,7 +19,6 @@ import {
 } from './lane-messages.ts';
 import { apply } from './lane-models.ts';
 import { type RangeTree, rangeTree, type Subtree } from './merkle-range.ts';
-import type { Halted } from './replay.ts';
 import { type RowHashes, type RowHashesState, rowHashes } from './row-hashes.ts';
 
 export interface Course extends Disposable {

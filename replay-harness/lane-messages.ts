@@ -103,6 +103,14 @@ export interface ChunkFolded {
 }
 
 /** `model tenant`, as in `FoldOrder.halted`. */
+/** A read model that takes no more facts of a tenant, and why. */
+export interface Halted {
+  readonly projection: string;
+  readonly tenant: TenantId;
+  readonly seq: number;
+  readonly message: string;
+}
+
 export const haltKey = (model: number, tenant: TenantId): string => `${model} ${tenant}`;
 
 /** Thrown inside a chunk at the first thing that does not hold. */

@@ -8,11 +8,10 @@
 // Chunks take the lanes in turn: each is read and proved beside the others, and folded when the one before it is.
 import type { AnyProjector } from '#projectors/batch.ts';
 import type { AnySaga } from '#sagas/saga.ts';
-import type { TenantId } from '#schemas/ids.ts';
 import { type Course, type CourseState, replayCourse } from './course.ts';
 import type { FeedChunk, FeedCursor, ReplayFeed } from './feed.ts';
 import type { Expectation } from './fixtures/format.ts';
-import { type ReplayFault, Unsound } from './lane-messages.ts';
+import { type Halted, type ReplayFault, Unsound } from './lane-messages.ts';
 import { type LaneThread, startLanes } from './lanes.ts';
 import { type Measured, type Measuring, measuring } from './measures.ts';
 import {
@@ -75,13 +74,6 @@ export interface ReplayResult {
   readonly measured: Measured;
   /** How to go on; for an interrupted replay. */
   readonly state?: ReplayState | undefined;
-}
-
-export interface Halted {
-  readonly projection: string;
-  readonly tenant: TenantId;
-  readonly seq: number;
-  readonly message: string;
 }
 
 /** Chunks that one thread may have at hand: one in work, one behind it, one read that waits for the fold before it. */

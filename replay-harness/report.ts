@@ -8,11 +8,11 @@ import type { VerificationKey } from '#proofs/keys/public-key.ts';
 import type { Signer } from '#proofs/keys/signer.ts';
 import type { ReplayFeed } from './feed.ts';
 import type { Expectation } from './fixtures/format.ts';
-import type { ReplayFault } from './lane-messages.ts';
+import type { Halted, ReplayFault } from './lane-messages.ts';
 import type { Measured } from './measures.ts';
 import type { MachineIdentity, ProgramIdentity } from './program.ts';
 import type { SagaOutcome } from './reactions.ts';
-import { differencesOf, type Halted, type ReplayResult, type Verdict } from './replay.ts';
+import { differencesOf, type ReplayResult, type Verdict } from './replay.ts';
 
 export const PAYLOAD_TYPE = 'application/vnd.in-toto+json';
 const STATEMENT_TYPE = 'https://in-toto.io/Statement/v1';

@@ -1,11 +1,13 @@
 // The process `kafka-relay`: the ledger out to Kafka, with an address for operators and no other. Several may run: one
 // sends, the others wait for its turn to end.
+
 import type { RunningWorker } from '#gateway/cli/world.ts';
 import { createOperators } from '#gateway/http/operators.ts';
 import type { Readiness } from '#gateway/http/routes.ts';
 import { kafkaConnection } from '#streams/kafka/connect.ts';
 import { wireSchemas } from '#streams/kafka/registry.ts';
-import { EVENTS_TOPIC, type RelayEvent, relayLedger } from '#streams/kafka/relay.ts';
+import { EVENTS_TOPIC, relayLedger } from '#streams/kafka/relay.ts';
+import type { RelayEvent } from '#streams/kafka/relay-event.ts';
 import { relayLag } from '#streams/postgres/transport/relayed.ts';
 import type { Configuration } from '../configuration.ts';
 import { brokersOf, registryOf } from '../kafka-settings.ts';

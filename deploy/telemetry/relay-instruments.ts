@@ -1,7 +1,8 @@
 // Figures of the relay: what it has sent, what it has still to send, and what keeps it from it.
+
 import { Counter, collectDefaultMetrics, Gauge } from 'prom-client';
 import type { Instruments, OpenMetricsRegistry } from '#gateway/http/metrics.ts';
-import type { RelayEvent } from '#streams/kafka/relay.ts';
+import type { RelayEvent } from '#streams/kafka/relay-event.ts';
 import type { RelayLag } from '#streams/postgres/transport/relayed.ts';
 
 export interface RelayInstruments extends Instruments {

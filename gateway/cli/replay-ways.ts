@@ -1,12 +1,13 @@
 // The ways that `replay prove` goes: in this process, in processes with other time zones and locales, and through PostgreSQL.
+
 import { projectors } from '#projectors/index.ts';
 import { rebuild } from '#projectors/postgres/rebuild/rebuild.ts';
 import { skipsIn } from '#projectors/rebuild/skips.ts';
 import type { ReplayFeed } from '#replay-harness/feed.ts';
 import { fixtureFeed } from '#replay-harness/feed.ts';
 import { chanceOf } from '#replay-harness/fixtures/chance.ts';
-import type { Way } from '#replay-harness/prove/prove.ts';
 import { shuffledPieces } from '#replay-harness/prove/shuffle.ts';
+import type { Way } from '#replay-harness/prove/way.ts';
 import { type ReplayWayOptions, replayWay, tableModels } from '#replay-harness/prove/ways.ts';
 import type { CommandContext } from './command.ts';
 import { CliError } from './exit.ts';

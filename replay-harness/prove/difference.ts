@@ -1,5 +1,6 @@
 // Where two ways through one history part: the first row that differs, by tenant and key, what either way has there, and
 // the fact from which on it differs, found by bisection over the facts that touch the row. Both ways' rows stay in files.
+
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type AnyProjector, keyText } from '#projectors/batch.ts';
@@ -7,8 +8,8 @@ import type { RowKey } from '#projectors/projector.ts';
 import type { FactId, Seq, TenantId } from '#schemas/ids.ts';
 import { decodeFact } from '#schemas/index.ts';
 import { readFixtureLines } from '../fixtures/read-lines.ts';
-import type { ProveOptions, Way } from './prove.ts';
 import { differingRows, rowIn, rowsFile, type ShownRow } from './rows.ts';
+import type { ProveOptions, Way } from './way.ts';
 
 export interface RowDifference {
   readonly projection: string;

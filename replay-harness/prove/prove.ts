@@ -1,43 +1,9 @@
 // The determinism matrix: one history, gone through in several ways that must not matter, has to come to the same. The
 // first way is the measure; where another differs, the read model, the row, both values and the fact are named.
-import type { AnyProjector } from '#projectors/batch.ts';
-import type { LinePiece } from '../feed.ts';
 import type { Expectation } from '../fixtures/format.ts';
 import type { ReplayFault } from '../lane-messages.ts';
 import { type RowDifference, rowDifference } from './difference.ts';
-
-/** One way of going through the history. */
-export interface Way {
-  readonly name: string;
-  readonly walk: (asked: Asked) => Promise<Walked>;
-  /** Whether the beginning of the history can be asked for. */
-  readonly takesEvents: boolean;
-}
-
-export interface Asked {
-  /** Arrivals; all unless told. */
-  readonly events?: number | undefined;
-  /** A folder for `<projection>.rows`: a line for each row, in any order. */
-  readonly rows?: string | undefined;
-}
-
-/** A table knows nothing of chains. */
-export type Walked = Pick<Expectation, 'models'> & {
-  readonly chains?: Expectation['chains'] | undefined;
-  readonly fault?: ReplayFault | undefined;
-};
-
-export interface ProveOptions {
-  /** At least two; all others are held against the first. */
-  readonly ways: readonly Way[];
-  readonly projectors: readonly AnyProjector[];
-  /** The same history once more, to find the facts that made a row. */
-  readonly pieces: () => AsyncIterable<LinePiece>;
-  /** For the rows of ways that differ: kept there, in a folder for each. */
-  readonly folder: string;
-  readonly signal?: AbortSignal | undefined;
-  readonly onWay?: ((way: Way) => void) | undefined;
-}
+import type { ProveOptions, Walked, Way } from './way.ts';
 
 export interface WayProof {
   readonly name: string;

@@ -1,5 +1,6 @@
 // Ways through a history that must not matter: how many facts at once, on how many threads, stopped and gone on with, in
 // another order of arrival; and a read model's table, live or rebuilt, as PostgreSQL has it.
+
 import type { AnyProjector } from '#projectors/batch.ts';
 import { rowHash } from '#projectors/digest.ts';
 import { liveBuild } from '#projectors/postgres/builds.ts';
@@ -13,8 +14,8 @@ import { chanceOf } from '../fixtures/chance.ts';
 import type { ExpectedModel } from '../fixtures/format.ts';
 import { type ReplayResult, type ReplayState, replay } from '../replay.ts';
 import { rowHashes } from '../row-hashes.ts';
-import type { Walked, Way } from './prove.ts';
 import { rowsWriter } from './rows.ts';
+import type { Walked, Way } from './way.ts';
 
 export interface ReplayWayOptions {
   readonly name: string;

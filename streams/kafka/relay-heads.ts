@@ -1,5 +1,6 @@
 // The signed head of each tenant out to ledger.heads.v1, compacted to the last one: how far a reader of ledger.events.v1
 // must have come. A head is announced after the facts up to it, so whoever has a head may ask for them.
+
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Producer } from 'kafkajs';
 import { proofDocument } from '#proofs/bundle.ts';
@@ -8,7 +9,7 @@ import { StreamError } from '#streams/errors.ts';
 import type { Relayed, RelayTurn } from '#streams/postgres/transport/relayed.ts';
 import type { StreamStore } from '#streams/stream.ts';
 import { kafkaError } from './errors.ts';
-import type { RelayEvent } from './relay.ts';
+import type { RelayEvent } from './relay-event.ts';
 
 export interface HeadsOptions {
   readonly producer: Pick<Producer, 'send'>;

@@ -5,19 +5,14 @@ import { digestOfSorted } from '#projectors/digest.ts';
 import { replayHashes } from '#projectors/rebuild/replay.ts';
 import type { Checkpoint } from '#projectors/sink.ts';
 import type { Fact, Recorded } from '#schemas/event.ts';
-import type { Seq, Sha256, TenantId } from '#schemas/ids.ts';
+import type { Seq, TenantId } from '#schemas/ids.ts';
 import { type Client, type Pool, withClient } from '#streams/postgres/connect.ts';
 import { copyOut } from '#streams/postgres/copy.ts';
 import type { StreamStore } from '#streams/stream.ts';
 import { rowHashSql } from '../digest.ts';
 import type { Skips } from '../sink.ts';
 import type { SideReplay } from './beside.ts';
-
-export interface TenantDigest {
-  readonly rows: number;
-  /** As in `projectors/digest.ts`. */
-  readonly digest: string;
-}
+import type { TenantDigest, TenantProof } from './work.ts';
 
 /** Digest of no rows at all. */
 export const EMPTY: TenantDigest = { rows: 0, digest: digestOfSorted().end() };
@@ -65,13 +60,6 @@ export interface ProveOptions {
   readonly onFacts: (facts: number) => void;
   /** A replay that has been under way meanwhile; where it comes to the same, that is the proof. */
   readonly beside?: SideReplay | undefined;
-}
-
-/** One tenant's rows at one place of its chain, found equal to those of the replay. */
-export interface TenantProof extends TenantDigest {
-  readonly tenant: TenantId;
-  readonly seq: Seq;
-  readonly hash: Sha256;
 }
 
 /** A tenant whose rows are others than those of the replay; `undefined` stands for a row that only the other has. */

@@ -18,9 +18,9 @@ import { claimRebuild, endLease, lostLease, stillUnderWay } from './claim.ts';
 import { holdEpoch, Unfit } from './fill.ts';
 import { swapOver, switchOver } from './level.ts';
 import { fillAndIndex, headsToFill } from './make.ts';
-import { type Proofs, proveTenants, readTableDigests, type TenantProof } from './prove.ts';
+import { type Proofs, proveTenants, readTableDigests } from './prove.ts';
 import type { Shown } from './switch.ts';
-import { ownCheckpoints, type RebuildOptions, stopIfTold, type Work } from './work.ts';
+import { ownCheckpoints, type RebuildOptions, stopIfTold, type TenantProof, type Work } from './work.ts';
 
 export type { Phase, RebuildOptions, RebuildProgress, RebuildProved } from './work.ts';
 

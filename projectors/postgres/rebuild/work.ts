@@ -3,11 +3,11 @@ import { RebuildError } from '#projectors/rebuild/errors.ts';
 import type { AtPoint } from '#projectors/rebuild/points.ts';
 import type { Checkpoint } from '#projectors/sink.ts';
 import type { Fact, Recorded } from '#schemas/event.ts';
+import type { Seq, Sha256, TenantId } from '#schemas/ids.ts';
 import type { StreamFeed, StreamStore } from '#streams/stream.ts';
 import { readCheckpoints } from '../checkpoints.ts';
 import type { Skips } from '../sink.ts';
 import { type Claim, type ClaimOptions, lostLease } from './claim.ts';
-import type { TenantProof } from './prove.ts';
 
 export type Phase = 'filling' | 'indexing' | 'proving' | 'recording' | 'catching up' | 'switching';
 
@@ -16,6 +16,19 @@ export interface RebuildProgress {
   /** Facts gone through in this phase, of so many. */
   readonly facts: number;
   readonly total: number;
+}
+
+export interface TenantDigest {
+  readonly rows: number;
+  /** As in `projectors/digest.ts`. */
+  readonly digest: string;
+}
+
+/** One tenant's rows at one place of its chain, found equal to those of the replay. */
+export interface TenantProof extends TenantDigest {
+  readonly tenant: TenantId;
+  readonly seq: Seq;
+  readonly hash: Sha256;
 }
 
 /** That a build is equal to an independent replay: what goes into the ledger before the switch. */

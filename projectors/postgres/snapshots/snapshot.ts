@@ -1,6 +1,7 @@
 // Read models as of one position of the ledger, in a schema of their own: for auditors and analysts, who ask again and
 // again and want the same answer. All of them stand at the same fact of each tenant, and each was found equal to an
 // independent replay before anybody could see it.
+
 import type { AnyProjector } from '#projectors/batch.ts';
 import { RebuildError } from '#projectors/rebuild/errors.ts';
 import type { Fact, Recorded } from '#schemas/event.ts';
@@ -12,7 +13,8 @@ import { columnsOf } from '../columns.ts';
 import { ANALYST_ROLE, guard, VIEWS_ROLE } from '../isolation.ts';
 import { asOwner } from '../owner.ts';
 import { ddlFor } from '../read-models.ts';
-import { proveTenants, readTableDigests, type TenantProof } from '../rebuild/prove.ts';
+import { proveTenants, readTableDigests } from '../rebuild/prove.ts';
+import type { TenantProof } from '../rebuild/work.ts';
 import type { Skips } from '../sink.ts';
 import { PROJECTORS_FOLDER } from '../source.ts';
 import { commentOn } from '../view.ts';

@@ -1,4 +1,5 @@
 // What PostgreSQL holds of the read models is held against the file that the ledger was loaded from.
+
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { projectors } from '#projectors/index.ts';
@@ -6,7 +7,8 @@ import { ensureReadModels, PROJECTION_MIGRATIONS } from '#projectors/postgres/re
 import { postgresRowSink } from '#projectors/postgres/sink.ts';
 import { runProjectors } from '#projectors/run.ts';
 import { loadFixture } from '#replay-harness/load.ts';
-import { prove, type Way } from '#replay-harness/prove/prove.ts';
+import { prove } from '#replay-harness/prove/prove.ts';
+import type { Way } from '#replay-harness/prove/way.ts';
 import { replayWay, tableModels } from '#replay-harness/prove/ways.ts';
 import { connect, type Pool, RUNTIME_ROLE } from '#streams/postgres/connect.ts';
 import { postgresStreamFeed } from '#streams/postgres/feed.ts';
