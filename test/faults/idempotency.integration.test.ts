@@ -12,6 +12,7 @@ const BARE = { action: 'db.export', actor: 'alice', decision: 'allow' };
 const NDJSON = 'application/x-ndjson';
 // Few enough to be stored by one statement: a COPY waits for a word of the server, which does not come.
 const LINES = 20;
+const REMEMBERED_MS = 1_200;
 
 describe('the first answer, for ever', function () {
   this.timeout(120_000);
@@ -51,7 +52,9 @@ describe('the first answer, for ever', function () {
     site.withStore(async (store) => (await store.find(ACME, claimId(ACME, id))) !== undefined);
   /** Sends it, lets it be stored, and kills the process while the database's answer is on its way. */
   const killBetweenCommitAndReply = async (id: string, send: () => Promise<Answer>): Promise<void> => {
-    // Admission and the store remember for a moment what they need to know: the next one goes straight to its commit.
+    // Admission and the store remember for a second what they need to know. What they know is let grow too old, and asked
+    // anew by the first; the next one goes straight to its commit.
+    await pause(REMEMBERED_MS);
     await post(exposed, BARE, { key: `before-${id}` });
     proxy.turn('one-way');
     const lost = send().then(

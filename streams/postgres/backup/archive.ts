@@ -19,10 +19,11 @@ export interface BackupFile {
 }
 
 /**
- * The schemas that cannot be worked out again: the facts, and what a broker was told and had answered. Read models
+ * The schemas that cannot be worked out again: the facts, and what a broker was told and had answered, and which
+ * alarms were told to whom. Read models
  * (`projections`, `views`) and the states of sagas (`sagas`) are folds of the facts.
  */
-export const BACKED_UP: readonly string[] = ['ledger', 'transport'];
+export const BACKED_UP: readonly string[] = ['ledger', 'transport', 'alarms'];
 
 export interface BackupTable extends BackupFile {
   readonly schema: string;
