@@ -4,15 +4,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { runCommand } from '#commands/run.ts';
 import { tenants } from '#commands/tenants.ts';
+import { MIGRATIONS } from '#deploy/processes/database.ts';
 import { projectors } from '#projectors/index.ts';
-import { ensureReadModels, PROJECTION_MIGRATIONS } from '#projectors/postgres/read-models.ts';
+import { ensureReadModels } from '#projectors/postgres/read-models.ts';
 import { postgresRowSink } from '#projectors/postgres/sink.ts';
 import { runProjectors } from '#projectors/run.ts';
 import { type LocalKeys, localKeys } from '#proofs/keys/local.ts';
 import { type Instant, tenantId } from '#schemas/ids.ts';
 import { connect, type Pool, RUNTIME_ROLE } from '#streams/postgres/connect.ts';
 import { postgresStreamFeed } from '#streams/postgres/feed.ts';
-import { LEDGER_MIGRATIONS, migrate } from '#streams/postgres/migrate.ts';
+import { migrate } from '#streams/postgres/migrate.ts';
 import {
   type PostgresStore,
   type PostgresStoreOptions,
@@ -33,7 +34,7 @@ export interface BenchLedger extends AsyncDisposable {
 export const benchLedger = async (options: Partial<PostgresStoreOptions> = {}): Promise<BenchLedger> => {
   const database = await freshDatabase({ durable: true });
   const owner = connect({ url: database.url, max: 2 });
-  await migrate(owner, [LEDGER_MIGRATIONS, PROJECTION_MIGRATIONS]);
+  await migrate(owner, MIGRATIONS);
   await ensureReadModels(owner, projectors);
   const pool = connect({ url: database.url, role: RUNTIME_ROLE });
   const folder = await mkdtemp(join(tmpdir(), 'prov-ledger-bench-'));

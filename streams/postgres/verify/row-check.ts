@@ -93,37 +93,45 @@ const rowHashes = (preimage: Preimage): RowHashes => {
       sound = new Uint8Array(rows.length * 2);
       digests = new Uint8Array(rows.length * 64);
     }
-    putPayloadDigests(messages, { bytes, rows }, digests);
+    const payloads = putPayloadDigests(messages, { bytes, rows }, digests);
     messages.clear();
-    for (const [index, at] of rows.entries()) {
-      const beforeAt = rows[index - 1];
-      const before = beforeAt === undefined ? first : { bytes, at: beforeAt + HASH };
+    let before = first;
+    for (let index = 0; index < rows.length; index += 1) {
+      const at = rows[index] as number;
       const begin = messages.begin(preimage.most({ bytes, at }));
       const to = { bytes: messages.bytes(), at: begin };
-      const whole =
-        isHash(bytes, at) &&
-        preimage.put({ bytes, at }, { before, payload: { bytes: digests, at: index * 32 } }, to);
+      const payload = { bytes: digests, at: index * 32 };
+      const whole = isHash(bytes, at) && preimage.put({ bytes, at }, { before, payload }, to);
       messages.end(whole ? to.at - begin : 0);
-      sound[index] = whole && isUtf8(payloadOf(bytes, at)) ? 1 : 0;
+      sound[index] = whole && isUtf8(payloads[index] as Buffer) ? 1 : 0;
+      before = { bytes, at: at + HASH };
     }
     messages.digest();
     const hashed = messages.bytes();
-    for (const [index, at] of rows.entries())
-      if (!isSame(hashed, messages.digestAt(index), { bytes, at: at + HASH })) sound[index] = 0;
+    for (let index = 0; index < rows.length; index += 1)
+      if (!isSame(hashed, messages.digestAt(index), { bytes, at: (rows[index] as number) + HASH }))
+        sound[index] = 0;
     return sound;
   };
 };
 
 const NOTHING = Buffer.alloc(0);
 
-const putPayloadDigests = (list: Messages, { bytes, rows }: RawRows, digests: Uint8Array): void => {
+/** Writes the digest of each row's payload, and answers with the payloads. */
+const putPayloadDigests = (
+  list: Messages,
+  { bytes, rows }: RawRows,
+  digests: Uint8Array,
+): readonly Buffer[] => {
   list.clear();
+  const payloads: Buffer[] = [];
   for (const at of rows) {
     // Behind a hash of another length nothing stands where it should.
     const payload = isHash(bytes, at) ? payloadOf(bytes, at) : NOTHING;
     const to = list.begin(payload.length);
     payload.copy(list.bytes(), to);
     list.end(payload.length);
+    payloads.push(payload);
   }
   list.digest();
   const from = list.bytes();
@@ -131,6 +139,7 @@ const putPayloadDigests = (list: Messages, { bytes, rows }: RawRows, digests: Ui
     const at = list.digestAt(index);
     for (let byte = 0; byte < 32; byte += 1) digests[index * 32 + byte] = from[at + byte] as number;
   }
+  return payloads;
 };
 
 const isSame = (digest: Uint8Array, at: number, stored: Place): boolean => {
