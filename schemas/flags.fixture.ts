@@ -33,8 +33,8 @@ const sayings = (tenant: TenantId, chance: Chance): TenantSayings => {
       const flag = flags[place] as Flag;
       flag.said += 1;
       const [name, data] = next({ flag, tenant, chance, at });
-      // Retired names are not used again.
-      if (name === 'FlagRetired') flags[place] = unset(`${flag.feature}.${said}`);
+      // Retired names are not used again; names stay short however many came before.
+      if (name === 'FlagRetired') flags[place] = unset(`${FEATURES[place]}.${said}`);
       return {
         key: `${name} ${said} of ${tenant}`,
         type: `flags.${name}`,
