@@ -9,13 +9,10 @@ import { instantText, streamName, type TenantId } from '#schemas/ids.ts';
 import { decodeFact } from '#schemas/index.ts';
 import type { StreamStore } from '#streams/stream.ts';
 import { mappingOf } from './attested-route.ts';
-import { aCount, aTenant, group, headOf, ledgerLeaf, type Options, type Run } from './command.ts';
+import { type OfTenant, ofTenant } from './by-hand.ts';
+import { aCount, group, headOf, ledgerLeaf, type Run } from './command.ts';
 import { CliError } from './exit.ts';
 import { pairs, visible } from './output.ts';
-
-interface OfTenant extends Options {
-  readonly tenant: TenantId;
-}
 
 interface Policy {
   readonly divergentMin: number;
@@ -29,8 +26,7 @@ interface PolicyOnRecord extends Policy {
   readonly changedAt?: string;
 }
 
-const tenantRequired = (command: Command): Command =>
-  command.requiredOption('-t, --tenant <tenant>', 'whose route it is', aTenant);
+const tenantRequired = ofTenant('whose route it is');
 
 /** The last one on record, or what the drift saga begins with. */
 const policyOf = async (

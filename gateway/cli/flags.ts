@@ -1,43 +1,19 @@
 // prov-ledger flags ...: who gets a feature. Whoever moves one says who they are and why: both stand in the ledger.
-import { randomUUID } from 'node:crypto';
 import type { Command } from 'commander';
 import { type FlagCommand, type FlagRefusal, type FlagState, flags } from '#commands/flags.ts';
-import { runCommand } from '#commands/run.ts';
 import { flagList, type ListedFlag } from '#projectors/postgres/flag-list.ts';
 import { instantText, streamName, type TenantId } from '#schemas/ids.ts';
 import { decodeFact } from '#schemas/index.ts';
 import type { StreamStore } from '#streams/stream.ts';
 import { BUCKETS, flagBucket } from '../sdk/flag-bucket.ts';
-import {
-  aTenant,
-  group,
-  headOf,
-  type LedgerContext,
-  leaf,
-  ledgerLeaf,
-  type Options,
-  parsedBy,
-  type Run,
-} from './command.ts';
+import { type ByHand, decidedBy, type OfTenant, ofTenant, sendByHand } from './by-hand.ts';
+import { group, headOf, type LedgerContext, leaf, ledgerLeaf, parsedBy, type Run } from './command.ts';
 import { CliError } from './exit.ts';
 import { figure, table, visible } from './output.ts';
 
-export interface OfTenant extends Options {
-  readonly tenant: TenantId;
-}
+export const tenantRequired = ofTenant('whose flag it is');
 
-export interface ByHand extends OfTenant {
-  readonly reason: string;
-  readonly by: string;
-}
-
-export const tenantRequired = (command: Command): Command =>
-  command.requiredOption('-t, --tenant <tenant>', 'whose flag it is', aTenant);
-
-export const byHand = (command: Command): Command =>
-  tenantRequired(command)
-    .requiredOption('--by <name>', 'who decides it; stands in the ledger for good')
-    .requiredOption('--reason <text>', 'why; the same');
+export const byHand = decidedBy(tenantRequired);
 
 const aShare = parsedBy((raw: string): number => {
   if (!/^\d{1,3}$/.test(raw) || Number(raw) > 100) throw new Error('use a whole number from 0 to 100');
@@ -145,23 +121,11 @@ const bucket = (run: Run): Command =>
   );
 
 /** Sends a person's command. Throws `CliError` where it is refused. */
-export const sendFlag = async (
-  { ledger, world }: LedgerContext,
-  { tenant, by }: Pick<ByHand, 'tenant' | 'by'>,
+export const sendFlag = (
+  context: LedgerContext,
+  who: Pick<ByHand, 'tenant' | 'by'>,
   command: FlagCommand,
-): Promise<void> => {
-  await headOf(ledger, tenant);
-  const outcome = await runCommand({ store: ledger.store, decider: flags }, command, {
-    tenant,
-    actor: by,
-    at: world.clock(),
-    key: randomUUID(),
-  });
-  if (outcome.kind !== 'refused') return;
-  const { refusal, message } = outcome.refusal;
-  if (refusal === 'Malformed') throw new CliError('usage', 'bad-arguments', message);
-  throw new CliError('refused', CODES[refusal], message);
-};
+): Promise<void> => sendByHand(context, who, { decider: flags, command, codes: CODES });
 
 const CODES: { readonly [name in FlagRefusal['refusal']]: string } = {
   FlagUnknown: 'no-such-flag',

@@ -1,30 +1,14 @@
 // prov-ledger gates ...: whether the write path of a route is open, and closing or opening it by hand.
-import { randomUUID } from 'node:crypto';
 import type { Command } from 'commander';
-import { type GateCommand, gates } from '#commands/gates.ts';
-import { runCommand } from '#commands/run.ts';
-import type { TenantId } from '#schemas/ids.ts';
+import { type GateCommand, type GateRefusal, gates } from '#commands/gates.ts';
 import { readGate } from '../tenancy/write-gate.ts';
-import { aTenant, group, headOf, type LedgerContext, ledgerLeaf, type Options, type Run } from './command.ts';
-import { CliError } from './exit.ts';
+import { type ByHand, decidedBy, type OfTenant, ofTenant, sendByHand } from './by-hand.ts';
+import { group, headOf, type LedgerContext, ledgerLeaf, type Run } from './command.ts';
 import { visible } from './output.ts';
 
-interface OfTenant extends Options {
-  readonly tenant: TenantId;
-}
+const tenantRequired = ofTenant('whose write path it is');
 
-interface ByHand extends OfTenant {
-  readonly reason: string;
-  readonly by: string;
-}
-
-const tenantRequired = (command: Command): Command =>
-  command.requiredOption('-t, --tenant <tenant>', 'whose write path it is', aTenant);
-
-const byHand = (command: Command): Command =>
-  tenantRequired(command)
-    .requiredOption('--by <name>', 'who decides it; stands in the ledger for good')
-    .requiredOption('--reason <text>', 'why; the same');
+const byHand = decidedBy(tenantRequired);
 
 const show = (run: Run): Command =>
   ledgerLeaf<OfTenant>(
@@ -89,26 +73,13 @@ const restore = (run: Run): Command =>
     },
   );
 
-const move = async (
-  { ledger, world }: LedgerContext,
-  { tenant, by }: ByHand,
-  command: GateCommand,
-): Promise<void> => {
-  await headOf(ledger, tenant);
-  const outcome = await runCommand({ store: ledger.store, decider: gates }, command, {
-    tenant,
-    actor: by,
-    at: world.clock(),
-    key: randomUUID(),
-  });
-  if (outcome.kind !== 'refused') return;
-  const { refusal, message } = outcome.refusal;
-  if (refusal === 'Malformed') throw new CliError('usage', 'bad-arguments', message);
-  throw new CliError(
-    'refused',
-    refusal === 'WritePathOpen' ? 'write-path-open' : 'write-path-closed',
-    message,
-  );
+const move = (context: LedgerContext, who: ByHand, command: GateCommand): Promise<void> =>
+  sendByHand(context, who, { decider: gates, command, codes: CODES });
+
+const CODES: { readonly [name in GateRefusal['refusal']]: string } = {
+  WritePathAlreadyClosed: 'write-path-closed',
+  WritePathOpen: 'write-path-open',
+  WritePathMovedOn: 'write-path-closed',
 };
 
 export const gateCommands = (run: Run): Command =>

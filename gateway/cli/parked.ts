@@ -5,23 +5,11 @@ import { runCommand } from '#commands/run.ts';
 import { type ProjectionStatus, projectionStatus, resumeHalted } from '#projectors/postgres/status.ts';
 import type { Seq, TenantId } from '#schemas/ids.ts';
 import { tenantId } from '#schemas/ids.ts';
-import {
-  aSeq,
-  aTenant,
-  group,
-  headOf,
-  type LedgerContext,
-  ledgerLeaf,
-  type Options,
-  type Run,
-} from './command.ts';
+import { type OfTenant, ofTenant } from './by-hand.ts';
+import { aSeq, group, headOf, type LedgerContext, ledgerLeaf, type Run } from './command.ts';
 import { CliError } from './exit.ts';
 import { figure, table, visible } from './output.ts';
 import { projectorNamed } from './rebuild.ts';
-
-interface OfTenant extends Options {
-  readonly tenant: TenantId;
-}
 
 const show = (run: Run): Command =>
   ledgerLeaf(
@@ -48,8 +36,7 @@ const show = (run: Run): Command =>
     },
   );
 
-const tenantRequired = (command: Command): Command =>
-  command.requiredOption('-t, --tenant <tenant>', 'the tenant it has halted for', aTenant);
+const tenantRequired = ofTenant('the tenant it has halted for');
 
 const retry = (run: Run): Command =>
   ledgerLeaf<OfTenant>(

@@ -2,23 +2,15 @@
 // where it stands. What it does by itself the ramps saga does, in a running service.
 import { randomUUID } from 'node:crypto';
 import type { Command } from 'commander';
-import type { FlagCommand, Reading } from '#commands/flags.ts';
+import type { FlagCommand, RampPolicy, Reading } from '#commands/flags.ts';
 import { type Observation, type Ramp, ramps } from '#sagas/flags.ts';
 import { type Instant, instantText, streamName, type TenantId } from '#schemas/ids.ts';
 import { decodeFact } from '#schemas/index.ts';
 import type { StreamStore } from '#streams/stream.ts';
+import type { ByHand, OfTenant } from './by-hand.ts';
 import { aCount, aMoment, aTenant, group, headOf, ledgerLeaf, parsedBy, type Run } from './command.ts';
 import { CliError } from './exit.ts';
-import {
-  acknowledge,
-  type ByHand,
-  byHand,
-  move,
-  type OfTenant,
-  readFlag,
-  sendFlag,
-  tenantRequired,
-} from './flags.ts';
+import { acknowledge, byHand, move, readFlag, sendFlag, tenantRequired } from './flags.ts';
 import { figure, pairs, visible } from './output.ts';
 
 const aShareList = parsedBy((raw: string): readonly number[] => {
@@ -41,14 +33,8 @@ const canaries = (raw: string, before: readonly TenantId[] = []): readonly Tenan
 
 const DAYS_365 = 31_536_000;
 
-interface StartOptions extends OfTenant {
+interface StartOptions extends OfTenant, Omit<RampPolicy, 'canaries' | 'dryRun'> {
   readonly by: string;
-  readonly steps: readonly number[];
-  readonly holdSeconds: number;
-  readonly ageMaxSeconds: number;
-  readonly samplesMin: number;
-  readonly errorPpmMax: number;
-  readonly addedPpmMax: number;
   readonly canary?: readonly TenantId[];
   readonly dryRun?: boolean;
 }
