@@ -1,6 +1,8 @@
 // Whether one more receipt is taken now. Two reasons against it: its tenant has sent more than it may (rate-limit.ts), and
 // more waits to be stored than can be. Then what is bulk gives way first, while the queue of appends is half full, so that
 // the other half is there for whoever waits for an answer: batches, and single receipts that say they can wait.
+
+import type { BulkShares } from './bulk-shares.ts';
 import { type Problem, problem } from './problems.ts';
 import type { Counted, RateLimiter } from './rate-limit.ts';
 
@@ -8,6 +10,7 @@ export interface Admission {
   readonly rates: Pick<RateLimiter, 'take'>;
   /** How full the queue of appends is, from 0 to 1. */
   readonly load: () => number;
+  readonly shares: BulkShares;
 }
 
 export type Urgency = 'interactive' | 'bulk';
@@ -33,7 +36,11 @@ const BULK_SHARE = 0.5;
  * The request itself was counted when it came, and is its first receipt. After one that is refused the rest of a batch is
  * refused too: what its sender keeps in order shall not be stored with holes.
  */
-export const admitting = ({ rates, load }: Admission, of: Counted, urgency: Urgency): Admit => {
+export const admitting = (
+  { rates, load }: Pick<Admission, 'rates' | 'load'>,
+  of: Counted,
+  urgency: Urgency,
+): Admit => {
   let counted = true;
   let refused: Problem | undefined;
   return () => {

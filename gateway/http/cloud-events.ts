@@ -89,7 +89,9 @@ export const postEventBatch = async (
     return problemReply(problem('too-many-events', detail), requestId);
   }
   const results = events.map(async (value: JsonValue, index) => {
-    const recording = await recordEvent(recorder, { value, faulty: inBody(`/${index}`) }, sender);
+    const recording = await recorder.admission.shares.inShare(sender.caller.tenant, () =>
+      recordEvent(recorder, { value, faulty: inBody(`/${index}`) }, sender),
+    );
     return recordingResult({ index }, recording, requestId);
   });
   return jsonReply({ results: await Promise.all(results) }, 200, { 'cache-control': 'no-store' });

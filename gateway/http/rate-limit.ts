@@ -1,5 +1,6 @@
 // How much a tenant may ask of this process: a token bucket each, so that a burst is taken and a flood is not. A refusal
-// costs a comparison and comes before the body is read. Each process counts for itself: what a tenant gets is the rate
+// costs a comparison, comes before the body is read, and is answered no faster than the tenant may ask: whoever hurries
+// on from refusal to refusal takes nothing from the others. Each process counts for itself: what a tenant gets is the rate
 // times the processes that serve it.
 import { type Problem, problem } from './problems.ts';
 
@@ -31,6 +32,8 @@ export interface RateLimiter {
    * which an empty bucket fills, `r` what is in it, `t` the seconds until it is full. None where there is no limit.
    */
   headers(of: Counted): { readonly [name: string]: string };
+  /** In how many milliseconds a refusal of `take` is to be answered: one after another at the rate of the limit. */
+  pace(of: Counted): number;
 }
 
 interface Bucket {
@@ -39,7 +42,12 @@ interface Bucket {
   /** Requests that may still come. */
   level: number;
   at: number;
+  /** When the next refusal is answered, at the earliest. */
+  refusingAt: number;
 }
+
+/** A refusal is held no longer: its sender has a timeout of its own. */
+const PACE_MS_MAX = 1_000;
 
 /** A bucket that is full says nothing that a new one would not. */
 const BUCKETS_MAX = 10_000;
@@ -61,7 +69,13 @@ export const rateLimiter = (
     const rate = ofToken ?? own.get(tenant) ?? each;
     if (!rate) return undefined;
     if (buckets.size >= BUCKETS_MAX) forgetFull(buckets, now);
-    const bucket = { rate, policy: ofToken ? 'token' : 'tenant', level: rate.burst, at: now };
+    const bucket = {
+      rate,
+      policy: ofToken ? 'token' : 'tenant',
+      level: rate.burst,
+      at: now,
+      refusingAt: now,
+    };
     buckets.set(key, bucket);
     return bucket;
   };
@@ -93,6 +107,14 @@ export const rateLimiter = (
         'ratelimit-policy': `"${policy}";q=${rate.burst};w=${Math.max(1, seconds(rate.burst))}`,
         ratelimit: `"${policy}";r=${Math.floor(left)};t=${seconds(rate.burst - left)}`,
       };
+    },
+    pace: (of) => {
+      const now = steadyClock();
+      const bucket = bucketOf(of, now);
+      if (!bucket) return 0;
+      const at = Math.min(Math.max(bucket.refusingAt, now), now + PACE_MS_MAX);
+      bucket.refusingAt = at + 1_000 / bucket.rate.perSecond;
+      return at - now;
     },
   };
 };

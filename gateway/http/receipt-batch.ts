@@ -48,13 +48,16 @@ const NOT_TRIED = problem(
 
 /** One line of JSON per line of the batch, in the same order. */
 const batchResults = (recorder: Recorder, body: Readable, sender: Sender): AsyncGenerator<string> => {
+  const { shares } = recorder.admission;
   let away = false;
   const work = async (line: Line): Promise<string> => {
     const { number } = line;
     if (away) return resultLine(number, { kind: 'refused', problem: NOT_TRIED }, sender);
     if (line.kind !== 'line')
       return resultLine(number, { kind: 'refused', problem: limitProblem(line.kind) }, sender);
-    const recording = await recordReceipt(recorder, line.bytes, sender);
+    const recording = await shares.inShare(sender.caller.tenant, () =>
+      recordReceipt(recorder, line.bytes, sender),
+    );
     away ||= recording.kind === 'refused' && AWAY.has(recording.problem.code);
     return resultLine(number, recording, sender);
   };

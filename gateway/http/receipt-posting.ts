@@ -109,7 +109,9 @@ export const postReceipts =
     if (typeof key === 'object') return problemReply(key, requestId);
     const type = mediaType(headers['content-type']);
     const isBatch = body instanceof Readable || type === EVENT_BATCH;
-    const admit = admitting(recorder.admission, caller, urgencyOf(headers['priority'], isBatch));
+    const urgency = urgencyOf(headers['priority'], isBatch);
+    if (urgency === 'interactive') recorder.admission.shares.asked(caller.tenant);
+    const admit = admitting(recorder.admission, caller, urgency);
     const sender = { caller, requestId, traceparent: traceparentOf(headers['traceparent']), key, admit };
     if (body instanceof Readable) return manyLines(recorder, call, sender);
     if (body === undefined)

@@ -8,6 +8,7 @@ import type { LastUses } from '#streams/postgres/token-uses.ts';
 import type { StreamFeed, StreamStore } from '#streams/stream.ts';
 import type { ReadModels } from '../projections/read-models.ts';
 import { type AuthOptions, type Authorise, authoriser } from './auth.ts';
+import { bulkShares } from './bulk-shares.ts';
 import { type Build, documentationRoutes } from './documentation.ts';
 import type { Identify } from './identity.ts';
 import { LIMITS, type Limits } from './limits.ts';
@@ -90,7 +91,7 @@ export const createGateway = (options: GatewayOptions): Gateway => {
   const service = serviceOf(options, {
     ...tailing(options, authorise, ending.signal),
     metrics,
-    admission: { rates, load: options.load ?? ((): number => 0) },
+    admission: { rates, load: options.load ?? ((): number => 0), shares: bulkShares() },
     clock: now,
     fault: onFault,
   });

@@ -71,6 +71,23 @@ describe('gateway/http/rate-limit', () => {
     expect(limiter.take(globex)?.code).to.equal('rate-limited');
   });
 
+  it('refusals are answered one after another at the rate of the limit, and none is held for more than a second', () => {
+    const limiter = limiterOf({ each: { perSecond: 10, burst: 1 } });
+    const paces = (count: number): readonly number[] =>
+      Array.from({ length: count }, () => limiter.pace(acme));
+    expect(paces(4)).to.deep.equal([0, 100, 200, 300]);
+    expect(limiter.pace(globex)).to.equal(0);
+    clock.now += 350;
+    expect(paces(2)).to.deep.equal([50, 150]);
+    expect(Math.max(...paces(100))).to.equal(1_000);
+    clock.now += 60_000;
+    expect(paces(2)).to.deep.equal([0, 100]);
+  });
+
+  it('where there is no limit nothing is held', () => {
+    expect(limiterOf({}).pace(acme)).to.equal(0);
+  });
+
   it('ten thousand tenants that have been quiet long enough are forgotten, one under way is not', () => {
     const limiter = limiterOf({ each: { perSecond: 0.01, burst: 1 } });
     limiter.take(acme);
