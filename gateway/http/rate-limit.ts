@@ -57,28 +57,10 @@ const level = ({ rate, level: left, at }: Bucket, now: number): number =>
 
 /** `steadyClock`: milliseconds of a clock that never goes back; the process's unless told. */
 export const rateLimiter = (
-  { each, own = new Map() }: RateLimits,
+  limits: RateLimits,
   steadyClock: () => number = () => performance.now(),
 ): RateLimiter => {
-  const buckets = new Map<string, Bucket>();
-  const bucketOf = ({ tenant, tokenId }: Counted, now: number): Bucket | undefined => {
-    const ofToken = own.size > 0 ? own.get(`${tenant}/${tokenId}`) : undefined;
-    const key = ofToken ? `${tenant}/${tokenId}` : tenant;
-    const known = buckets.get(key);
-    if (known) return known;
-    const rate = ofToken ?? own.get(tenant) ?? each;
-    if (!rate) return undefined;
-    if (buckets.size >= BUCKETS_MAX) forgetFull(buckets, now);
-    const bucket = {
-      rate,
-      policy: ofToken ? 'token' : 'tenant',
-      level: rate.burst,
-      at: now,
-      refusingAt: now,
-    };
-    buckets.set(key, bucket);
-    return bucket;
-  };
+  const bucketOf = bucketsOf(limits);
   return {
     take: (of) => {
       const now = steadyClock();
@@ -116,6 +98,24 @@ export const rateLimiter = (
       bucket.refusingAt = at + 1_000 / bucket.rate.perSecond;
       return at - now;
     },
+  };
+};
+
+const bucketsOf = ({ each, own = new Map() }: RateLimits) => {
+  const buckets = new Map<string, Bucket>();
+  /** The bucket of whoever is counted; a new one is full. `undefined` where there is no limit. */
+  return ({ tenant, tokenId }: Counted, now: number): Bucket | undefined => {
+    const ofToken = own.size > 0 ? own.get(`${tenant}/${tokenId}`) : undefined;
+    const key = ofToken ? `${tenant}/${tokenId}` : tenant;
+    const known = buckets.get(key);
+    if (known) return known;
+    const rate = ofToken ?? own.get(tenant) ?? each;
+    if (!rate) return undefined;
+    if (buckets.size >= BUCKETS_MAX) forgetFull(buckets, now);
+    const policy = ofToken ? 'token' : 'tenant';
+    const bucket = { rate, policy, level: rate.burst, at: now, refusingAt: now };
+    buckets.set(key, bucket);
+    return bucket;
   };
 };
 

@@ -143,6 +143,19 @@ describe('schemas/ids', () => {
     });
   });
 
+  describe('instantText', () => {
+    it('writes what Date writes, at the edges of every unit and over the whole range', () => {
+      const agrees = (at: number): void => {
+        expect(instantText(at as Instant)).to.equal(new Date(at).toISOString());
+      };
+      const units = [1, 10, 100, 1_000, 10_000, 60_000, 3_600_000, 36_000_000, 86_400_000];
+      for (const unit of units)
+        for (const off of [-unit - 1, -unit, 1 - unit, -1, 0, 1, unit - 1, unit, unit + 1]) agrees(off);
+      for (const at of [FIRST, FIRST + 1, LAST - 1, LAST]) agrees(at);
+      fc.assert(fc.property(fc.integer({ min: FIRST, max: LAST }), agrees), { numRuns: 5000 });
+    });
+  });
+
   describe('dayText', () => {
     it('agrees with Date over the whole range of instants', () => {
       const agrees = (at: number): void => {
