@@ -198,7 +198,7 @@ const admission =
       request.caller = caller;
       const tooMuch = rates.take(caller);
       reply.headers(rates.headers(caller));
-      if (tooMuch) return void setTimeout(refuse, rates.pace(caller), request, reply, tooMuch);
+      if (tooMuch) return void setTimeout(() => refuse(request, reply, tooMuch), rates.pace(caller));
       admitBody();
     };
     const admitBody = (): void => {

@@ -60,8 +60,8 @@ describe('gateway/http/bulk-shares', () => {
   it('each tenant has a share of its own', async () => {
     const { shares, begun, many, settled } = workshop();
     shares.asked('quiet');
-    many('noisy', 100);
-    many('loud', 100);
+    void many('noisy', 100);
+    void many('loud', 100);
     await settled();
     expect(begun).to.have.length(2 * SHARE);
   });
@@ -70,7 +70,7 @@ describe('gateway/http/bulk-shares', () => {
     const { shares, begun, many, settled } = workshop();
     shares.asked('quiet');
     for (let count = 0; count < 10; count += 1) shares.asked('noisy');
-    many('noisy', 100);
+    void many('noisy', 100);
     await settled();
     expect(begun).to.have.length(SHARE);
   });
@@ -78,7 +78,7 @@ describe('gateway/http/bulk-shares', () => {
   it('when the other has been silent for a second all that waits goes on', async () => {
     const { clock, shares, begun, many, settled, endAll } = workshop();
     shares.asked('quiet');
-    many('noisy', 1_000);
+    void many('noisy', 1_000);
     await settled();
     expect(begun).to.have.length(SHARE);
     clock.now += 1_001;
