@@ -177,43 +177,40 @@ const admission =
       left();
     });
     reply.header('x-request-id', request.id);
+    const refused = (of: Problem): void => void refuse(request, reply, of);
     const fault = requestFault(request.raw, limits);
     if (fault) {
       // Two programs may see the end of such a request in two places.
       reply.header('connection', 'close');
-      return void refuse(request, reply, fault);
+      return refused(fault);
     }
     if (draining()) {
       reply.header('connection', 'close');
-      return void refuse(request, reply, problem('shutting-down', 'this process takes no new requests'));
+      return refused(problem('shutting-down', 'this process takes no new requests'));
     }
     const { guard, allow, takes } = request.routeOptions.config;
     if (allow !== undefined) {
       reply.header('allow', allow);
-      return void refuse(request, reply, problem('method-not-allowed', `this path takes ${allow}`));
+      return refused(problem('method-not-allowed', `this path takes ${allow}`));
     }
     const admit = (verdict: Verdict): void => {
-      if ('problem' in verdict) return void refuse(request, reply, verdict.problem);
+      if ('problem' in verdict) return refused(verdict.problem);
       const { caller } = verdict;
       request.caller = caller;
       const tooMuch = rates.take(caller);
       reply.headers(rates.headers(caller));
-      if (tooMuch) return void setTimeout(() => refuse(request, reply, tooMuch), rates.pace(caller));
+      if (tooMuch) return void setTimeout(refused, rates.pace(caller), tooMuch);
       admitBody();
     };
     const admitBody = (): void => {
       const { 'content-encoding': encoding, 'content-type': type } = request.headers;
       if (takes && type !== undefined && !takes.includes(mediaType(type)))
-        return void refuse(
-          request,
-          reply,
-          problem('media-type-unsupported', `this path takes ${takes.join(', ')}`),
-        );
+        return refused(problem('media-type-unsupported', `this path takes ${takes.join(', ')}`));
       if (encoding === undefined || encoding === 'identity') {
         if (request.headers.expect !== undefined) raw.writeContinue();
         return done();
       }
-      void refuse(request, reply, problem('media-type-unsupported', 'the body has a Content-Encoding'));
+      refused(problem('media-type-unsupported', 'the body has a Content-Encoding'));
     };
     if (guard === undefined || !('scope' in guard)) return admitBody();
     const verdict = authorise(request.headers.authorization, guard.scope);
