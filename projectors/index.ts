@@ -1,5 +1,6 @@
 // The read models, by domain.
 import type { AnyProjector } from './batch.ts';
+import { changes } from './changes.ts';
 import { flags } from './flags.ts';
 import { gates } from './gates.ts';
 import { placements } from './placements.ts';
@@ -24,4 +25,10 @@ export const absent = {
   messages: 'counted in the very transaction that takes them: views.message_flow reads those counts',
 } as const;
 
-export const projectors: readonly AnyProjector[] = Object.values(projectorsByDomain).flat();
+/** Read models that facts of many domains meet in, one line each. */
+export const acrossDomains = { changes } as const satisfies { readonly [name: string]: AnyProjector };
+
+export const projectors: readonly AnyProjector[] = [
+  ...Object.values(projectorsByDomain).flat(),
+  ...Object.values(acrossDomains),
+];

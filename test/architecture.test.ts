@@ -225,6 +225,27 @@ describe('the architecture check', () => {
       { 'projectors/totals.sql': '' },
       /^projectors\/totals\.sql: a table is named after its domain/,
     ],
+    [
+      'what many domains meet in, without its table',
+      {
+        'projectors/index.ts':
+          'export const projectorsByDomain = {\n  appeals: [appeals, daily],\n} as const;\nexport const acrossDomains = { totals } as const;\n',
+        'projectors/totals.ts': '',
+        'test/projectors/totals.test.ts': '',
+      },
+      /^projectors\/totals\.sql: missing/,
+    ],
+    [
+      'what many domains meet in, with a clock in it',
+      {
+        'projectors/index.ts':
+          'export const projectorsByDomain = {\n  appeals: [appeals, daily],\n} as const;\nexport const acrossDomains = { totals } as const;\n',
+        'projectors/totals.ts': 'setTimeout(go, 1);',
+        'projectors/totals.sql': '',
+        'test/projectors/totals.test.ts': '',
+      },
+      /^projectors\/totals\.ts:1: setTimeout in a domain file/,
+    ],
     ['a missing law', { 'streams/stream.ts': undefined }, /^streams\/: its law file stream\.ts is missing$/],
     [
       'a law file that states no law',

@@ -1,5 +1,6 @@
-// Which writes are attested: every operation of the HTTP interface that may record something, and every type of fact,
-// against the mapper catalog. What is not covered is named, and shares are cut off, never rounded.
+// Which writes are attested: every operation of the HTTP interface that may put something on record, and every type of
+// fact, which is what commands and sagas record, against the mapper catalog. An operation is covered where all that it
+// may record is. What is not is named, and shares are cut off, never rounded.
 import type { Mapping } from '#projectors/attestation/catalog.ts';
 import type { DomainSchema } from '#schemas/event.ts';
 import type { MountableRoute } from '../http/route.ts';
@@ -17,6 +18,8 @@ export interface Coverage {
   /** From 0 to 100, a whole number, cut off. */
   readonly percent: number;
   readonly uncovered: readonly string[];
+  /** Operations that are asked with POST and put nothing on record: no writes to the ledger, and not counted. */
+  readonly recordNothing: readonly string[];
 }
 
 export interface CoverageParts {
@@ -25,30 +28,35 @@ export interface CoverageParts {
   readonly catalog: readonly Mapping[];
 }
 
-/** Asked with POST for the size of what is asked; records nothing. */
-const READ_ONLY: ReadonlySet<string> = new Set(['verifyReceipt']);
-
-/** Throws when the catalog covers an operation that does not exist: it was renamed, and nobody would notice. */
+/** Throws when the catalog or an operation names a type that does not exist: it was renamed, and nobody would notice. */
 export const attestationCoverage = ({ routes, domains, catalog }: CoverageParts): Coverage => {
-  const writes = routes.filter(({ method, about }) => method !== 'GET' && !READ_ONLY.has(about.id));
   const types = domains.flatMap(({ events }) => Object.keys(events));
-  const known = new Set([...writes.map(({ about }) => about.id), ...types]);
+  const known = new Set(types);
+  const existing = (type: string, who: string): string => {
+    if (known.has(type)) return type;
+    throw new Error(`${who} names ${type}, which no domain says: correct it`);
+  };
   const routeOf = new Map<string, string>();
-  for (const { route, operations, graph } of catalog) {
-    for (const operation of [...operations, ...(graph.handles as readonly string[])]) {
-      if (!known.has(operation))
-        throw new Error(
-          `the mapper catalog has ${route} cover ${operation}, which writes nothing here: correct it`,
-        );
-      routeOf.set(operation, route);
-    }
-  }
+  for (const { route, graph } of catalog)
+    for (const type of graph.handles as readonly string[])
+      routeOf.set(existing(type, `the mapper catalog's ${route}`), route);
+  const asked = routes
+    .filter(({ method }) => method !== 'GET')
+    .map(({ about, path }) => ({
+      operation: `${about.id} (POST ${path})`,
+      records: about.records?.map((type) => existing(type, about.id)),
+    }));
   const operations = [
-    ...writes.map(({ about, path }) => ({ id: about.id, operation: `${about.id} (POST ${path})` })),
-    ...types.map((type) => ({ id: type, operation: type })),
-  ].map(({ id, operation }): WriteOperation => {
-    const route = routeOf.get(id);
-    return { operation, ...(route !== undefined && { route }) };
+    ...asked
+      .filter(({ records }) => records?.length !== 0)
+      .map(({ operation, records = [] }) => ({
+        operation,
+        routes: records.map((type) => routeOf.get(type)),
+      })),
+    ...types.map((type) => ({ operation: type, routes: [routeOf.get(type)] })),
+  ].map(({ operation, routes: by }): WriteOperation => {
+    const [route] = by;
+    return { operation, ...(route !== undefined && !by.includes(undefined) && { route }) };
   });
   const covered = operations.filter(({ route }) => route !== undefined).length;
   return {
@@ -56,5 +64,6 @@ export const attestationCoverage = ({ routes, domains, catalog }: CoverageParts)
     covered,
     percent: operations.length === 0 ? 0 : Math.floor((covered * 100) / operations.length),
     uncovered: operations.filter(({ route }) => route === undefined).map(({ operation }) => operation),
+    recordNothing: asked.filter(({ records }) => records?.length === 0).map(({ operation }) => operation),
   };
 };

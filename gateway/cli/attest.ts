@@ -147,6 +147,7 @@ const coverage = (of: Run): Command =>
         [
           `${found.percent} %: ${found.covered} of ${count(found.operations.length, 'write operation')} are attested`,
           ...found.uncovered.map((operation) => `  not attested: ${operation}`),
+          ...found.recordNothing.map((operation) => `  puts nothing on record: ${operation}`),
         ].join('\n'),
       );
       return 'ok';

@@ -77,6 +77,7 @@ export const projectionOperations = {
   },
   rebuild: {
     id: 'rebuildProjection',
+    records: ['projections.RebuildProved'],
     subject: 'administration',
     summary: 'Folds a read model anew beside the one in use, proves it, and switches to it.',
     parameters: { projection },
@@ -86,6 +87,7 @@ export const projectionOperations = {
   },
   verify: {
     id: 'verifyProjection',
+    records: [],
     subject: 'administration',
     summary: 'Compares the rows in use with an independent fold.',
     parameters: { projection },
@@ -95,6 +97,7 @@ export const projectionOperations = {
   },
   pause: {
     id: 'pauseProjection',
+    records: [],
     subject: 'administration',
     summary: 'Lets nobody take a read model further until it is resumed; it can be asked meanwhile.',
     parameters: { projection },
@@ -104,6 +107,7 @@ export const projectionOperations = {
   },
   resume: {
     id: 'resumeProjection',
+    records: [],
     subject: 'administration',
     summary: 'Lets a paused read model go on; with a tenant: lets a halted one try the same fact again.',
     parameters: { projection },

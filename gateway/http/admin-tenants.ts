@@ -38,6 +38,7 @@ const CHANGED = {
 export const tenantOperations = {
   create: {
     id: 'createTenant',
+    records: ['tenants.TenantCreated'],
     subject: 'administration',
     summary: 'Opens the chain of a new tenant.',
     parameters: { 'Idempotency-Key': keyParameter },
@@ -94,6 +95,7 @@ export const tenantOperations = {
   },
   rename: {
     id: 'renameTenant',
+    records: ['tenants.TenantRenamed'],
     subject: 'administration',
     summary: 'Changes the name that people know a tenant by.',
     parameters: { tenant: tenantParameter, 'Idempotency-Key': keyParameter },
@@ -103,6 +105,7 @@ export const tenantOperations = {
   },
   suspend: {
     id: 'suspendTenant',
+    records: ['tenants.TenantSuspended'],
     subject: 'administration',
     summary: 'Lets nobody of the tenant in until it is resumed.',
     parameters: { tenant: tenantParameter, 'Idempotency-Key': keyParameter },
@@ -112,6 +115,7 @@ export const tenantOperations = {
   },
   resume: {
     id: 'resumeTenant',
+    records: ['tenants.TenantResumed'],
     subject: 'administration',
     summary: "Lets a suspended tenant's tokens in again.",
     parameters: { tenant: tenantParameter, 'Idempotency-Key': keyParameter },

@@ -31,6 +31,7 @@ import { grantableScopes, newToken, usualScopes } from './tokens.ts';
 export const tokenOperations = {
   issue: {
     id: 'issueToken',
+    records: ['tenants.TokenIssued'],
     subject: 'administration',
     summary: 'Issues a token for a tenant; it is in this answer and nowhere else.',
     description:
@@ -60,6 +61,7 @@ export const tokenOperations = {
   },
   revoke: {
     id: 'revokeToken',
+    records: ['tenants.TokenRevoked'],
     subject: 'administration',
     summary: 'Lets nobody in with a token any more, within a second.',
     parameters: {

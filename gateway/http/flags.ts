@@ -56,6 +56,7 @@ const getFlags =
 
 export const observeOperation = {
   id: 'observeRamp',
+  records: ['flags.RampObserved'],
   subject: 'flags',
   summary: 'Tells a ramp what was seen: requests that failed, with the feature and without.',
   description:

@@ -43,6 +43,8 @@ export interface Operation {
   readonly description?: string;
   readonly parameters?: { readonly [name: string]: Parameter };
   readonly body?: readonly Media[];
+  /** Types of facts that it may put on record; of what is asked with POST and records nothing: none. */
+  readonly records?: readonly string[];
   readonly answers: { readonly [status: number]: AnswerKind };
   /** Beside those that every route has, every guarded one, and every one with a body. */
   readonly problems?: readonly ProblemCode[];

@@ -40,6 +40,7 @@ const EVENT_EXAMPLE = {
 
 export const postOperation = {
   id: 'recordReceipts',
+  records: ['receipts.ReceiptRecorded'],
   subject: 'receipts',
   summary: 'Records one receipt, or a batch of them.',
   description:

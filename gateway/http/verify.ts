@@ -11,6 +11,7 @@ export const BUNDLE_BYTES_MAX = 3 << 20;
 
 export const verifyOperation = {
   id: 'verifyReceipt',
+  records: [],
   subject: 'verification',
   summary: "Checks a receipt's bundle, and says of each check what was found.",
   description:

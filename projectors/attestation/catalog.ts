@@ -1,6 +1,9 @@
 // The mapper catalog: for every route whose writes land in two stores, where in each of them its elements are. The graph
-// side follows from the graph projector; the table side says which columns of which view make an element.
+// side follows from the graph projector; the table side says which columns of which view make an element. What a route
+// covers is what its graph is folded from: every fact of those types, whichever operation, command or saga recorded it.
 import type { AnyProjector } from '#projectors/batch.ts';
+import { changes } from '#projectors/changes.ts';
+import { changesGraph } from '#projectors/graph/changes.ts';
 import type { AnyGraphProjector } from '#projectors/graph/graph.ts';
 import { receiptsGraph } from '#projectors/graph/receipts.ts';
 import { receipts } from '#projectors/receipts.ts';
@@ -24,8 +27,6 @@ export interface ElementSource {
 export interface Mapping {
   /** As attestations name it. */
   readonly route: string;
-  /** Operations of the HTTP interface that are covered, beside the facts that the graph is folded from. */
-  readonly operations: readonly string[];
   readonly graph: AnyGraphProjector;
   /** The read model whose checkpoint says how far the tables are. */
   readonly table: AnyProjector;
@@ -34,18 +35,20 @@ export interface Mapping {
   readonly elements: { readonly [element: string]: ElementSource };
 }
 
-const receiptProperties = Object.fromEntries(
-  (receiptsGraph.nodes['Receipt']?.properties ?? []).map((name) => [name, name]),
-);
+/** Columns of a view are called as the properties of the node that they make. */
+const propertiesOf = (
+  { nodes }: AnyGraphProjector,
+  label: string,
+): NonNullable<ElementSource['properties']> =>
+  Object.fromEntries((nodes[label]?.properties ?? []).map((name) => [name, name]));
 
 const receiptMapping: Mapping = {
   route: 'receipts',
-  operations: ['recordReceipts'],
   graph: receiptsGraph,
   table: receipts,
   view: 'views.receipts',
   elements: {
-    Receipt: { from: [{ id: 'receipt_id' }], properties: receiptProperties },
+    Receipt: { from: [{ id: 'receipt_id' }], properties: propertiesOf(receiptsGraph, 'Receipt') },
     Actor: { from: [{ id: 'actor' }], shared: true },
     Artifact: { from: [{ id: 'evidence_hash' }], shared: true },
     Operation: { from: [{ id: 'op_id' }, { id: 'op_parent_id' }], shared: true },
@@ -56,4 +59,21 @@ const receiptMapping: Mapping = {
   },
 };
 
-export const catalog: readonly Mapping[] = [receiptMapping];
+const changeMapping: Mapping = {
+  route: 'changes',
+  graph: changesGraph,
+  table: changes,
+  view: 'views.changes',
+  elements: {
+    Change: { from: [{ id: 'fact_id' }], properties: propertiesOf(changesGraph, 'Change') },
+    Author: { from: [{ id: 'actor' }], shared: true },
+    Subject: { from: [{ id: 'stream' }], shared: true },
+    Task: { from: [{ id: 'op_id' }, { id: 'op_parent_id' }], shared: true },
+    MADE_BY: { from: [{ id: 'fact_id', target: 'actor' }] },
+    ABOUT: { from: [{ id: 'fact_id', target: 'stream' }] },
+    WITHIN: { from: [{ id: 'fact_id', target: 'op_id' }] },
+    LED_BY: { from: [{ id: 'op_id', target: 'op_parent_id' }], shared: true },
+  },
+};
+
+export const catalog: readonly Mapping[] = [receiptMapping, changeMapping];

@@ -1,5 +1,6 @@
 // The read models that are graphs.
+import { changesGraph } from './changes.ts';
 import type { AnyGraphProjector } from './graph.ts';
 import { receiptsGraph } from './receipts.ts';
 
-export const graphProjectors: readonly AnyGraphProjector[] = [receiptsGraph];
+export const graphProjectors: readonly AnyGraphProjector[] = [receiptsGraph, changesGraph];

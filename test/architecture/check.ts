@@ -38,9 +38,14 @@ export function violations(tree: Tree): string[] {
     ...Object.entries(rooms).flatMap(([room, { law }]) => lawOf(tree, room, law)),
     ...sources.flatMap((source) => source.imports.flatMap((one) => importFault(source.path, one))),
     ...sources.flatMap((source) => environmentFault(source)),
-    ...sources.flatMap((source) => roleFile(source, domains)),
-    ...[...tree.files.keys()].flatMap((path) => strayTable(path, domains)),
+    ...sources.flatMap((source) => roleFile(source, domains, across(sources, roomOf(source.path)))),
+    ...[...tree.files.keys()].flatMap((path) =>
+      strayTable(path, [...domains, ...across(sources, 'projectors')]),
+    ),
     ...domains.flatMap((domain) => domainParts(tree, sources, domain)),
+    ...Object.entries(roles).flatMap(([role, { parts }]) =>
+      across(sources, role).flatMap((name) => parts.flatMap((part) => missingPart(tree, name, part))),
+    ),
     ...registeredNowhere(sources, domains),
   ];
 }
@@ -178,6 +183,13 @@ function registered(sources: readonly Source[], role: string): string[] {
   return index === undefined ? [] : (namesInConstant(index.tokens, roles[role]?.list ?? '') ?? []);
 }
 
+/** What the facts of many domains meet in, as the role lists it. */
+function across(sources: readonly Source[], role: string): readonly string[] {
+  const index = sources.find(({ path }) => path === `${role}/index.ts`);
+  const list = roles[role]?.across;
+  return index === undefined || list === undefined ? [] : (namesInConstant(index.tokens, list) ?? []);
+}
+
 // A role says in its index what a domain does not have there: `export const absent = { receipts: 'no saga: ...' }`.
 function absentIn(sources: readonly Source[], role: string): string[] {
   const index = sources.find(({ path }) => path === `${role}/index.ts`);
@@ -214,10 +226,11 @@ function registeredNowhere(sources: readonly Source[], domains: readonly string[
 }
 
 // Directly in a role's folder: machinery, or a registered domain, which is pure and keeps to itself.
-function roleFile(source: Source, domains: readonly string[]): string[] {
+function roleFile(source: Source, domains: readonly string[], crossing: readonly string[]): string[] {
   const { path } = source;
   const machinery = rooms[roomOf(path)]?.machinery;
   if (machinery === undefined || path.split('/').length !== 2 || machinery.includes(stem(path))) return [];
+  if (crossing.includes(stem(path))) return impurity(source);
   if (!domains.includes(stem(path)))
     return [`${path}: neither machinery nor a domain listed in schemas/index.ts`];
   return [

@@ -108,12 +108,23 @@ export const builtins: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** Where each role lists its domains, and what files a domain has there. `*` stands for the domain. */
-export const roles: Readonly<Record<string, { readonly list: string; readonly parts: readonly string[] }>> = {
+export const roles: Readonly<
+  Record<
+    string,
+    {
+      readonly list: string;
+      readonly parts: readonly string[];
+      /** Where it lists what many domains meet in, which has the same files and is as pure. */
+      readonly across?: string;
+    }
+  >
+> = {
   schemas: { list: 'domains', parts: ['schemas/*.ts', 'schemas/*.avsc', 'test/schemas/*.test.ts'] },
   commands: { list: 'deciders', parts: ['commands/*.ts', 'test/commands/*.test.ts'] },
   projectors: {
     list: 'projectorsByDomain',
     parts: ['projectors/*.ts', 'projectors/*.sql', 'test/projectors/*.test.ts'],
+    across: 'acrossDomains',
   },
   'replay-harness': { list: 'generators', parts: ['schemas/*.fixture.ts'] },
   sagas: { list: 'sagas', parts: ['sagas/*.ts', 'test/sagas/*.test.ts'] },

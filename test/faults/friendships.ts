@@ -55,7 +55,6 @@ export const friendships: Projector<Met, Friendship> = {
 
 export const friendshipMapping: Mapping = {
   route: 'friendships',
-  operations: ['test.Meet'],
   graph: acquaintance,
   table: friendships,
   view: 'views.friendships',

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { expect } from 'chai';
 import type { AnyProjector } from '#projectors/batch.ts';
-import { projectors, projectorsByDomain } from '#projectors/index.ts';
+import { acrossDomains, projectors, projectorsByDomain } from '#projectors/index.ts';
 import { ANALYST_ROLE } from '#projectors/postgres/isolation.ts';
 import { ensureReadModels, readModelDdl } from '#projectors/postgres/read-models.ts';
 import { postgresRowSink } from '#projectors/postgres/sink.ts';
@@ -37,6 +37,7 @@ describe('the tables and views of the read models', () => {
       for (const { name } of models as readonly AnyProjector[])
         expect(name === domain || name.startsWith(`${domain}_`), name).to.equal(true);
     }
+    for (const [name, model] of Object.entries(acrossDomains)) expect(model.name).to.equal(name);
     const { rows } = await db.pool.query(
       `SELECT projection, version FROM projections.read_models ORDER BY 1`,
     );
