@@ -2,7 +2,6 @@
 import { join } from 'node:path';
 import { CliError } from '#gateway/cli/exit.ts';
 import { runCli } from '#gateway/cli/main.ts';
-import { refuseSharded } from '#gateway/cli/move.ts';
 import type { RunningService, RunningWorker, ServeOptions, World } from '#gateway/cli/world.ts';
 import type { Instant } from '#schemas/ids.ts';
 import { type Configuration, readConfiguration, type SettingInEffect } from '../configuration.ts';
@@ -53,14 +52,12 @@ const serve = async (options: ServeOptions): Promise<RunningService> => {
 
 const projectorWorker: World['projectorWorker'] = async () => {
   const { configuration } = configured();
-  refuseSharded(configuration.shards.length > 0, 'projector-worker');
   const { startProjectorWorker } = await import('./projector-worker.ts');
   return await workerOn(configuration, startProjectorWorker);
 };
 
 const kafkaIngest: World['kafkaIngest'] = async () => {
   const { configuration } = configured();
-  refuseSharded(configuration.shards.length > 0, 'kafka-ingest');
   const { startKafkaIngest } = await import('./kafka-ingest.ts');
   const ingest = await workerOn(configuration, startKafkaIngest);
   return {
@@ -154,7 +151,6 @@ process.exitCode = await runCli({
   kafkaIngest,
   kafkaRelay: async () => {
     const { configuration } = configured();
-    refuseSharded(configuration.shards.length > 0, 'kafka-relay');
     const { startKafkaRelay } = await import('./kafka-relay.ts');
     return await startKafkaRelay(configuration);
   },

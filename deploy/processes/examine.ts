@@ -4,10 +4,13 @@ import { lostOf, lostText, readHeadsFile } from '#gateway/cli/heads.ts';
 import { resumeLine } from '#gateway/cli/projections.ts';
 import type { Finding } from '#gateway/cli/world.ts';
 import { projectionStatus } from '#projectors/postgres/status.ts';
+import type { LocalKeys } from '#proofs/keys/local.ts';
 import { connect, type Pool, RUNTIME_ROLE } from '#streams/postgres/connect.ts';
-import { postgresStreamStore } from '#streams/postgres/store.ts';
+import type { LedgerDatabases } from '#streams/postgres/databases.ts';
+import type { StreamStore } from '#streams/stream.ts';
 import type { Configuration, ReadConfiguration } from '../configuration.ts';
-import { openDatabase, pendingOf } from './database.ts';
+import { type Database, openDatabase, pendingOf } from './database.ts';
+import { type OpenDatabases, openDatabases } from './shards.ts';
 import { openKeys } from './wire.ts';
 
 const NODE_WANTED = [24, 15] as const;
@@ -39,7 +42,7 @@ export const examine = async function* (read: ReadConfiguration): AsyncGenerator
   yield ok('settings', 'every setting is usable');
   yield dataFolder(configuration);
   yield await keys(configuration);
-  let database: Awaited<ReturnType<typeof openDatabase>>;
+  let database: Database;
   try {
     database = await openDatabase(configuration);
   } catch (error) {
@@ -51,20 +54,49 @@ export const examine = async function* (read: ReadConfiguration): AsyncGenerator
     return;
   }
   await using _open = database;
-  yield* examineDatabase(database.url, database.embedded);
-  if (configuration.headsFile !== undefined) yield await heads(configuration, database.url);
+  const servers: Finding[] = [];
+  for await (const finding of examineServers(configuration, database)) {
+    servers.push(finding);
+    yield finding;
+  }
+  if (servers.every(({ state }) => state !== 'failed')) yield* examineLedger(configuration, database.url);
+};
+
+const examineServers = async function* (
+  { shards }: Configuration,
+  { url: home, embedded }: Database,
+): AsyncGenerator<Finding> {
+  yield* examineServer(home, embedded);
+  for (const { name, url } of shards)
+    for await (const { check, ...found } of examineServer(url, false))
+      yield { check: `${check} of ${name}`, ...found };
+};
+
+/** What is to be asked of all of the ledger. */
+const examineLedger = async function* (configuration: Configuration, url: string): AsyncGenerator<Finding> {
+  const { headsFile } = configuration;
+  await using stack = new AsyncDisposableStack();
+  const pool = connect({ url, max: 2, role: RUNTIME_ROLE, name: 'prov-ledger doctor' });
+  stack.defer(() => pool.end());
+  let opened: OpenDatabases;
+  let signing: LocalKeys;
+  try {
+    signing = await openKeys(configuration);
+    opened = stack.use(await openDatabases({ ...configuration, poolSize: 2 }, pool, signing));
+  } catch (error) {
+    yield failed('ledger', (error as Error).message, 'do as the message says');
+    return;
+  }
+  yield* projectionFindings(opened.databases);
+  if (headsFile !== undefined) yield await heads(headsFile, opened.store, signing);
 };
 
 /** Whether the ledger still is what it was; the file itself is left as it is. */
-const heads = async (configuration: Configuration, url: string): Promise<Finding> => {
-  const { headsFile: file = '' } = configuration;
+const heads = async (file: string, store: StreamStore, { jwks }: LocalKeys): Promise<Finding> => {
   if (!existsSync(file))
     return warning('heads file', `${file} is not there yet`, 'start the service: it keeps the file');
-  const pool = connect({ url, max: 2, role: RUNTIME_ROLE, name: 'prov-ledger doctor' });
   try {
-    const { jwks, signer } = await openKeys(configuration);
     const statement = await readHeadsFile(file, jwks());
-    await using store = await postgresStreamStore({ pool, signer });
     const lost = await lostOf(store, { file, statement });
     if (lost.length === 0)
       return ok('heads file', `the ledger has all ${statement.heads.length} heads of ${file}`);
@@ -75,8 +107,6 @@ const heads = async (configuration: Configuration, url: string): Promise<Finding
     );
   } catch (error) {
     return failed('heads file', (error as Error).message, 'do as the message says');
-  } finally {
-    await pool.end();
   }
 };
 
@@ -127,7 +157,7 @@ const keys = async (configuration: Configuration): Promise<Finding> => {
   }
 };
 
-const examineDatabase = async function* (url: string, embedded: boolean): AsyncGenerator<Finding> {
+const examineServer = async function* (url: string, embedded: boolean): AsyncGenerator<Finding> {
   const owner = connect({ url, max: 2, name: 'prov-ledger doctor' });
   try {
     const server = await serverFinding(owner, embedded);
@@ -144,7 +174,6 @@ const examineDatabase = async function* (url: string, embedded: boolean): AsyncG
   const pool = connect({ url, max: 2, role: RUNTIME_ROLE, name: 'prov-ledger doctor' });
   try {
     yield await rightsFinding(pool);
-    yield* projectionFindings(pool);
   } finally {
     await pool.end();
   }
@@ -242,8 +271,8 @@ const rightsFinding = async (pool: Pool): Promise<Finding> => {
   }
 };
 
-const projectionFindings = async function* (pool: Pool): AsyncGenerator<Finding> {
-  const rows = await projectionStatus(pool);
+const projectionFindings = async function* (databases: LedgerDatabases): AsyncGenerator<Finding> {
+  const rows = await projectionStatus(databases);
   for (const { tenant, projection, state, fault } of rows) {
     if (state === 'halted')
       yield failed(

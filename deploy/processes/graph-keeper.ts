@@ -113,7 +113,7 @@ interface Sampled {
 }
 
 /** While Neo4j is away, what was last known of it grows old. */
-const lagOf = ({ pool }: WiredLedger, graph: Graph) => {
+const lagOf = ({ databases }: WiredLedger, graph: Graph) => {
   const known = new Map<string, readonly Checkpoint[]>();
   return async (): Promise<Sampled> => {
     let up = true;
@@ -125,7 +125,7 @@ const lagOf = ({ pool }: WiredLedger, graph: Graph) => {
       }
     }
     const lags: ProjectionLag[] = [];
-    for (const [name, checkpoints] of known) lags.push(await lagBehind(pool, name, checkpoints));
+    for (const [name, checkpoints] of known) lags.push(await lagBehind(databases, name, checkpoints));
     return { up, lags };
   };
 };

@@ -12,10 +12,8 @@ export interface IntakeBeside extends AsyncDisposable {
 
 /** Throws `CliError` when a file of its settings cannot be read. */
 export const intakeBeside = async (options: MessageIntakeOptions): Promise<IntakeBeside | undefined> => {
-  const { databaseUrl, kafkaBrokers, registryUrl, shards } = options.configuration;
+  const { databaseUrl, kafkaBrokers, registryUrl } = options.configuration;
   if (databaseUrl !== undefined || kafkaBrokers === undefined || registryUrl === undefined) return undefined;
-  // Messages are taken in one transaction with their facts, which is one server's.
-  if (shards.length > 0) return undefined;
   // Loaded only here: most services have no Kafka.
   const { startMessageIntake } = await import('./message-intake.ts');
   const { sampledFlow } = await import('./kafka-ingest.ts');

@@ -42,13 +42,13 @@ const start = async (configuration: Configuration): Promise<RunningWorker> => {
   );
   const { log } = telemetry;
   const ledger = opening.use(await openLedger(configuration, { serving: true }));
-  const { pool, store } = ledger;
+  const { store, databases } = ledger;
   const connection = kafkaConnection({
     ...brokers,
     onLog: (level, message) => log(level, 'Kafka says', { message }),
   });
   const topic = connection.topic(EVENTS_TOPIC);
-  const lag = opening.use(sampled(() => relayLag(pool, topic), ASK_EVERY_MS));
+  const lag = opening.use(sampled(() => relayLag(databases, topic), ASK_EVERY_MS));
   const instruments = relayInstruments({ lag: lag.latest });
   const ending = new AbortController();
   const operators = opening.use(
@@ -63,7 +63,7 @@ const start = async (configuration: Configuration): Promise<RunningWorker> => {
   const relayed = relayLedger({
     connection,
     schemas,
-    pool,
+    databases,
     store,
     feed: telemetry.feed(ledger.feed),
     signal: ending.signal,

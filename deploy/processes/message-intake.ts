@@ -1,29 +1,24 @@
 // Messages into the ledger, as a part of a process: the member of the consumer group, and what goes on beside it. Letters
 // go out to their topics, those that waited for the registry are taken, hours that are over are stated.
 import { setTimeout as pause } from 'node:timers/promises';
-import { messageReader } from '#gateway/kafka/read-message.ts';
 import { conflictRecord, flowRecord, INGESTING_ACTOR } from '#gateway/kafka/records.ts';
 import { ensureOperators } from '#gateway/tenancy/operators.ts';
-import { messageGates } from '#gateway/tenancy/write-gate.ts';
 import type { Instant } from '#schemas/ids.ts';
 import { StreamError } from '#streams/errors.ts';
 import { type KafkaConnection, kafkaConnection } from '#streams/kafka/connect.ts';
 import { type Consumption, consumeMessages } from '#streams/kafka/consume.ts';
 import { deadLetters } from '#streams/kafka/dead-letters.ts';
 import { KafkaError } from '#streams/kafka/errors.ts';
-import { wireSchemas } from '#streams/kafka/registry.ts';
 import { ingested } from '#streams/kafka/topics.ts';
-import { appendTogether } from '#streams/postgres/together.ts';
 import { type Intake, postgresIntake } from '#streams/postgres/transport/intake.ts';
-import type { Reader } from '#streams/postgres/transport/message.ts';
 import type { SettleOptions } from '#streams/postgres/transport/settle.ts';
 import { stateFlow } from '#streams/postgres/transport/statements.ts';
 import { replayWaiting } from '#streams/postgres/transport/waiting.ts';
 import type { Configuration } from '../configuration.ts';
-import { brokersOf, registryOf } from '../kafka-settings.ts';
+import { brokersOf } from '../kafka-settings.ts';
 import { errorFields, type Log } from '../telemetry/logs.ts';
 import { type IntakeState, intakeState } from './intake-state.ts';
-import type { WiredLedger } from './wire.ts';
+import { type IntakeLedger, settling } from './settling.ts';
 
 export interface MessageIntake extends AsyncDisposable {
   /** What keeps it from taking messages, in words for an operator. */
@@ -38,7 +33,7 @@ export interface MessageIntake extends AsyncDisposable {
 
 export interface MessageIntakeOptions {
   readonly configuration: Configuration;
-  readonly ledger: Pick<WiredLedger, 'store' | 'pool' | 'keys'>;
+  readonly ledger: IntakeLedger;
   readonly log: Log;
   /** Heads that the heads file has and the ledger has not: while there are any, nothing is taken. */
   readonly lostHeads?: () => number;
@@ -48,31 +43,6 @@ const JOIN_AGAIN_MS = 2_000;
 const LETTERS_EVERY_MS = 1_000;
 const WAITING_EVERY_MS = 5_000;
 const STATE_EVERY_MS = 60_000;
-
-/** How letters are taken after all. Throws `CliError` when no registry is named. */
-export const settling = ({
-  configuration,
-  ledger,
-}: Pick<MessageIntakeOptions, 'configuration' | 'ledger'>): SettleOptions => {
-  const { pool, store, keys } = ledger;
-  return {
-    pool,
-    together: appendTogether({ pool, ledgerId: store.ledgerId, signer: keys.signer }),
-    read: readerOf(configuration),
-    gates: messageGates(store),
-    noteConflict: conflictRecord,
-  };
-};
-
-const readerOf = (configuration: Configuration): Reader => {
-  const { kafkaPrefix = '' } = configuration;
-  const events = new Map(ingested.map((topic) => [`${kafkaPrefix}${topic.name}`, topic.events]));
-  return messageReader({
-    schemas: wireSchemas(registryOf(configuration)),
-    eventsOf: (topic) => events.get(topic) ?? [],
-    clock: Date.now as () => Instant,
-  });
-};
 
 /**
  * Begins at once, and goes on trying while no broker answers: `missing` says what it waits for. Throws `CliError` when the
@@ -84,7 +54,7 @@ export const startMessageIntake = (options: MessageIntakeOptions): MessageIntake
     ...brokersOf(configuration),
     onLog: (level, message) => log(level === 'error' ? 'warn' : 'debug', `kafka: ${message}`),
   });
-  const settle = settling(options);
+  const settle = settling(configuration, ledger);
   const state = intakeState(log);
   const ending = new AbortController();
   let consumption: Consumption | undefined;

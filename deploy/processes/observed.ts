@@ -34,15 +34,15 @@ const ASK_EVERY_MS = 5_000;
 /** Resolves when the heads file, if there is one, was compared. Throws `CliError` when it cannot be believed. */
 export const observe = async ({ configuration, ledger, log }: ObserveOptions): Promise<Observed> => {
   const { headsFile: file } = configuration;
-  const { store, keys, pool } = ledger;
+  const { store, keys, pool, databases } = ledger;
   const { signer, jwks } = keys;
   await using opening = new AsyncDisposableStack();
   const heads =
     file === undefined ? undefined : opening.use(await keepHeads({ file, store, signer, jwks, log }));
-  const lag = opening.use(sampled(() => projectionLag(pool, projectors), ASK_EVERY_MS));
-  const sagas = opening.use(sampled(() => sagaLag(pool, allSagas), ASK_EVERY_MS));
+  const lag = opening.use(sampled(() => projectionLag(databases, projectors), ASK_EVERY_MS));
+  const sagas = opening.use(sampled(() => sagaLag(databases, allSagas), ASK_EVERY_MS));
   const flags = opening.use(sampled(() => flagShares(pool, FLAGS_NAMED_MAX), ASK_EVERY_MS));
-  const totals = opening.use(sampled(() => ledgerTotals(pool), ASK_EVERY_MS));
+  const totals = opening.use(sampled(() => ledgerTotals(databases), ASK_EVERY_MS));
   const open = opening.move();
   return {
     lag: () => lag.latest() ?? [],

@@ -184,7 +184,7 @@ const gatewayOf = (
     listReceipts: (question) => readWithin(patienceMs, list(question)),
     listFlags: (tenant) => readWithin(patienceMs, flagsOf(tenant)),
     readModels: readModels({
-      pool: ledger.pool,
+      databases: ledger.databases,
       store: ledger.store,
       feed: () => ledger.feed,
       clock: () => Date.now() as Instant,

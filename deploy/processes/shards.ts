@@ -1,10 +1,14 @@
-// The databases of a ledger on several servers, opened beside its home.
+// The databases of a ledger: its home, and the others that PROV_LEDGER_SHARDS names. Whoever is handed what is opened here
+// need not know how many there are.
 import type { MovableShard } from '#gateway/tenancy/move.ts';
 import { readPlacement } from '#gateway/tenancy/placement.ts';
 import type { Signer } from '#proofs/keys/signer.ts';
+import type { TenantId } from '#schemas/ids.ts';
 import { HOME } from '#schemas/placements.ts';
+import { StreamError } from '#streams/errors.ts';
 import { joinLedger, postgresShareTaker } from '#streams/postgres/arrival.ts';
 import { connect, type Pool, RUNTIME_ROLE } from '#streams/postgres/connect.ts';
+import { type LedgerDatabases, oneDatabase } from '#streams/postgres/databases.ts';
 import { belongingsIn } from '#streams/postgres/departure.ts';
 import { postgresStreamFeed } from '#streams/postgres/feed.ts';
 import { tenantFence } from '#streams/postgres/moves.ts';
@@ -13,64 +17,112 @@ import {
   type PostgresStoreOptions,
   postgresStreamStore,
 } from '#streams/postgres/store.ts';
+import { appendTogether, type Together } from '#streams/postgres/together.ts';
 import { shardedStreamFeed } from '#streams/sharded/feed.ts';
 import { shardedStreamStore } from '#streams/sharded/store.ts';
+import { shardedTogether } from '#streams/sharded/together.ts';
 import type { StreamFeed } from '#streams/stream.ts';
 import type { Configuration } from '../configuration.ts';
 import { migrateDatabase, prepareDatabase } from './database.ts';
 
-export interface OpenShards extends AsyncDisposable {
-  /** All of the ledger, the home's tenants too. */
+export interface OpenDatabases extends AsyncDisposable {
+  /** All of the ledger. */
   readonly store: PostgresStore;
-  readonly feed: (home: StreamFeed) => StreamFeed;
-  readonly movable: ReadonlyMap<string, MovableShard>;
+  readonly databases: LedgerDatabases;
+  /** A feed of all of the ledger, or of the tenants for which `only` is true; it is the caller's to close. */
+  readonly feed: (only?: (tenant: TenantId) => boolean) => StreamFeed;
+  readonly together: () => Together;
+  /** Absent where the ledger is on one server. */
+  readonly movable?: ReadonlyMap<string, MovableShard>;
 }
 
-export interface Home {
-  readonly pool: Pool;
-  readonly store: PostgresStore;
-  /** As the home's store was opened, but for its pool. */
-  readonly options: Omit<PostgresStoreOptions, 'pool'> & { readonly signer: Signer };
-}
+/** As the home's store is opened, but for its pool. */
+type Storing = Omit<PostgresStoreOptions, 'pool'> & { readonly signer: Signer };
 
-/** Nothing where the ledger is on one server. Throws `StreamError`. */
-export const openShards = async (
+/** `home` stays the caller's to close. Throws `StreamError`. */
+export const openDatabases = async (
   { shards, poolSize }: Pick<Configuration, 'shards' | 'poolSize'>,
-  { pool: homePool, store: home, options }: Home,
-): Promise<OpenShards | undefined> => {
-  if (shards.length === 0) return undefined;
+  home: Pool,
+  storing: Storing,
+): Promise<OpenDatabases> => {
   await using opening = new AsyncDisposableStack();
-  const pools = new Map([[HOME, homePool]]);
-  const stores = new Map([[HOME, home]]);
+  const stored = opening.use(await postgresStreamStore({ ...storing, pool: home }));
+  if (shards.length === 0) {
+    const open = opening.move();
+    return {
+      store: stored,
+      databases: oneDatabase(home),
+      feed: (only) => postgresStreamFeed({ pool: home, only }),
+      together: () => togetherOn(home, stored.ledgerId, storing),
+      [Symbol.asyncDispose]: () => open.disposeAsync(),
+    };
+  }
+  const opened = [{ shard: HOME, pool: home, store: stored }];
   for (const { name, url } of shards) {
     await prepareDatabase({ url, embedded: false, [Symbol.asyncDispose]: async () => undefined });
     const pool = connect({ url, max: poolSize, role: RUNTIME_ROLE, name: `prov-ledger ${name}` });
     opening.defer(() => pool.end());
-    pools.set(name, pool);
-    stores.set(name, opening.use(await postgresStreamStore({ ...options, pool })));
+    opened.push({
+      shard: name,
+      pool,
+      store: opening.use(await postgresStreamStore({ ...storing, pool })),
+    });
   }
-  const store = shardedStreamStore({
-    shards: stores,
-    placementOf: async (tenant) => (await readPlacement(home, tenant)).shard,
-  });
   const open = opening.move();
-  const all = [...stores.values()];
+  return { ...several(opened, storing), [Symbol.asyncDispose]: () => open.disposeAsync() };
+};
+
+interface OpenShard {
+  readonly shard: string;
+  readonly pool: Pool;
+  readonly store: PostgresStore;
+}
+
+const togetherOn = (pool: Pool, ledgerId: string, { signer }: Pick<Storing, 'signer'>): Together =>
+  appendTogether({ pool, ledgerId, signer });
+
+const byName = <T>(opened: readonly OpenShard[], of: (shard: OpenShard) => T): ReadonlyMap<string, T> =>
+  new Map(opened.map((each) => [each.shard, of(each)]));
+
+/** The home first. */
+const several = (
+  opened: readonly OpenShard[],
+  storing: Storing,
+): Omit<OpenDatabases, typeof Symbol.asyncDispose> => {
+  const [home] = opened as readonly [OpenShard];
+  const placementOf = async (tenant: TenantId): Promise<string> =>
+    (await readPlacement(home.store, tenant)).shard;
+  const databaseNamed = byName(opened, (each) => each);
+  const store = shardedStreamStore({ shards: byName(opened, ({ store: its }) => its), placementOf });
+  const stores = opened.map(({ store: its }) => its);
   return {
     store: {
       ...store,
-      queuedFacts: () => all.reduce((sum, each) => sum + each.queuedFacts(), 0),
-      queueLoad: () => Math.max(...all.map((each) => each.queueLoad())),
+      queuedFacts: () => stores.reduce((sum, each) => sum + each.queuedFacts(), 0),
+      queueLoad: () => Math.max(...stores.map((each) => each.queueLoad())),
     },
-    feed: (homeFeed) => {
-      const others = [...pools].filter(([name]) => name !== HOME);
-      return shardedStreamFeed([homeFeed, ...others.map(([, pool]) => postgresStreamFeed({ pool }))]);
+    databases: {
+      home,
+      all: opened,
+      of: async (tenant) => databaseNamed.get(await placementOf(tenant)) ?? unnamed(tenant),
     },
-    movable: new Map([...stores].map(([name, its]) => [name, movable(its, pools.get(name) as Pool)])),
-    [Symbol.asyncDispose]: () => open.disposeAsync(),
+    feed: (only) => shardedStreamFeed(opened.map(({ pool }) => postgresStreamFeed({ pool, only }))),
+    together: () => {
+      const all = byName(opened, ({ pool }) => togetherOn(pool, store.ledgerId, storing));
+      return shardedTogether({ shards: all, home: all.get(HOME) as Together, placementOf });
+    },
+    movable: byName(opened, movable),
   };
 };
 
-const movable = (store: PostgresStore, pool: Pool): MovableShard => ({
+const unnamed = (tenant: TenantId): never => {
+  throw new StreamError(
+    'unavailable',
+    `${tenant} is placed on a server that PROV_LEDGER_SHARDS does not name here`,
+  );
+};
+
+const movable = ({ store, pool }: OpenShard): MovableShard => ({
   store,
   belongingsOf: belongingsIn(pool, store.ledgerId),
   taker: postgresShareTaker(pool, store.ledgerId),

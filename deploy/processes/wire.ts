@@ -1,7 +1,7 @@
 // Wires a ledger from its configuration: database, pool, keys, store, feed. The only place that knows them all.
 import { mkdirSync } from 'node:fs';
 import { CliError } from '#gateway/cli/exit.ts';
-import type { OpenLedger } from '#gateway/cli/world.ts';
+import type { OpenLedger, WholeChain } from '#gateway/cli/world.ts';
 import { importReceipts } from '#gateway/ingest/import.ts';
 import { throughGates } from '#gateway/tenancy/write-gate.ts';
 import { projectors } from '#projectors/index.ts';
@@ -26,12 +26,13 @@ import { postgresSagaShelf } from '#sagas/postgres/shelf.ts';
 import { runSagas, type SagaRunOptions } from '#sagas/run.ts';
 import type { StreamError } from '#streams/errors.ts';
 import type { CommitDone } from '#streams/postgres/commit.ts';
-import { connect, type Pool, RUNTIME_ROLE } from '#streams/postgres/connect.ts';
-import { postgresStreamFeed } from '#streams/postgres/feed.ts';
-import { type PostgresStore, postgresStreamStore } from '#streams/postgres/store.ts';
+import { connect, type Pool, RUNTIME_ROLE, urlOf } from '#streams/postgres/connect.ts';
+import type { LedgerDatabases } from '#streams/postgres/databases.ts';
+import type { PostgresStore } from '#streams/postgres/store.ts';
+import type { Together } from '#streams/postgres/together.ts';
 import { lastTokenUses } from '#streams/postgres/token-uses.ts';
-import { verifyStoredChain } from '#streams/postgres/verify/chain.ts';
-import type { LedgerPosition, StreamFeed } from '#streams/stream.ts';
+import { type StoredChainResult, verifyStoredChain } from '#streams/postgres/verify/chain.ts';
+import type { LedgerPosition, StreamFeed, StreamStore } from '#streams/stream.ts';
 import type { Configuration } from '../configuration.ts';
 import { PartsFault } from '../dev/parts.ts';
 import { EmbeddedPostgresError } from '../embedded/errors.ts';
@@ -39,11 +40,13 @@ import { graphAddress } from '../neo4j-settings.ts';
 import { TlsFileFault } from '../tls-files.ts';
 import { type Database, openDatabase, prepareDatabase } from './database.ts';
 import { dispatcher } from './dispatch.ts';
-import { openShards } from './shards.ts';
+import { type OpenDatabases, openDatabases } from './shards.ts';
 
 export interface WiredLedger extends OpenLedger {
   readonly store: PostgresStore;
   readonly keys: LocalKeys;
+  /** Requests and something of the caller's own at once. */
+  readonly together: () => Together;
   /** Keeps the read models until the signal. */
   readonly project: (signal: AbortSignal, hooks?: ProjectHooks) => Promise<void>;
   /** Keeps those of the tenants that the feed gives out; it is closed with the run. */
@@ -116,19 +119,14 @@ export const wireLedger = async (
     maxQueuedBytes: configuration.queueMib * 2 ** 20,
     ...(patience && { retryForMs: patience }),
   };
-  const stored = opening.use(await postgresStreamStore({ ...storing, pool }));
-  const shards = await openShards(configuration, { pool, store: stored, options: storing });
-  opening.use(shards);
-  const store = throughGates(shards?.store ?? stored, () => performance.now());
+  const opened = opening.use(await openDatabases(configuration, pool, storing));
+  const { databases, together, movable } = opened;
+  const store = throughGates(opened.store, () => performance.now());
   const sources = await sourceDigests(projectors);
   const open = opening.move();
   // A feed holds a connection from its first moment; most commands never ask for it.
   let feed: StreamFeed | undefined;
-  const opened = (): StreamFeed => {
-    const home = postgresStreamFeed({ pool });
-    return shards ? shards.feed(home) : home;
-  };
-  const feedOf = (): StreamFeed => (feed ??= open.use(opened()));
+  const feedOf = (): StreamFeed => (feed ??= open.use(opened.feed()));
   let graph: Graph | undefined;
   const address = graphAddress(configuration);
   const graphOf = async (): Promise<Graph> => {
@@ -139,27 +137,30 @@ export const wireLedger = async (
   return {
     store,
     pool,
+    databases,
+    together,
     keys,
     get feed() {
       return feedOf();
     },
     jwks: keys.jwks,
-    ...(shards ? { shards: shards.movable } : inBulk({ pool, database, store, keys, sources })),
+    verifyWhole: verifyOn(databases, store),
+    ...(movable ? { shards: movable } : inBulk({ pool, database, store, keys, sources })),
     ...(address && { graph: graphOf }),
     lastUses: lastTokenUses(pool),
     settling: async () => {
-      const { settling } = await import('./message-intake.ts');
-      return settling({ configuration, ledger: { store, pool, keys } });
+      const { settling } = await import('./settling.ts');
+      return settling(configuration, { pool, store, together });
     },
     ...folding({ pool, store, sources }, feedOf),
-    work: workOf({ pool, store, sources, configuration }),
-    react: reactOf({ pool, store }, feedOf),
+    work: workOf({ pool, store, sources, configuration, feed: opened.feed }),
+    react: reactOf({ store, databases }, feedOf),
     [Symbol.asyncDispose]: () => open.disposeAsync(),
   };
 };
 
 const folding = (
-  { pool, store, sources }: Omit<WorkParts, 'configuration'>,
+  { pool, store, sources }: Omit<WorkParts, 'configuration' | 'feed'>,
   feedOf: () => StreamFeed,
 ): Pick<WiredLedger, 'catchUp' | 'project' | 'projectFrom'> => {
   const sink = postgresRowSink({ pool, sources, skips: skipsIn(store) });
@@ -177,12 +178,15 @@ const folding = (
 };
 
 const reactOf =
-  ({ pool, store }: Pick<WiredLedger, 'pool' | 'store'>, feedOf: () => StreamFeed): WiredLedger['react'] =>
+  (
+    { store, databases }: Pick<WiredLedger, 'store' | 'databases'>,
+    feedOf: () => StreamFeed,
+  ): WiredLedger['react'] =>
   (signal, { around = asItIs, ...hooks } = {}) =>
     runSagas({
       ...hooks,
       feed: around(feedOf()),
-      shelf: postgresSagaShelf(pool),
+      shelf: postgresSagaShelf(databases),
       sagas: allSagas,
       dispatch: dispatcher(store),
       signal,
@@ -191,10 +195,11 @@ const reactOf =
 interface WorkParts extends Pick<WiredLedger, 'store' | 'pool'> {
   readonly sources: SourceDigests;
   readonly configuration: Configuration;
+  readonly feed: OpenDatabases['feed'];
 }
 
 const workOf =
-  ({ pool, store, sources, configuration }: WorkParts): WiredLedger['work'] =>
+  ({ pool, store, sources, configuration, feed }: WorkParts): WiredLedger['work'] =>
   (signal, { around = asItIs, ...hooks } = {}) =>
     runWorker({
       ...hooks,
@@ -204,8 +209,16 @@ const workOf =
       projectors,
       signal,
       leaseMs: configuration.workerLeaseSeconds * 1_000,
-      feedOf: (takes) => around(postgresStreamFeed({ pool, only: takes })),
+      feedOf: (takes) => around(feed(takes)),
     });
+
+/** With threads that connect for themselves. */
+const verifyOn =
+  (databases: LedgerDatabases, { ledgerId }: Pick<StreamStore, 'ledgerId'>) =>
+  async (request: WholeChain): Promise<StoredChainResult | undefined> => {
+    const { pool } = await databases.of(request.tenant);
+    return await verifyStoredChain({ ...request, pool, url: urlOf(pool) ?? '', ledgerId });
+  };
 
 interface BulkParts extends Pick<WiredLedger, 'store' | 'keys' | 'pool'> {
   readonly database: Database;
@@ -219,13 +232,12 @@ const inBulk = ({
   store,
   keys,
   sources,
-}: BulkParts): Pick<OpenLedger, 'importInBulk' | 'verifyWhole' | 'replayFeed'> => {
+}: BulkParts): Pick<OpenLedger, 'importInBulk' | 'replayFeed'> => {
   const { url } = database;
   const { ledgerId } = store;
   return {
     importInBulk: (options) =>
       importReceipts({ ...options, pool, ledgerId, signer: keys.signer, inline: projectors, sources }),
-    verifyWhole: (request) => verifyStoredChain({ ...request, pool, url, ledgerId }),
     replayFeed: (request) =>
       ledgerFeed({
         ...request,

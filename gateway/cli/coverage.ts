@@ -110,7 +110,7 @@ const reportOf = async (
     catalog,
   });
   const attestedTypes = new Set(catalog.flatMap(({ graph }) => graph.handles as readonly string[]));
-  const totals = await typeTotals(ledger.pool, day.from, day.to);
+  const totals = await typeTotals(ledger.databases, day.from, day.to);
   const types = new Map<string, Map<string, number>>();
   for (const { tenant, type, facts } of totals)
     types.set(tenant, (types.get(tenant) ?? new Map<string, number>()).set(type, facts));

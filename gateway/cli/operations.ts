@@ -31,7 +31,7 @@ export const statusCommand = (run: Run): Command =>
         tenants,
         facts: tenants.reduce((sum, { facts }) => sum + facts, 0),
         kids: ledger.jwks().keys.map(({ kid }) => kid),
-        projections: await projectionStatus(ledger.pool),
+        projections: await projectionStatus(ledger.databases),
       };
       output.answer(status, () => statusText(status));
       return 'ok';

@@ -20,7 +20,7 @@ const show = (run: Run): Command =>
       examples: ['projections parked show', 'projections parked show acme --json'],
     },
     async ({ ledger, output }, _, [of]) => {
-      const rows = await projectionStatus(ledger.pool, of === undefined ? undefined : tenantId(of));
+      const rows = await projectionStatus(ledger.databases, of === undefined ? undefined : tenantId(of));
       const parked = rows.flatMap(({ tenant, projection, version, fault }) =>
         fault ? [{ tenant, projection, version, ...fault }] : [],
       );
@@ -108,7 +108,7 @@ const haltOf = async (
 ): Promise<Halted> => {
   const { name: projection } = projectorNamed(name);
   await headOf(ledger, tenant);
-  const rows = await projectionStatus(ledger.pool, tenant);
+  const rows = await projectionStatus(ledger.databases, tenant);
   const halted = rows.find((row): row is Halted => row.projection === projection && row.fault !== undefined);
   if (halted) return halted;
   throw new CliError('refused', 'not-halted', `${projection} of ${tenant} has not halted at any fact`);

@@ -34,7 +34,7 @@ const status = (run: Run): Command =>
       examples: ['projections status', 'projections status acme --json'],
     },
     async ({ ledger, output }, _, [of]) => {
-      const rows = await projectionStatus(ledger.pool, of === undefined ? undefined : tenantId(of));
+      const rows = await projectionStatus(ledger.databases, of === undefined ? undefined : tenantId(of));
       output.answer({ projections: rows }, () => statusText(rows));
       return 'ok';
     },
@@ -80,7 +80,7 @@ const lag = (run: Run): Command =>
       examples: ['projections lag', 'projections lag --json'],
     },
     async ({ ledger, output }) => {
-      const rows = await projectionLag(ledger.pool, projectors);
+      const rows = await projectionLag(ledger.databases, projectors);
       output.answer({ lag: rows }, () =>
         table(
           ['READ MODEL', 'TAKEN', 'BEHIND', 'OLDEST', 'HALTED'],
@@ -162,7 +162,7 @@ const resume = (run: Run): Command =>
       }
       await headOf(ledger, tenant);
       const resumed = await resumeHalted(ledger.pool, name, tenant);
-      if (!resumed) throw notHalted(await projectionStatus(ledger.pool, tenant), name, tenant);
+      if (!resumed) throw notHalted(await projectionStatus(ledger.databases, tenant), name, tenant);
       output.answer(
         { projection: name, tenant, status: 'running' },
         () => `${name} of ${tenant} tries again; running services notice within seconds`,

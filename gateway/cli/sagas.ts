@@ -53,7 +53,7 @@ const status = (run: Run): Command =>
       const heads = (await ledger.store.heads()).filter(
         (head) => tenant === undefined || head.tenant === tenant,
       );
-      const shelf = postgresSagaShelf(ledger.pool);
+      const shelf = postgresSagaShelf(ledger.databases);
       const rows: SagaStatus[] = [];
       for (const { name, version, ...saga } of allSagas) {
         const positions = await shelf.positions({ name, version, ...saga }, tenant);
@@ -171,7 +171,7 @@ const resume = (run: Run): Command =>
     },
     async ({ ledger, output }, { tenant }, [name = '']) => {
       await headOf(ledger, tenant);
-      if (!(await postgresSagaShelf(ledger.pool).resume(sagaNamed(name), tenant)))
+      if (!(await postgresSagaShelf(ledger.databases).resume(sagaNamed(name), tenant)))
         throw new CliError('refused', 'not-halted', `${name} of ${tenant} has not halted at any fact`);
       output.answer(
         { saga: name, tenant, status: 'running' },

@@ -13,6 +13,7 @@ import type { TopicsAdmin } from '#streams/kafka/admin.ts';
 import type { WireSchemas } from '#streams/kafka/registry.ts';
 import type { BackupManifest } from '#streams/postgres/backup/archive.ts';
 import type { Pool } from '#streams/postgres/connect.ts';
+import type { LedgerDatabases } from '#streams/postgres/databases.ts';
 import type { Migration } from '#streams/postgres/migrate.ts';
 import type { LastUses } from '#streams/postgres/token-uses.ts';
 import type { SettleOptions } from '#streams/postgres/transport/settle.ts';
@@ -41,8 +42,9 @@ export interface ScratchLedger extends OpenLedger {
 export interface OpenLedger extends AsyncDisposable {
   readonly store: StreamStore;
   readonly feed: StreamFeed;
-  /** Connections of the runtime role. */
+  /** Connections of the runtime role to the home, which has the read models. */
   readonly pool: Pool;
+  readonly databases: LedgerDatabases;
   readonly jwks: () => KeySet;
   /** The quick way in for whole files, where the store has one. */
   readonly importInBulk?: BulkImport;

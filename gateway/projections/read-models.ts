@@ -19,7 +19,7 @@ import {
 } from '#projectors/postgres/status.ts';
 import { skipsIn } from '#projectors/rebuild/skips.ts';
 import type { Instant, TenantId } from '#schemas/ids.ts';
-import type { Pool } from '#streams/postgres/connect.ts';
+import type { LedgerDatabases } from '#streams/postgres/databases.ts';
 import type { StreamFeed, StreamStore } from '#streams/stream.ts';
 
 /** Work on one read model, of all tenants or of one. */
@@ -48,14 +48,15 @@ export interface ReadModels {
 }
 
 export interface ReadModelsOptions {
-  readonly pool: Pool;
+  readonly databases: LedgerDatabases;
   readonly store: Pick<StreamStore, 'append' | 'find' | 'read' | 'readStream'>;
   /** Asked for by a rebuild only: a feed holds a connection. */
   readonly feed: () => StreamFeed;
   readonly clock: () => Instant;
 }
 
-export const readModels = ({ pool, store, feed, clock }: ReadModelsOptions): ReadModels => {
+export const readModels = ({ databases, store, feed, clock }: ReadModelsOptions): ReadModels => {
+  const { pool } = databases.home;
   const named = (name: string) => {
     const found = projectors.find((projector) => projector.name === name);
     if (found) return found;
@@ -63,8 +64,8 @@ export const readModels = ({ pool, store, feed, clock }: ReadModelsOptions): Rea
   };
   return {
     names: projectors.map(({ name }) => name),
-    lag: () => projectionLag(pool, projectors),
-    status: (tenant) => projectionStatus(pool, tenant),
+    lag: () => projectionLag(databases, projectors),
+    status: (tenant) => projectionStatus(databases, tenant),
     pause: (projection, reason) => pauseReadModel(pool, projection, reason),
     resume: (projection) => resumeReadModel(pool, projection),
     retry: (projection, tenant) => resumeHalted(pool, projection, tenant),

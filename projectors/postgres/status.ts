@@ -1,6 +1,8 @@
 // How fresh the read models are, and what an operator does about one that has halted.
 import type { Seq, TenantId } from '#schemas/ids.ts';
 import { type Pool, streamError, transaction } from '#streams/postgres/connect.ts';
+import { headsElsewhere, type LedgerDatabases } from '#streams/postgres/databases.ts';
+import type { Head } from '#streams/stream.ts';
 import { type SourceDigests, versionKey } from './builds.ts';
 
 /** One read model of one tenant, as in `views.projection_status`. */
@@ -14,7 +16,8 @@ export interface ProjectionStatus {
   readonly lagFacts: number;
   /** Ledger time that is not yet in the read model; absent while nothing was read. */
   readonly lagSeconds?: number;
-  readonly state: 'current' | 'behind' | 'paused' | 'halted' | 'ahead of ledger';
+  /** `elsewhere`: the tenant is on a server that does not answer for it here, and its head is not known. */
+  readonly state: 'current' | 'behind' | 'paused' | 'halted' | 'ahead of ledger' | 'elsewhere';
   /** The table in use, and whether the view shows this version. */
   readonly build: number;
   readonly shown: boolean;
@@ -26,10 +29,12 @@ interface StatusRow {
   readonly projection: string;
   readonly version: number;
   readonly as_of_seq: Seq;
-  readonly head_seq: Seq;
-  readonly lag_facts: number;
+  readonly as_of_ms: number | null;
+  readonly head_seq: Seq | null;
+  readonly lag_facts: number | null;
   readonly lag_seconds: number | null;
   readonly state: ProjectionStatus['state'];
+  readonly paused: boolean;
   readonly build: number;
   readonly shown: boolean;
   readonly fault_seq: Seq | null;
@@ -39,19 +44,38 @@ interface StatusRow {
 
 /** Of all tenants, or of one; ordered by tenant and read model. Throws `StreamError`. */
 export const projectionStatus = async (
-  pool: Pool,
+  databases: LedgerDatabases,
   tenant?: TenantId,
 ): Promise<readonly ProjectionStatus[]> => {
   try {
-    const { rows } = await pool.query<StatusRow>(
-      `SELECT tenant, projection, version, as_of_seq, head_seq, lag_facts, lag_seconds::float8 AS lag_seconds, state, build, shown, fault_seq, fault_id, fault_message
-       FROM views.projection_status WHERE $1::text IS NULL OR tenant = $1 ORDER BY tenant, projection, version`,
+    const { rows } = await databases.home.pool.query<StatusRow>(
+      `SELECT tenant, projection, version, as_of_seq, (extract(epoch FROM as_of) * 1000)::bigint AS as_of_ms, head_seq, lag_facts,
+         lag_seconds::float8 AS lag_seconds, state, paused_at IS NOT NULL AS paused, s.build, s.shown, fault_seq, fault_id, fault_message
+       FROM views.projection_status s JOIN projections.read_models USING (projection, version)
+       WHERE $1::text IS NULL OR tenant = $1 ORDER BY tenant, projection, version`,
       [tenant ?? null],
     );
-    return rows.map(statusOf);
+    const heads = new Map((await headsElsewhere(databases)).map((head) => [head.tenant, head]));
+    return rows.map((row) => statusOf(behindElsewhere(row, heads)));
   } catch (error) {
     throw streamError(error);
   }
+};
+
+/** A tenant that moved away, from its head as its own server has it; as `views.projection_status` says it of one that is here. */
+const behindElsewhere = (row: StatusRow, heads: ReadonlyMap<TenantId, Head>): StatusRow => {
+  const head = row.head_seq === null ? heads.get(row.tenant) : undefined;
+  if (!head) return row;
+  const { as_of_seq: seq, as_of_ms: asOf } = row;
+  const lag_seconds = head.seq <= seq ? 0 : asOf === null ? null : (head.recordedAt - asOf) / 1_000;
+  return { ...row, head_seq: head.seq, lag_facts: head.seq - seq, lag_seconds, state: stateOf(row, head) };
+};
+
+const stateOf = ({ state, as_of_seq: seq, paused }: StatusRow, head: Head): ProjectionStatus['state'] => {
+  if (state === 'halted') return state;
+  if (head.seq < seq) return 'ahead of ledger';
+  if (paused) return 'paused';
+  return head.seq === seq ? 'current' : 'behind';
 };
 
 const statusOf = (row: StatusRow): ProjectionStatus => ({
@@ -59,8 +83,8 @@ const statusOf = (row: StatusRow): ProjectionStatus => ({
   projection: row.projection,
   version: row.version,
   asOfSeq: row.as_of_seq,
-  headSeq: row.head_seq,
-  lagFacts: row.lag_facts,
+  headSeq: row.head_seq ?? row.as_of_seq,
+  lagFacts: row.lag_facts ?? 0,
   ...(row.lag_seconds !== null && { lagSeconds: row.lag_seconds }),
   state: row.state,
   build: row.build,

@@ -3,7 +3,9 @@
 import type { Instant, Seq, Sha256, TenantId } from '#schemas/ids.ts';
 import { instantText } from '#schemas/ids.ts';
 import { type Client, type Pool, streamError, transaction } from '#streams/postgres/connect.ts';
+import { headsElsewhere, type LedgerDatabases } from '#streams/postgres/databases.ts';
 import type { MigrationSet } from '#streams/postgres/migrate.ts';
+import { READABLE } from '#streams/postgres/reader.ts';
 import type { AnySaga } from '../saga.ts';
 import type { SagaPosition, SagaShelf, SagaStep } from '../shelf.ts';
 
@@ -12,8 +14,12 @@ export const SAGA_MIGRATIONS: MigrationSet = {
   directory: new URL('./migrations/', import.meta.url),
 };
 
-export const postgresSagaShelf = (pool: Pool): SagaShelf => ({
-  install: (saga) => asked(() => install(pool, saga)),
+/** On the home of the ledger. */
+export const postgresSagaShelf = (databases: LedgerDatabases): SagaShelf =>
+  shelfOn(databases.home.pool, databases);
+
+const shelfOn = (pool: Pool, databases: LedgerDatabases): SagaShelf => ({
+  install: (saga) => asked(() => install(databases, saga)),
   positions: (saga, tenant) => asked(() => positions(pool, saga, tenant)),
   states: ({ name, version }, tenant, keys) =>
     asked(async () => {
@@ -54,12 +60,14 @@ const asked = async <T>(ask: () => Promise<T>): Promise<T> => {
 const NO_HASH = `decode(repeat('00', 32), 'hex')`;
 
 // The row of the installation is the lock: who makes it says from where on the saga speaks, once.
-const install = async (pool: Pool, { name, version }: AnySaga): Promise<void> => {
+const install = async (databases: LedgerDatabases, { name, version }: AnySaga): Promise<void> => {
+  const { pool } = databases.home;
   const known = await pool.query('SELECT FROM sagas.installations WHERE saga = $1 AND version = $2', [
     name,
     version,
   ]);
   if (known.rowCount === 1) return;
+  const others = await headsElsewhere(databases);
   await transaction(pool, async (client) => {
     const { rowCount } = await client.query(
       'INSERT INTO sagas.installations (saga, version) VALUES ($1, $2) ON CONFLICT DO NOTHING',
@@ -69,11 +77,12 @@ const install = async (pool: Pool, { name, version }: AnySaga): Promise<void> =>
     await client.query(
       `INSERT INTO sagas.positions (saga, version, tenant, seq, hash, recorded_at, muted_to)
        SELECT $1, $2, h.tenant, 0, ${NO_HASH}, 'epoch', CASE WHEN b.version IS NULL THEN h.seq ELSE coalesce(p.seq, 0) END
-       FROM ledger.heads h
+       FROM (SELECT h.tenant, h.seq FROM ledger.heads h WHERE ${READABLE}
+         UNION ALL SELECT * FROM unnest($3::text[], $4::bigint[])) h
        LEFT JOIN (SELECT max(version) AS version FROM sagas.installations WHERE saga = $1 AND version < $2) b ON true
        LEFT JOIN sagas.positions p ON p.saga = $1 AND p.version = b.version AND p.tenant = h.tenant
        ON CONFLICT DO NOTHING`,
-      [name, version],
+      [name, version, others.map(({ tenant }) => tenant), others.map(({ seq }) => seq)],
     );
   });
 };

@@ -11,8 +11,8 @@ import type { Seq, Sha256, TenantId } from '#schemas/ids.ts';
 import { subjects } from '#schemas/registry/subjects.ts';
 import type { BelongingsOf } from '#streams/carry.ts';
 import { StreamError } from '#streams/errors.ts';
-import type { Pool } from '#streams/postgres/connect.ts';
-import { belongingsIn } from '#streams/postgres/departure.ts';
+import type { LedgerDatabases } from '#streams/postgres/databases.ts';
+import { belongingsOn } from '#streams/postgres/departure.ts';
 import { type Relayed, type RelayTurn, relayTurn } from '#streams/postgres/transport/relayed.ts';
 import { pullTogether } from '#streams/pull.ts';
 import type { FeedBatch, StreamFeed, StreamStore } from '#streams/stream.ts';
@@ -29,8 +29,8 @@ import { AnewError, type Outgoing, sendFacts } from './relay-send.ts';
 export interface RelayOptions {
   readonly connection: KafkaConnection;
   readonly schemas: Pick<WireSchemas, 'idOf'>;
-  /** Of the runtime role; one connection of it is held as long as the relay runs. */
-  readonly pool: Pool;
+  /** The home notes what was sent; one connection of it is held as long as the relay runs. */
+  readonly databases: LedgerDatabases;
   readonly store: Pick<StreamStore, 'ledgerId' | 'head' | 'proof'>;
   readonly feed: StreamFeed;
   /** Ends the relay: what is under way is finished and noted first. */
@@ -67,9 +67,9 @@ export const relayLedger = async (options: RelayOptions): Promise<void> => {
 
 /** The relay from its turn to the signal, or to the first failure. */
 const lead = async (options: RelayOptions, sentOnce: () => void): Promise<void> => {
-  const { connection, pool, signal, onEvent } = options;
+  const { connection, databases, signal, onEvent } = options;
   const topic = connection.topic(EVENTS_TOPIC);
-  await using turn = await relayTurn(pool, topic, signal);
+  await using turn = await relayTurn(databases.home.pool, topic, signal);
   if (!turn) return;
   const producer = connection.kafka.producer({ allowAutoTopicCreation: false, maxInFlightRequests: 1 });
   try {
@@ -111,7 +111,7 @@ const relay = async (leading: Leading): Promise<void> => {
     partition: partitionOf(events.partitions),
     cursors: new Map(events.sent.map((each) => [each.tenant, each])),
     halted: new Set(),
-    belongings: belongingsIn(leading.pool, leading.store.ledgerId),
+    belongings: belongingsOn(leading.databases, leading.store.ledgerId),
   };
   const sending = { ...leading, topic: connection.topic(EVENTS_TOPIC), offsets: lastOffsets(events.sent) };
   const take = async (pages: readonly Promise<readonly Outgoing[]>[]): Promise<void> => {

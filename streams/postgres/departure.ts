@@ -4,6 +4,7 @@ import type { Seq, Sha256 } from '#schemas/ids.ts';
 import type { BelongingsOf } from '#streams/carry.ts';
 import { StreamError } from '#streams/errors.ts';
 import { type Pool, streamError, withClient } from './connect.ts';
+import type { LedgerDatabases } from './databases.ts';
 import { readHeads } from './reader.ts';
 import { BATCH_COLUMNS, type StoredBatchRow, shareOfRow } from './stored-batch.ts';
 
@@ -14,6 +15,12 @@ const SHARES = `SELECT f.seq, ${BATCH_COLUMNS}
 
 const REQUEST_HASHES = `SELECT seq, encode(request_hash, 'hex') AS hash FROM ledger.facts
   WHERE tenant_no = $1 AND seq BETWEEN $2 AND $3 AND request_hash IS NOT NULL`;
+
+/** Of all of a ledger: asked of the database that has the tenant. */
+export const belongingsOn =
+  ({ of }: LedgerDatabases, ledgerId: string): BelongingsOf =>
+  async (stretch) =>
+    await belongingsIn((await of(stretch.tenant)).pool, ledgerId)(stretch);
 
 /** Throws `StreamError`, `corrupt` where a batch does not cover its fact. */
 export const belongingsIn =

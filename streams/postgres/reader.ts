@@ -49,14 +49,15 @@ const storedHead = (row: HeadRow): StoredHead => ({
 export const isReadable = ({ seq, standing }: StoredHead): boolean =>
   seq > 0 && (standing === 'here' || standing === 'leaving');
 
+/** The same of `ledger.heads h`. */
+export const READABLE = "h.seq > 0 AND h.standing IN ('here', 'leaving')";
+
 /** Of those tenants, wherever they stand; without a list of all that are read here. */
 export const readHeads = async (
   client: Queryable,
   tenants?: readonly TenantId[],
 ): Promise<readonly StoredHead[]> => {
-  const where = tenants
-    ? 'WHERE h.tenant = ANY ($1)'
-    : "WHERE h.seq > 0 AND h.standing IN ('here', 'leaving')";
+  const where = tenants ? 'WHERE h.tenant = ANY ($1)' : `WHERE ${READABLE}`;
   const { rows } = await client.query<HeadRow>({
     name: tenants ? 'heads_of' : 'heads',
     text: `SELECT ${HEAD_COLUMNS} FROM ledger.heads h ${where} ORDER BY h.tenant`,

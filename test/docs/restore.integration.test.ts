@@ -7,6 +7,7 @@ import { expect } from 'chai';
 import { kafkaConnection } from '#streams/kafka/connect.ts';
 import { EVENTS_TOPIC, relayLedger } from '#streams/kafka/relay.ts';
 import { connect, RUNTIME_ROLE } from '#streams/postgres/connect.ts';
+import { oneDatabase } from '#streams/postgres/databases.ts';
 import { postgresStreamFeed } from '#streams/postgres/feed.ts';
 import { postgresStreamStore } from '#streams/postgres/store.ts';
 import { relayLag } from '#streams/postgres/transport/relayed.ts';
@@ -113,7 +114,7 @@ describe('docs/operations/restore.md', function () {
     const over = relayLedger({
       connection,
       schemas,
-      pool,
+      databases: oneDatabase(pool),
       store,
       feed,
       signal: ending.signal,
@@ -121,7 +122,7 @@ describe('docs/operations/restore.md', function () {
     });
     const topic = kafkaConnection({ brokers: [pair.broker], topicPrefix: prefix }).topic(EVENTS_TOPIC);
     for (const deadline = Date.now() + 120_000; Date.now() < deadline; await pause(20))
-      if ((await relayLag(pool, topic)).facts === 0) break;
+      if ((await relayLag(oneDatabase(pool), topic)).facts === 0) break;
     ending.abort();
     await over;
     environment = {

@@ -101,6 +101,5 @@ describe('docs/operations/sharding.md', function () {
     );
     expect(await refused(false, 'tenant', 'move', 'acme', '--to', 'east')).to.match(/^2 .*is on one server/);
     expect(await refused(true, 'projections', 'rebuild', 'receipts')).to.match(/^2 .*reads one database/);
-    expect(await refused(true, 'projector-worker')).to.match(/^2 .*reads one database/);
   });
 });

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { projectors } from '#projectors/index.ts';
 import { projectionLag } from '#projectors/postgres/lag.ts';
+import { oneDatabase } from '#streams/postgres/databases.ts';
 import { type BenchResult, median, quantile } from './harness.ts';
 import { generate, startServiceUnderLoad } from './http-run.ts';
 import type { WatchJob, WatchResult } from './http-watchers.ts';
@@ -38,7 +39,7 @@ const lagRound = async ({ ledger, token, tenant, seconds }: LiveBench): Promise<
   const sampling = (async (): Promise<void> => {
     await pause(2_000);
     for (; !over; await pause(100)) {
-      const lag = await projectionLag(ledger.pool, projectors);
+      const lag = await projectionLag(oneDatabase(ledger.pool), projectors);
       lags.push(Math.max(...lag.map(({ lagFacts }) => lagFacts)));
     }
   })();

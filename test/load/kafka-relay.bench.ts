@@ -10,6 +10,7 @@ import { startDevPair } from '#deploy/dev/pair.ts';
 import { PROJECTION_MIGRATIONS } from '#projectors/postgres/read-models.ts';
 import { tenantId } from '#schemas/ids.ts';
 import { EVENTS_TOPIC, relayLedger } from '#streams/kafka/relay.ts';
+import { oneDatabase } from '#streams/postgres/databases.ts';
 import { postgresStreamFeed } from '#streams/postgres/feed.ts';
 import { LEDGER_MIGRATIONS, migrate } from '#streams/postgres/migrate.ts';
 import { TRANSPORT_MIGRATIONS } from '#streams/postgres/transport/migrations.ts';
@@ -48,7 +49,7 @@ const relayed = async ({ pool, store }: BenchLedger, topics: LedgerTopics): Prom
   await using feed = postgresStreamFeed({ pool });
   const relaying = relayLedger({
     ...topics,
-    pool,
+    databases: oneDatabase(pool),
     store,
     feed,
     signal: ending.signal,
@@ -59,7 +60,7 @@ const relayed = async ({ pool, store }: BenchLedger, topics: LedgerTopics): Prom
   await leading.promise;
   const topic = topics.connection.topic(EVENTS_TOPIC);
   const took = await seconds(async () => {
-    while ((await relayLag(pool, topic)).facts > 0) await pause(20);
+    while ((await relayLag(oneDatabase(pool), topic)).facts > 0) await pause(20);
   });
   ending.abort();
   await relaying;

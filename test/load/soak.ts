@@ -4,6 +4,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { projectors } from '#projectors/index.ts';
 import { projectionLag } from '#projectors/postgres/lag.ts';
+import { oneDatabase } from '#streams/postgres/databases.ts';
 import { stopTestServers } from '#test/support/postgres.ts';
 import { machine, median } from './harness.ts';
 import { generate, startServiceUnderLoad, tenantWithToken } from './http-run.ts';
@@ -28,7 +29,7 @@ interface Sample {
 }
 
 const lagFacts = async ({ pool }: BenchLedger): Promise<number> =>
-  Math.max(...(await projectionLag(pool, projectors)).map((lag) => lag.lagFacts));
+  Math.max(...(await projectionLag(oneDatabase(pool), projectors)).map((lag) => lag.lagFacts));
 
 const storedReceipts = async ({ owner }: BenchLedger) => {
   const { rows } = await owner.query<{ stored: number; distinct: number }>(

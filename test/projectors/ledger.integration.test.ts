@@ -5,6 +5,7 @@ import { postgresRowSink } from '#projectors/postgres/sink.ts';
 import { projectionStatus } from '#projectors/postgres/status.ts';
 import { type Halt, runProjectors } from '#projectors/run.ts';
 import { type TenantId, tenantId } from '#schemas/ids.ts';
+import { oneDatabase } from '#streams/postgres/databases.ts';
 import { postgresStreamFeed } from '#streams/postgres/feed.ts';
 import { postgresStreamStore } from '#streams/postgres/store.ts';
 import { testSigner } from '#test/support/test-signer.ts';
@@ -33,12 +34,12 @@ describe('the read models behind the ledger', () => {
     };
     const caughtUp = async (facts: number): Promise<void> => {
       for (let look = 0; look < 400; look += 1) {
-        const all = await projectionStatus(db.pool);
+        const all = await projectionStatus(oneDatabase(db.pool));
         const total = all.reduce((sum, { asOfSeq }) => sum + asOfSeq, 0);
         if (total === facts * projectors.length && all.every(({ state }) => state === 'current')) return;
         await new Promise((resolve) => setTimeout(resolve, 10));
       }
-      expect.fail(`not caught up: ${JSON.stringify(await projectionStatus(db.pool))}`);
+      expect.fail(`not caught up: ${JSON.stringify(await projectionStatus(oneDatabase(db.pool)))}`);
     };
 
     for (const tenant of tenants.slice(0, 2)) await openTenant(store, tenant);

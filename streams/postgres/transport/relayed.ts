@@ -4,6 +4,8 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { GENESIS_HASH } from '#proofs/chain.ts';
 import type { Seq, Sha256, TenantId } from '#schemas/ids.ts';
 import { type Client, type Pool, type Queryable, streamError, withClient } from '../connect.ts';
+import { headsElsewhere, type LedgerDatabases } from '../databases.ts';
+import { READABLE } from '../reader.ts';
 
 /** The last fact of a tenant that a broker has acknowledged, and where its message stands. */
 export interface Relayed {
@@ -128,14 +130,17 @@ export interface RelayLag {
 }
 
 /** Throws `StreamError`. */
-export const relayLag = async (pool: Pool, topic: string): Promise<RelayLag> => {
+export const relayLag = async (databases: LedgerDatabases, topic: string): Promise<RelayLag> => {
+  const others = await headsElsewhere(databases);
   try {
-    return await withClient(pool, async (client) => {
+    return await withClient(databases.home.pool, async (client) => {
       const { rows } = await client.query<RelayLag>(
-        `SELECT count(*)::bigint AS tenants, coalesce(sum(h.seq - coalesce(r.seq, 0)), 0)::bigint AS facts
-          FROM ledger.heads h LEFT JOIN transport.relayed r ON r.topic = $1 AND r.tenant = h.tenant
-          WHERE h.seq > coalesce(r.seq, 0)`,
-        [topic],
+        `SELECT count(*)::bigint AS tenants, coalesce(sum(a.seq - coalesce(r.seq, 0)), 0)::bigint AS facts
+          FROM (SELECT h.tenant, h.seq FROM ledger.heads h WHERE ${READABLE}
+            UNION ALL SELECT * FROM unnest($2::text[], $3::bigint[])) a
+          LEFT JOIN transport.relayed r ON r.topic = $1 AND r.tenant = a.tenant
+          WHERE a.seq > coalesce(r.seq, 0)`,
+        [topic, others.map(({ tenant }) => tenant), others.map(({ seq }) => seq)],
       );
       return rows[0] ?? { tenants: 0, facts: 0 };
     });

@@ -15,6 +15,7 @@ import { postgresSagaShelf } from '#sagas/postgres/shelf.ts';
 import { runSagas } from '#sagas/run.ts';
 import type { Instant } from '#schemas/ids.ts';
 import { connect, type Pool, RUNTIME_ROLE } from '#streams/postgres/connect.ts';
+import { oneDatabase } from '#streams/postgres/databases.ts';
 import { postgresStreamFeed } from '#streams/postgres/feed.ts';
 import { migrate } from '#streams/postgres/migrate.ts';
 import { type PostgresStore, postgresStreamStore } from '#streams/postgres/store.ts';
@@ -87,7 +88,7 @@ describe('alarms told outside', function () {
     await using feed = postgresStreamFeed({ pool, pollMs: 50 });
     await runSagas({
       feed,
-      shelf: postgresSagaShelf(pool),
+      shelf: postgresSagaShelf(oneDatabase(pool)),
       sagas: [alarms],
       dispatch: async () => expect.fail('nothing follows from an alarm'),
       signal: new AbortController().signal,

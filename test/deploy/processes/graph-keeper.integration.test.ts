@@ -11,6 +11,7 @@ import { postgresRowSink } from '#projectors/postgres/sink.ts';
 import { runProjectors } from '#projectors/run.ts';
 import { streamName } from '#schemas/ids.ts';
 import { decodeFact } from '#schemas/index.ts';
+import { oneDatabase } from '#streams/postgres/databases.ts';
 import { postgresStreamFeed } from '#streams/postgres/feed.ts';
 import { type PostgresStore, postgresStreamStore } from '#streams/postgres/store.ts';
 import type { StreamFeed } from '#streams/stream.ts';
@@ -42,7 +43,8 @@ describe('the graph that a service keeps', function () {
     store = await postgresStreamStore({ pool: db.pool, signer: testSigner().signer });
     feed = postgresStreamFeed({ pool: db.pool, pollMs: 50 });
     await openTenant(store, ACME);
-    ledger = { store, feed, pool: db.pool, graph: async () => graph } as unknown as WiredLedger;
+    const databases = oneDatabase(db.pool);
+    ledger = { store, feed, pool: db.pool, databases, graph: async () => graph } as unknown as WiredLedger;
     keeper = await keepGraph({
       ledger,
       log: (_level, text) => void said.push(text),

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { projectors } from '#projectors/index.ts';
 import { instantText, type Seq } from '#schemas/ids.ts';
+import { oneDatabase } from '#streams/postgres/databases.ts';
 import { type PostgresStore, postgresStreamStore } from '#streams/postgres/store.ts';
 import { testSigner } from '#test/support/test-signer.ts';
 import { ACME, type ProjectionDatabase, projectionDatabase } from '../../projectors/chains.ts';
@@ -39,7 +40,8 @@ describe('prov-ledger coverage report', function () {
       ['coverage', 'report', '--out', out, ...argv],
       {
         clock: () => (recordedAt + daysLater * DAY_MS) as never,
-        open: async () => ({ store, pool: db.pool, [Symbol.asyncDispose]: async () => undefined }) as never,
+        open: async () =>
+          ({ store, databases: oneDatabase(db.pool), [Symbol.asyncDispose]: async () => undefined }) as never,
       },
     );
   const fileOf = (at: number): string => join(out, `coverage-${dateOf(at).replaceAll('-', '')}.json`);

@@ -28,6 +28,7 @@ export const runIn = async (
     ...ledger,
     // No command that is tested here asks the database.
     pool: undefined as never,
+    databases: undefined as never,
     jwks: () => jwks(ledger.keys),
     catchUp: async () => undefined,
     [Symbol.asyncDispose]: async () => undefined,

@@ -3,6 +3,7 @@ import { type ReadModels, readModels, type WorkRequest } from '#gateway/projecti
 import { projectors } from '#projectors/index.ts';
 import { PROJECTORS_FOLDER } from '#projectors/postgres/source.ts';
 import type { Instant } from '#schemas/ids.ts';
+import { oneDatabase } from '#streams/postgres/databases.ts';
 import { ACME } from '#test/projectors/chains.ts';
 import { appendReceipts, openTenant } from '#test/projectors/ledger-facts.ts';
 import { type History, history } from '#test/projectors/rebuild/history.ts';
@@ -16,7 +17,7 @@ describe('gateway/projections: read models', function () {
     await openTenant(past.store, ACME);
     await appendReceipts(past.store, ACME, { from: 2, count: 20 });
     models = readModels({
-      pool: past.pool,
+      databases: oneDatabase(past.pool),
       store: past.store,
       feed: () => past.feed,
       clock: () => Date.UTC(2026, 10, 21) as Instant,

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { expect } from 'chai';
 import { EVENTS_TOPIC, HEADS_TOPIC, relayLedger } from '#streams/kafka/relay.ts';
+import { oneDatabase } from '#streams/postgres/databases.ts';
 import { postgresStreamFeed } from '#streams/postgres/feed.ts';
 import { acme, append, drafts } from '#test/contracts/ledger-adapter.ts';
 import { type KafkaPair, kafkaPair } from '#test/support/kafka.ts';
@@ -30,7 +31,7 @@ describe('gateway/sdk/examples/reader.mjs', function () {
     const announced = Promise.withResolvers<void>();
     const relaying = relayLedger({
       ...topics,
-      pool,
+      databases: oneDatabase(pool),
       store,
       feed,
       signal: ending.signal,

@@ -14,6 +14,7 @@ import { runProjectors } from '#projectors/run.ts';
 import type { Recorded } from '#schemas/event.ts';
 import { StreamError } from '#streams/errors.ts';
 import { connect } from '#streams/postgres/connect.ts';
+import { oneDatabase } from '#streams/postgres/databases.ts';
 import { ACME, chain, chainsOf, feedOf, type ProjectionDatabase, projectionDatabase } from '../chains.ts';
 import { both, decode, mixture, poison, TABLES, tally } from '../tally.ts';
 
@@ -242,13 +243,15 @@ describe('the status of the read models', () => {
         untilCaughtUp: true,
       });
     const states = async (): Promise<unknown> =>
-      (await projectionStatus(db.pool, ACME)).map(({ projection, state, lagFacts, lagSeconds, fault }) => [
-        projection,
-        state,
-        lagFacts,
-        lagSeconds,
-        fault?.seq,
-      ]);
+      (await projectionStatus(oneDatabase(db.pool), ACME)).map(
+        ({ projection, state, lagFacts, lagSeconds, fault }) => [
+          projection,
+          state,
+          lagFacts,
+          lagSeconds,
+          fault?.seq,
+        ],
+      );
 
     await setHead(before[1] as Recorded);
     expect(await states(), 'nothing read').to.deep.equal([
@@ -275,6 +278,6 @@ describe('the status of the read models', () => {
       ['log', 'ahead of ledger', -3, 0, undefined],
       ['tally', 'halted', -2, 0, 4],
     ]);
-    expect(await projectionStatus(db.pool, 'nobody' as never)).to.deep.equal([]);
+    expect(await projectionStatus(oneDatabase(db.pool), 'nobody' as never)).to.deep.equal([]);
   });
 });

@@ -11,6 +11,7 @@ import { postgresSagaShelf, SAGA_MIGRATIONS } from '#sagas/postgres/shelf.ts';
 import { runSagas } from '#sagas/run.ts';
 import type { Instant, TenantId } from '#schemas/ids.ts';
 import { connect, RUNTIME_ROLE } from '#streams/postgres/connect.ts';
+import { oneDatabase } from '#streams/postgres/databases.ts';
 import { postgresStreamFeed } from '#streams/postgres/feed.ts';
 import { LEDGER_MIGRATIONS, migrate } from '#streams/postgres/migrate.ts';
 import { postgresStreamStore } from '#streams/postgres/store.ts';
@@ -50,7 +51,7 @@ describe('sagas/postgres: the shelf', function () {
   sagaShelfContract(async () => {
     const { stack, pool, store, context, create } = await openLedger();
     return {
-      shelf: postgresSagaShelf(pool),
+      shelf: postgresSagaShelf(oneDatabase(pool)),
       hold: async (tenant, facts) => {
         await create(tenant);
         for (let fact = 1; fact < facts; fact += 1)
@@ -69,7 +70,7 @@ describe('sagas/postgres: the shelf', function () {
     await using _ = stack;
     await create(ACME);
     const ending = new AbortController();
-    const shelf = postgresSagaShelf(pool);
+    const shelf = postgresSagaShelf(oneDatabase(pool));
     for (const saga of allSagas) await shelf.install(saga);
     const running = runSagas({
       feed: stack.use(postgresStreamFeed({ pool })),
@@ -105,7 +106,7 @@ describe('sagas/postgres: the shelf', function () {
       'attestations.DriftAlarmRaised saga:drift true',
       'gates.WritePathRolledBack saga:drift true',
     ]);
-    const lag = await sagaLag(pool, allSagas);
+    const lag = await sagaLag(oneDatabase(pool), allSagas);
     expect(lag.map(({ saga, haltedTenants }) => ({ saga, haltedTenants }))).to.have.deep.members(
       allSagas.map(({ name: saga }) => ({ saga, haltedTenants: 0 })),
     );

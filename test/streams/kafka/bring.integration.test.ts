@@ -7,6 +7,7 @@ import { announcedHeads } from '#streams/kafka/announced-heads.ts';
 import { type BringOptions, type Brought, bringFromTopic } from '#streams/kafka/bring.ts';
 import { EVENTS_TOPIC, HEADS_TOPIC, relayLedger } from '#streams/kafka/relay.ts';
 import { beginArrival, postgresShareTaker } from '#streams/postgres/arrival.ts';
+import { oneDatabase } from '#streams/postgres/databases.ts';
 import { postgresStreamFeed } from '#streams/postgres/feed.ts';
 import { relayLag } from '#streams/postgres/transport/relayed.ts';
 import { append, drafts } from '#test/contracts/ledger-adapter.ts';
@@ -51,9 +52,16 @@ describe('streams/kafka/bring', function () {
     const { pool, store } = ledger;
     await using feed = postgresStreamFeed({ pool });
     const { signal } = ending;
-    const over = relayLedger({ ...topics, pool, store, feed, signal, headsEveryMs: 50 });
+    const over = relayLedger({
+      ...topics,
+      databases: oneDatabase(pool),
+      store,
+      feed,
+      signal,
+      headsEveryMs: 50,
+    });
     for (const deadline = Date.now() + 120_000; Date.now() < deadline; await pause(20))
-      if ((await relayLag(pool, topics.connection.topic(EVENTS_TOPIC))).facts === 0) break;
+      if ((await relayLag(oneDatabase(pool), topics.connection.topic(EVENTS_TOPIC))).facts === 0) break;
     ending.abort();
     await over;
   };

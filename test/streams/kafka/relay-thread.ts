@@ -6,6 +6,7 @@ import { kafkaConnection } from '#streams/kafka/connect.ts';
 import { wireSchemas } from '#streams/kafka/registry.ts';
 import { relayLedger } from '#streams/kafka/relay.ts';
 import { connect, RUNTIME_ROLE } from '#streams/postgres/connect.ts';
+import { oneDatabase } from '#streams/postgres/databases.ts';
 import { postgresStreamFeed } from '#streams/postgres/feed.ts';
 import { postgresStreamStore } from '#streams/postgres/store.ts';
 import { testSigner } from '#test/support/test-signer.ts';
@@ -59,7 +60,7 @@ const relayOn = async ({ url, broker, registryUrl, prefix }: RelayedLedger): Pro
   const relaying = relayLedger({
     connection: kafkaConnection({ brokers: [broker], topicPrefix: prefix }),
     schemas: wireSchemas({ url: registryUrl }),
-    pool,
+    databases: oneDatabase(pool),
     store,
     feed,
     signal: ending.signal,
