@@ -74,13 +74,3 @@ const shardsOf = ({ shards, store }: OpenLedger) => {
   // The operators' chain is at home, so the ledger's own store finds it.
   return { shards, home: store };
 };
-
-/** For what reads one database: it must not pass for the ledger. Throws `CliError`. */
-export const refuseSharded = (sharded: boolean, what: string): void => {
-  if (sharded)
-    throw new CliError(
-      'usage',
-      'sharded',
-      `${what} reads one database: a ledger on several (PROV_LEDGER_SHARDS) cannot use it yet`,
-    );
-};

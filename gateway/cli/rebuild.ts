@@ -11,7 +11,6 @@ import type { TenantId } from '#schemas/ids.ts';
 import { recordProofs } from '../projections/read-models.ts';
 import { aTenant, headOf, ledgerLeaf, type Options, type Run } from './command.ts';
 import { CliError } from './exit.ts';
-import { refuseSharded } from './move.ts';
 import { count, visible } from './output.ts';
 import { startProgress } from './progress.ts';
 
@@ -47,7 +46,6 @@ export const rebuildCommand = (run: Run): Command =>
       build: tenantOption,
     },
     async ({ ledger, output, world }, { tenant, quiet = false }, [name = '']) => {
-      refuseSharded(ledger.shards !== undefined, 'projections rebuild');
       const projector = projectorNamed(name);
       if (tenant !== undefined) await headOf(ledger, tenant);
       let state: RebuildProgress = { phase: 'filling', facts: 0, total: 0 };
@@ -65,6 +63,7 @@ export const rebuildCommand = (run: Run): Command =>
       try {
         const rebuilt = await rebuild({
           pool: ledger.pool,
+          databases: ledger.databases,
           store: ledger.store,
           feed: ledger.feed,
           projector,
@@ -110,7 +109,6 @@ export const rollbackCommand = (run: Run): Command =>
       examples: ['projections rollback receipts_daily'],
     },
     async ({ ledger, output, world }, _, [name = '']) => {
-      refuseSharded(ledger.shards !== undefined, 'projections rollback');
       const back = await rollback({
         pool: ledger.pool,
         store: ledger.store,

@@ -21,7 +21,6 @@ import {
   type Run,
 } from './command.ts';
 import { CliError } from './exit.ts';
-import { refuseSharded } from './move.ts';
 import { count, figure, table, visible } from './output.ts';
 import { startProgress } from './progress.ts';
 import { projectorNamed } from './rebuild.ts';
@@ -70,7 +69,6 @@ const at = (run: Run): Command =>
       const { tenant, as, quiet = false, model = projectors } = options;
       if (tenant !== undefined) await headOf(ledger, tenant);
       let state = { done: 0, share: 0, note: 'filling' };
-      refuseSharded(ledger.shards !== undefined, 'views at');
       const progress = startProgress({
         terminal: world.stderr,
         unit: 'facts',
@@ -80,7 +78,7 @@ const at = (run: Run): Command =>
       });
       try {
         const taken = await takeSnapshot({
-          pool: ledger.pool,
+          databases: ledger.databases,
           store: ledger.store,
           projectors: model,
           name: as,

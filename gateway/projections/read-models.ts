@@ -73,6 +73,7 @@ export const readModels = ({ databases, store, feed, clock }: ReadModelsOptions)
       rebuild({
         ...request,
         pool,
+        databases,
         store,
         feed: feed(),
         projector: named(projection),

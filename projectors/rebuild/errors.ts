@@ -19,7 +19,7 @@ export type RebuildFailure =
   | 'never-level'
   /** Readers held the table for too long: try again later. */
   | 'in-use'
-  /** Tenants of the ledger are on other servers, and a rebuild reads one. Bring them home first. */
+  /** A tenant is on a server that was not asked: name that one, or end the move that is under way. */
   | 'elsewhere'
   /** Ended by the signal. The build is kept, and the next rebuild goes on with it. */
   | 'interrupted';

@@ -26,6 +26,8 @@ import { type Portion, readStretches, type Stretch } from './facts.ts';
 
 export interface FillOptions {
   readonly pool: Pool;
+  /** The database that has the facts; `pool`, which has the build, unless told. */
+  readonly source?: Pool;
   readonly projector: AnyProjector;
   readonly build: HeldBuild;
   /** Up to where; of the tenants to be filled. */
@@ -69,7 +71,7 @@ interface TenantFold {
 
 /** Throws `Unfit`; `RebuildError`: `interrupted`, `lost-lease`; `StreamError`. */
 export const fillBuild = async (options: FillOptions): Promise<void> => {
-  const { pool, projector, build, heads, done } = options;
+  const { pool, source = pool, projector, build, heads, done } = options;
   const filling: Filling = {
     ...options,
     put: rowWriter(projector),
@@ -80,7 +82,7 @@ export const fillBuild = async (options: FillOptions): Promise<void> => {
   };
   const stretches = heads.flatMap((head) => stretchOf(projector, head, done.get(head.tenant)));
   try {
-    await withClient(pool, async (client) => {
+    await withClient(source, async (client) => {
       for await (const portion of readStretches(client, stretches)) {
         if (options.signal.aborted) throw interrupted(projector);
         await takePortion(filling, portion);

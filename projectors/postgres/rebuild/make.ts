@@ -1,24 +1,50 @@
 // The rows of a build: filled from the whole history by COPY, and indexed then; or, where COPY cannot, folded by the live
 // runner's own way.
+
+import type { TenantId } from '#schemas/ids.ts';
 import { StreamError } from '#streams/errors.ts';
-import { withClient } from '#streams/postgres/connect.ts';
-import { readHeads, type StoredHead } from '#streams/postgres/reader.ts';
+import { type Pool, withClient } from '#streams/postgres/connect.ts';
+import { onEach, oneDatabase } from '#streams/postgres/databases.ts';
+import { isReadable, readHeads, type StoredHead } from '#streams/postgres/reader.ts';
 import { asOwner } from '../owner.ts';
 import { readModelDdl } from '../read-models.ts';
 import { fillBuild, Unfit, unfitIf } from './fill.ts';
 import { followUp } from './level.ts';
 import { ownCheckpoints, type Work } from './work.ts';
 
-/** Up to where the build is filled; what is recorded later it follows up. */
-export const headsToFill = ({ pool, tenant }: Work): Promise<readonly StoredHead[]> =>
-  withClient(pool, (client) => readHeads(client, tenant === undefined ? undefined : [tenant]));
+/** A database with facts, and up to where the build is filled from it; what is recorded later it follows up. */
+export interface FillSource {
+  readonly pool: Pool;
+  readonly heads: readonly StoredHead[];
+}
 
-export const fillAndIndex = async (work: Work, heads: readonly StoredHead[]): Promise<void> => {
+/** The home of the ledger first. */
+export const sourcesToFill = async ({
+  pool: home,
+  databases = oneDatabase(home),
+  tenant,
+}: Work): Promise<readonly FillSource[]> => {
+  const sources = await onEach(databases.all, async ({ pool }) => {
+    const wanted = tenant === undefined ? undefined : [tenant];
+    const heads = await withClient(pool, (client) => readHeads(client, wanted));
+    return { pool, heads: heads.filter(isReadable) };
+  });
+  // One that moved between two of the questions was met twice, and has all its facts in either.
+  const met = new Set<TenantId>();
+  return sources.map(({ pool, heads }) => ({
+    pool,
+    heads: heads.filter((head) => !met.has(head.tenant) && met.add(head.tenant)),
+  }));
+};
+
+export const fillAndIndex = async (work: Work, sources: readonly FillSource[]): Promise<void> => {
   const { pool, projector, claim, at } = work;
   const indexed = await hasIndexes(work);
   if (!indexed) {
     const done = new Map((await ownCheckpoints(work)).map((each) => [each.tenant, each]));
-    const total = heads.reduce((sum, { tenant, seq }) => sum + seq - (done.get(tenant)?.seq ?? 0), 0);
+    const total = sources
+      .flatMap(({ heads }) => heads)
+      .reduce((sum, { tenant, seq }) => sum + seq - (done.get(tenant)?.seq ?? 0), 0);
     let facts = 0;
     work.progress('filling', 0, total);
     const onFacts = (count: number): void => {
@@ -26,7 +52,8 @@ export const fillAndIndex = async (work: Work, heads: readonly StoredHead[]): Pr
       work.progress('filling', facts, total);
     };
     try {
-      await fillBuild({ ...work, build: claim, heads, done, onFacts });
+      for (const { pool: source, heads } of sources)
+        await fillBuild({ ...work, build: claim, source, heads, done, onFacts });
       await at('filled');
       work.progress('indexing', 0, 1);
       await makeIndexes(work);

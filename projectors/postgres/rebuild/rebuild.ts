@@ -9,6 +9,7 @@ import type { AnyProjector } from '#projectors/batch.ts';
 import { RebuildError } from '#projectors/rebuild/errors.ts';
 import { decodeFact } from '#schemas/index.ts';
 import { streamError } from '#streams/postgres/connect.ts';
+import { oneDatabase } from '#streams/postgres/databases.ts';
 import { attachToGate } from '../isolation.ts';
 import { asOwner } from '../owner.ts';
 import { PROJECTORS_FOLDER, sourceDigest } from '../source.ts';
@@ -17,9 +18,10 @@ import { replayBeside, type SideReplay } from './beside.ts';
 import { claimRebuild, endLease, lostLease, stillUnderWay } from './claim.ts';
 import { holdEpoch, Unfit } from './fill.ts';
 import { swapOver, switchOver } from './level.ts';
-import { fillAndIndex, headsToFill } from './make.ts';
+import { fillAndIndex, sourcesToFill } from './make.ts';
 import { type Proofs, proveTenants, readTableDigests } from './prove.ts';
 import type { Shown } from './switch.ts';
+import { refuseUnasked } from './unasked.ts';
 import { ownCheckpoints, type RebuildOptions, stopIfTold, type TenantProof, type Work } from './work.ts';
 
 export type { Phase, RebuildOptions, RebuildProgress, RebuildProved } from './work.ts';
@@ -49,7 +51,7 @@ export const rebuild = async (options: RebuildOptions): Promise<Rebuilt> => {
   const { projector, folder = PROJECTORS_FOLDER } = options;
   const digest = await sourceDigest(projector, folder);
   const startedAt = performance.now();
-  await refuseElsewhere(options);
+  await refuseUnasked(options.databases ?? oneDatabase(options.pool));
   let begun: number | undefined;
   const onClaim = (build: number): void => {
     begun = build;
@@ -66,20 +68,6 @@ export const rebuild = async (options: RebuildOptions): Promise<Rebuilt> => {
       await pause(RETRY_MS, undefined, options.signal && { signal: options.signal }).catch(() => undefined);
     }
   }
-};
-
-/** A build without the tenants that have moved away would pass for one of the whole ledger. */
-const refuseElsewhere = async ({ pool }: Pick<RebuildOptions, 'pool'>): Promise<void> => {
-  const { rows } = await pool
-    .query<{ tenant: string }>("SELECT tenant FROM ledger.heads WHERE standing = 'gone' LIMIT 1")
-    .catch((error: unknown) => {
-      throw streamError(error);
-    });
-  if (rows[0])
-    throw new RebuildError(
-      'elsewhere',
-      `${rows[0].tenant} is on another server, and a rebuild reads one: move it home first (prov-ledger tenant move)`,
-    );
 };
 
 interface OneTry extends RebuildOptions {
@@ -129,10 +117,10 @@ const rebuildOnce = async (options: OneTry): Promise<Omit<Rebuilt, 'seconds'>> =
 
 /** Everything up to the moment when the build may be switched to. */
 const makeAndProve = async (work: Work): Promise<readonly TenantProof[]> => {
-  const heads = await headsToFill(work);
+  const sources = await sourcesToFill(work);
   // The two share nothing but the heads at which both end.
-  await using beside = replayBeside(work, heads);
-  await fillAndIndex(work, heads);
+  await using beside = replayBeside(work, sources[0]?.heads ?? []);
+  await fillAndIndex(work, sources);
   stopIfTold(work);
   return await proveAndRecord(work, beside);
 };

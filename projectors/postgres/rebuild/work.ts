@@ -4,6 +4,7 @@ import type { AtPoint } from '#projectors/rebuild/points.ts';
 import type { Checkpoint } from '#projectors/sink.ts';
 import type { Fact, Recorded } from '#schemas/event.ts';
 import type { Seq, Sha256, TenantId } from '#schemas/ids.ts';
+import type { LedgerDatabases } from '#streams/postgres/databases.ts';
 import type { StreamFeed, StreamStore } from '#streams/stream.ts';
 import { readCheckpoints } from '../checkpoints.ts';
 import type { Skips } from '../sink.ts';
@@ -41,6 +42,8 @@ export interface RebuildProved {
 }
 
 export interface RebuildOptions extends Omit<ClaimOptions, 'digest'> {
+  /** Of all of the ledger; `pool`, which has the read models, unless told. */
+  readonly databases?: LedgerDatabases | undefined;
   readonly store: Pick<StreamStore, 'read'>;
   readonly feed: StreamFeed;
   /** Records the proofs in the ledger, each in its tenant's chain; the switch waits for it. */

@@ -53,16 +53,34 @@ interface Filling extends SnapshotModel {
 
 /** Throws `RebuildError`: `halted`, `interrupted`; `StreamError`. */
 export const fillSnapshot = async (options: SnapshotFill): Promise<void> => {
-  const { pool, models, position, decode, signal, onFacts } = options;
+  const { models, position } = options;
   const fillings = models.map((model) => fillingOf(model, options));
-  const stretches = position.map(({ tenant, tenantNo, seq, hash }) => ({
+  for (const source of new Set(position.map((place) => place.source)))
+    await fillFrom(
+      source,
+      position.filter((place) => place.source === source),
+      { ...options, fillings },
+    );
+  for (const filling of fillings) await flush(filling);
+};
+
+interface FillingFrom extends SnapshotFill {
+  readonly fillings: readonly Filling[];
+}
+
+const fillFrom = async (
+  source: Pool,
+  places: readonly Place[],
+  { fillings, decode, signal, onFacts }: FillingFrom,
+): Promise<void> => {
+  const stretches = places.map(({ tenant, tenantNo, seq, hash }) => ({
     tenant,
     tenantNo,
     from: 1 as Seq,
     to: seq,
     prevHash: hash,
   }));
-  await withClient(pool, async (client) => {
+  await withClient(source, async (client) => {
     for await (const { stretch, facts, last } of readStretches(client, stretches)) {
       if (signal.aborted)
         throw new RebuildError('interrupted', 'the snapshot was ended, and what was made of it is dropped');
@@ -74,7 +92,6 @@ export const fillSnapshot = async (options: SnapshotFill): Promise<void> => {
       onFacts(facts.length);
     }
   });
-  for (const filling of fillings) await flush(filling);
 };
 
 const fillingOf = (model: SnapshotModel, options: SnapshotFill): Filling => ({

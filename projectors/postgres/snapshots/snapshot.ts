@@ -4,16 +4,19 @@
 
 import type { AnyProjector } from '#projectors/batch.ts';
 import { RebuildError } from '#projectors/rebuild/errors.ts';
+import type { Checkpoint } from '#projectors/sink.ts';
 import type { Fact, Recorded } from '#schemas/event.ts';
 import { instantText } from '#schemas/ids.ts';
 import { decodeFact } from '#schemas/index.ts';
 import { type Client, type Pool, RUNTIME_ROLE, sqlState } from '#streams/postgres/connect.ts';
+import type { LedgerDatabases } from '#streams/postgres/databases.ts';
 import type { StreamStore } from '#streams/stream.ts';
 import { columnsOf } from '../columns.ts';
 import { ANALYST_ROLE, guard, VIEWS_ROLE } from '../isolation.ts';
 import { asOwner } from '../owner.ts';
 import { ddlFor } from '../read-models.ts';
 import { proveTenants, readTableDigests } from '../rebuild/prove.ts';
+import { refuseUnasked } from '../rebuild/unasked.ts';
 import type { TenantProof } from '../rebuild/work.ts';
 import type { Skips } from '../sink.ts';
 import { PROJECTORS_FOLDER } from '../source.ts';
@@ -23,7 +26,7 @@ import { type Asked, askedText, type Place, positionOf } from './position.ts';
 import { dropSnapshot, schemaOf } from './register.ts';
 
 export interface SnapshotOptions {
-  readonly pool: Pool;
+  readonly databases: LedgerDatabases;
   readonly store: Pick<StreamStore, 'read'>;
   readonly projectors: readonly AnyProjector[];
   /** A letter, then up to 30 letters, digits and underscores, all lower case. */
@@ -40,24 +43,28 @@ export interface SnapshotOptions {
 export interface SnapshotTaken {
   readonly name: string;
   readonly schema: string;
-  readonly position: readonly Omit<Place, 'tenantNo'>[];
+  readonly position: readonly Checkpoint[];
   readonly models: readonly { readonly projection: string; readonly proofs: readonly TenantProof[] }[];
 }
 
 interface Taking extends SnapshotOptions {
+  /** Of the home, which has the read models. */
+  readonly pool: Pool;
   readonly decode: (recorded: Recorded) => Fact;
   readonly signal: AbortSignal;
   readonly position: readonly Place[];
 }
 
-/** Throws `RebuildError`: `exists`, `nothing-there`, `halted`, `not-equal`, `interrupted`; `StreamError`. */
+/** Throws `RebuildError`: `elsewhere`, `exists`, `nothing-there`, `halted`, `not-equal`, `interrupted`; `StreamError`. */
 export const takeSnapshot = async (options: SnapshotOptions): Promise<SnapshotTaken> => {
-  const { pool, name, asked, projectors, decode = decodeFact } = options;
-  const position = await positionOf(pool, asked);
+  const { databases, name, asked, projectors, decode = decodeFact } = options;
+  const { pool } = databases.home;
+  await refuseUnasked(databases);
+  const position = await positionOf(databases, asked);
   if (position.length === 0)
     throw new RebuildError('nothing-there', `no fact was recorded up to there: ${askedText(asked)}`);
   const { signal = new AbortController().signal } = options;
-  const taking: Taking = { ...options, decode, signal, position };
+  const taking: Taking = { ...options, pool, decode, signal, position };
   const models = await Promise.all(projectors.map((projector) => modelOf(taking, projector)));
   await asOwner(pool, (client) => begin(client, taking, models));
   try {
@@ -71,7 +78,7 @@ export const takeSnapshot = async (options: SnapshotOptions): Promise<SnapshotTa
     return {
       name,
       schema: schemaOf(name),
-      position: position.map(({ tenantNo: _, ...place }) => place),
+      position: position.map(({ tenantNo: _, source: __, ...place }) => place),
       models: proved,
     };
   } catch (error) {

@@ -11,6 +11,7 @@ import { takeSnapshot } from '#projectors/postgres/snapshots/snapshot.ts';
 import { RebuildError } from '#projectors/rebuild/errors.ts';
 import { withClient } from '#streams/postgres/connect.ts';
 import { copyText } from '#streams/postgres/copy.ts';
+import { oneDatabase } from '#streams/postgres/databases.ts';
 import { ACME, GLOBEX } from '../chains.ts';
 import { type History, history } from '../rebuild/history.ts';
 import { both, counted, decode, log, mixture, TABLES, tally } from '../tally.ts';
@@ -92,6 +93,7 @@ describe('Parquet files of read models', function () {
     ).to.have.length(1);
     await takeSnapshot({
       ...exporting,
+      databases: oneDatabase(exporting.pool),
       store: past.store,
       folder: TABLES,
       decode,

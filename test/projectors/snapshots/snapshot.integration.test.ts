@@ -13,6 +13,7 @@ import { RebuildError } from '#projectors/rebuild/errors.ts';
 import { rowHistory } from '#projectors/rebuild/row-history.ts';
 import type { Instant, Seq } from '#schemas/ids.ts';
 import { connect } from '#streams/postgres/connect.ts';
+import { oneDatabase } from '#streams/postgres/databases.ts';
 import { ACME, GLOBEX } from '../chains.ts';
 import { type History, history } from '../rebuild/history.ts';
 import { both, counted, decode, mixture, poison, TABLES, tally } from '../tally.ts';
@@ -29,7 +30,7 @@ describe('a snapshot', function () {
 
   const take = (name: string, asked: Asked, over: Partial<SnapshotOptions> = {}): Promise<SnapshotTaken> =>
     takeSnapshot({
-      pool: past.pool,
+      databases: oneDatabase(past.pool),
       store: past.store,
       projectors: both,
       folder: TABLES,
