@@ -12,7 +12,7 @@
 import { createHash, hash } from 'node:crypto';
 import { type Messages, sha256Messages } from '#proofs/sha256/messages.ts';
 import type { AnyProjector } from './batch.ts';
-import { jsonbBytes, putJsonb, putPlain } from './jsonb-bytes.ts';
+import { copyJsonb, jsonbBytes, putJsonb, putPlain } from './jsonb-bytes.ts';
 import type { Row } from './projector.ts';
 
 /** One row of a read model, as it goes into the digest. */
@@ -27,14 +27,14 @@ export interface RowForm {
 
 export const rowForm = (projector: AnyProjector): RowForm => {
   const names = Object.keys(projector.columns);
-  const put = (tenant: string, row: Row): Buffer => {
+  const put = (tenant: string, row: Row): number => {
     let at = putJsonb(putPlain(0, '['), tenant);
     for (const name of names) at = putJsonb(putPlain(at, ', '), row[name]);
-    return jsonbBytes(putPlain(at, ']'));
+    return putPlain(at, ']');
   };
   return {
-    line: (tenant, row) => put(tenant, row).toString('utf8'),
-    hash: (tenant, row) => hash('sha256', put(tenant, row), 'binary'),
+    line: (tenant, row) => jsonbBytes(put(tenant, row)).toString('utf8'),
+    hash: (tenant, row) => hash('sha256', jsonbBytes(put(tenant, row)), 'binary'),
     hashes: (tenant, rows) => manyHashes(rows.length, (index) => put(tenant, rows[index] as Row)),
   };
 };
@@ -42,21 +42,22 @@ export const rowForm = (projector: AnyProjector): RowForm => {
 /** One list for the whole thread: it is full only while rows are hashed. */
 let messages: Messages | undefined;
 
-const manyHashes = (count: number, lineOf: (index: number) => Uint8Array): Buffer<ArrayBuffer> => {
+/** `put` writes a line where jsonb is written, and answers with its length. */
+const manyHashes = (count: number, put: (index: number) => number): Buffer<ArrayBuffer> => {
   messages ??= sha256Messages();
   messages.clear();
   for (let index = 0; index < count; index += 1) {
-    const line = lineOf(index);
-    const at = messages.begin(line.length);
-    messages.bytes().set(line, at);
-    messages.end(line.length);
+    const length = put(index);
+    const at = messages.begin(length);
+    copyJsonb(length, messages.bytes(), at);
+    messages.end(length);
   }
   messages.digest();
   const hashed = messages.bytes();
   const hashes = Buffer.from(new ArrayBuffer(count * ROW_HASH_BYTES));
-  for (let index = 0; index < count; index += 1) {
-    const from = messages.digestAt(index);
-    hashes.set(hashed.subarray(from, from + ROW_HASH_BYTES), index * ROW_HASH_BYTES);
+  for (let index = 0, to = 0; index < count; index += 1) {
+    let from = messages.digestAt(index);
+    for (const end = to + ROW_HASH_BYTES; to < end; to += 1, from += 1) hashes[to] = hashed[from] as number;
   }
   return hashes;
 };

@@ -9,6 +9,11 @@ let arena = Buffer.allocUnsafe(16_384);
 /** The bytes written from the arena's beginning; valid until the next value is written. */
 export const jsonbBytes = (end: number): Buffer => arena.subarray(0, end);
 
+/** Copies them. */
+export const copyJsonb = (end: number, into: Uint8Array, at: number): void => {
+  arena.copy(into, at, 0, end);
+};
+
 /** The arena with room for so many bytes behind `at`. */
 const room = (at: number, bytes: number): Buffer => {
   if (at + bytes > arena.length)

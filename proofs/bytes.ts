@@ -31,6 +31,34 @@ export const putHex = (into: Uint8Array, at: number, digits: string): number => 
   return end;
 };
 
+// -1 where a byte is none of the digits.
+const DIGIT = Int8Array.from({ length: 256 }, (_, byte) =>
+  '0123456789abcdef'.indexOf(String.fromCharCode(byte)),
+);
+
+/** Where digits stand in other bytes. */
+export interface Digits {
+  readonly bytes: Uint8Array;
+  readonly at: number;
+}
+
+/** `count` bytes, from twice as many lower-case hexadecimal digits. -1, with rubbish behind `at`, when some are none. */
+export const putHexOf = (
+  into: Uint8Array,
+  at: number,
+  { bytes, at: from }: Digits,
+  count: number,
+): number => {
+  let wrong = 0;
+  for (let byte = 0; byte < count; byte += 1) {
+    const high = DIGIT[bytes[from + byte * 2] as number] as number;
+    const low = DIGIT[bytes[from + byte * 2 + 1] as number] as number;
+    wrong |= high | low;
+    into[at + byte] = (high << 4) | low;
+  }
+  return wrong < 0 ? -1 : at + count;
+};
+
 // Where the bytes of a UUID begin in its text.
 const UUID_BYTES = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34] as const;
 

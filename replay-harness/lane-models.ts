@@ -24,36 +24,51 @@ import { guarded, ImpureAccess } from './purity.ts';
 export interface TenantFacts {
   readonly tenant: TenantId;
   readonly facts: readonly Fact[];
+  /** Of those facts. */
+  readonly types: ReadonlySet<string>;
 }
 
-const decoded = new WeakMap<readonly Fact[], readonly (Fact | Error)[]>();
+/** Most read models look at types that a chunk does not hold. */
+const looksAt = ({ handles }: AnyProjector, { types }: TenantFacts): boolean =>
+  (handles as readonly string[]).some((type) => types.has(type));
+
+interface Decoded {
+  readonly facts: readonly (Fact | Error)[];
+  /** None of them is an error. */
+  readonly whole: boolean;
+}
+
+const decoded = new WeakMap<TenantFacts, Decoded>();
 
 /** Once for all read models. */
-const decodedFacts = (facts: readonly Fact[]): readonly (Fact | Error)[] => {
-  const known = decoded.get(facts);
+const decodedFacts = (segment: TenantFacts): Decoded => {
+  const known = decoded.get(segment);
   if (known) return known;
-  const now = facts.map(decodedFact);
-  decoded.set(facts, now);
+  const facts = guarded(() => segment.facts.map(decodedFact));
+  const now = { facts, whole: !facts.some((fact) => fact instanceof Error) };
+  decoded.set(segment, now);
   return now;
 };
 
 const decodedFact = (fact: Fact): Fact | Error => {
   try {
-    return guarded(() => decodeFact(fact) as Fact);
+    return decodeFact(fact) as Fact;
   } catch (error) {
     return error as Error;
   }
 };
 
 /** The facts a read model takes, up to the first that cannot be read. */
-const factsFor = (projector: AnyProjector, facts: readonly Fact[], skips: ReadonlySet<Seq> | undefined) => {
+const factsFor = (projector: AnyProjector, segment: TenantFacts, skips: ReadonlySet<Seq> | undefined) => {
+  const handles = new Set<string>(projector.handles);
+  const { facts, whole } = decodedFacts(segment);
+  if (whole && !skips && [...segment.types].every((type) => handles.has(type)))
+    return { taken: facts as readonly Fact[] };
   const taken: Fact[] = [];
-  const handles: readonly string[] = projector.handles;
-  const decodings = decodedFacts(facts);
   for (let index = 0; index < facts.length; index += 1) {
-    const fact = facts[index] as Fact;
-    if (!handles.includes(fact.type) || skips?.has(fact.seq)) continue;
-    const now = decodings[index] as Fact | Error;
+    const fact = segment.facts[index] as Fact;
+    if (!handles.has(fact.type) || skips?.has(fact.seq)) continue;
+    const now = facts[index] as Fact | Error;
     if (now instanceof Error) return { taken, unreadable: { fact, error: now } };
     taken.push(now);
   }
@@ -85,6 +100,8 @@ export const passedOver = (
     ]),
   );
 
+const NO_ROWS: ReadonlyMap<string, Row> = new Map();
+
 interface InsertOptions {
   readonly skips: PassedOver;
   readonly showRows: boolean;
@@ -99,9 +116,11 @@ export const insertOnlyModels = (projectors: readonly AnyProjector[], { skips, s
     const inserted: Inserted[] = [];
     const poisons: Poison[] = [];
     for (const { projector, model, form } of models) {
-      for (const { tenant, facts } of segments) {
-        const { taken, unreadable } = factsFor(projector, facts, skips.get(haltKey(model, tenant)));
-        const { changes, poison } = foldBatch(projector, taken, new Map());
+      for (const segment of segments) {
+        if (!looksAt(projector, segment)) continue;
+        const { tenant } = segment;
+        const { taken, unreadable } = factsFor(projector, segment, skips.get(haltKey(model, tenant)));
+        const { changes, poison } = guarded(() => foldBatch(projector, taken, NO_ROWS));
         const stop = poison ?? unreadable;
         if (stop) poisons.push(poisonOf(model, stop));
         const hashes = form.hashes(tenant, changes.inserts);
@@ -139,10 +158,11 @@ export const keyedModels = (projectors: readonly AnyProjector[], { skips, batchS
     const changes: ModelNews[] = [];
     const poisons: Poison[] = [];
     for (const { projector, model, rows } of models) {
-      for (const { tenant, facts } of segments) {
-        if (halted.includes(haltKey(model, tenant))) continue;
+      for (const segment of segments) {
+        const { tenant } = segment;
+        if (!looksAt(projector, segment) || halted.includes(haltKey(model, tenant))) continue;
         const changed = new Map<string, Row | undefined>();
-        const stop = foldAll(projector, facts, {
+        const stop = foldAll(projector, segment, {
           rows: rowsOf(rows, tenant),
           changed,
           batchSize,
@@ -166,13 +186,13 @@ interface Folding {
 /** In batches; each sees the rows that the one before left. */
 const foldAll = (
   projector: AnyProjector,
-  facts: readonly Fact[],
+  segment: TenantFacts,
   { rows, changed, batchSize, skips }: Folding,
 ) => {
-  const { taken, unreadable } = factsFor(projector, facts, skips);
+  const { taken, unreadable } = factsFor(projector, segment, skips);
   for (let from = 0; from < taken.length; from += batchSize) {
     const batch = batchSize >= taken.length ? taken : taken.slice(from, from + batchSize);
-    const { changes, poison } = foldBatch(projector, batch, rows);
+    const { changes, poison } = guarded(() => foldBatch(projector, batch, rows));
     const news = rowNews(changes);
     apply(rows, news);
     for (const [key, row] of news) changed.set(key, row);

@@ -4,18 +4,15 @@
 //          and the read models whose rows need nothing from before: depends on no other chunk;
 //   fold   the link to the chunk before, and the read models that go on from the rows as they were: in order.
 import type { AnyProjector } from '#projectors/batch.ts';
-import { type ChainFault, type ChainPosition, linkFault } from '#proofs/chain.ts';
+import { putHex } from '#proofs/bytes.ts';
+import { type ChainFault, type ChainPosition, GENESIS_HASH, linkFault } from '#proofs/chain.ts';
 import type { Fact, Recorded } from '#schemas/event.ts';
-import type { Seq, Sha256, TenantId } from '#schemas/ids.ts';
+import type { Instant, Seq, Sha256, TenantId } from '#schemas/ids.ts';
+import type { LaneChunk, ProvedFact } from './arrivals.ts';
 import type { SkippedFacts } from './feed.ts';
 import type { AgainKind, Expectation, FixtureHeader } from './fixtures/format.ts';
-import {
-  type FixtureFact,
-  type LineVisitor,
-  type Link,
-  MalformedLine,
-  readFixtureLines,
-} from './fixtures/read-lines.ts';
+import { readProvedLines } from './fixtures/proved-lines.ts';
+import { type FixtureFact, MalformedLine } from './fixtures/read-lines.ts';
 import {
   type ChunkFolded,
   type ChunkRead,
@@ -27,7 +24,7 @@ import {
 } from './lane-messages.ts';
 import { insertOnlyModels, keyedModels, passedOver } from './lane-models.ts';
 import { subtrees } from './merkle-range.ts';
-import { guardedProjector, installPurityGuard } from './purity.ts';
+import { installPurityGuard } from './purity.ts';
 
 export interface LaneOptions {
   readonly projectors: readonly AnyProjector[];
@@ -46,13 +43,10 @@ export interface Lane {
   fold(order: FoldOrder): ChunkFolded;
 }
 
-/** Hands each of a chunk's arrivals to the visitor; throws `MalformedLine`. */
-export type LaneChunk = (visit: LineVisitor) => void;
-
 export const linesChunk =
   (bytes: ArrayBuffer, firstLine: number): LaneChunk =>
   (visit) =>
-    readFixtureLines(Buffer.from(bytes), firstLine, visit);
+    readProvedLines(Buffer.from(bytes), firstLine, visit);
 
 const HASH_BYTES = 32;
 
@@ -61,8 +55,12 @@ interface OpenSegment {
   /** Its link to the fact before is checked when that is known. */
   readonly first: FixtureFact;
   readonly firstLine: number;
-  last: ChainPosition;
+  /** Of the last fact. */
+  seq: Seq;
+  recordedAt: Instant;
+  /** Those that some read model looks at, and their types. */
   readonly facts: Fact[];
+  readonly types: Set<string>;
   digests: Buffer<ArrayBuffer>;
   count: number;
 }
@@ -72,9 +70,8 @@ interface Reading {
   fault: ReplayFault | undefined;
 }
 
-export const lane = ({ projectors: given, batchSize, showRows, ...options }: LaneOptions): Lane => {
+export const lane = ({ projectors, batchSize, showRows, ...options }: LaneOptions): Lane => {
   installPurityGuard();
-  const projectors = given.map(guardedProjector);
   const unfolded: Reading[] = [];
   const handled = new Set(projectors.flatMap(({ handles }) => handles as readonly string[]));
   const followed = new Set(options.followed);
@@ -135,9 +132,15 @@ const takeArrivals = (reading: Reading, chunk: LaneChunk, { handled, followed }:
         found.expect = expect;
       },
       again: (kind, fact, line) => again.push(saidAgain(kind, fact, line)),
-      fact: (fact, line, link) => {
-        takeFact(reading, fact, { line, link, handled });
-        if (followed.has(fact.type)) looked.push(fact as Recorded);
+      fact: (fact, line) => {
+        const recorded = takeFact(reading, fact, { line, handled });
+        if (followed.has(fact.type)) looked.push(recorded);
+        found.facts += 1;
+      },
+      proved: (fact) => {
+        const { type } = fact;
+        const recorded = takeProved(reading, fact, { handled, followed });
+        if (recorded && followed.has(type)) looked.push(recorded);
         found.facts += 1;
       },
     });
@@ -186,40 +189,79 @@ export const chainFault = (
 
 interface Taking {
   readonly line: number;
-  readonly link: Link;
   readonly handled: ReadonlySet<string>;
 }
 
-const takeFact = ({ segments }: Reading, fact: FixtureFact, { line, link, handled }: Taking): void => {
-  const { tenant } = fact;
-  let segment = segments.get(tenant);
-  const recorded = fact as FixtureFact & { prevHash: Sha256 };
-  if (segment) {
-    recorded.prevHash = segment.last.hash;
-    const code = link === 'proved' ? undefined : linkFault(recorded, tenant, segment.last);
-    if (code) throw new Unsound(chainFault(code, fact, { before: segment.last.seq, line }));
-    segment.last = fact;
-  } else {
-    segment = {
-      tenant,
-      first: fact,
-      firstLine: line,
-      last: fact,
-      facts: [],
-      digests: Buffer.from(new ArrayBuffer(64 * HASH_BYTES)),
-      count: 0,
-    };
-    segments.set(tenant, segment);
-  }
-  if (segment.digests.length === segment.count * HASH_BYTES) {
-    const larger = Buffer.from(new ArrayBuffer(segment.digests.length * 4));
-    larger.set(segment.digests);
-    segment.digests = larger;
-  }
-  segment.digests.write(fact.hash, segment.count * HASH_BYTES, HASH_BYTES, 'hex');
+/** A fact that is still to be proved, but for its link where it is the tenant's first one of the chunk. */
+const takeFact = ({ segments }: Reading, fact: FixtureFact, { line, handled }: Taking): Recorded => {
+  const { tenant, seq, recordedAt } = fact;
+  const segment = segments.get(tenant) ?? openSegment(fact, line);
+  const recorded: Recorded = { ...fact, prevHash: lastHash(segment) };
+  if (segment.count > 0) {
+    const before = { seq: segment.seq, recordedAt: segment.recordedAt, hash: recorded.prevHash };
+    const code = linkFault(recorded, tenant, before);
+    if (code) throw new Unsound(chainFault(code, fact, { before: before.seq, line }));
+  } else segments.set(tenant, segment);
+  putHex(roomForDigest(segment), segment.count * HASH_BYTES, fact.hash);
   segment.count += 1;
+  segment.seq = seq;
+  segment.recordedAt = recordedAt;
   // What no read model looks at is not kept.
-  if (handled.has(fact.type)) segment.facts.push(recorded as unknown as Fact);
+  if (handled.has(fact.type)) keep(segment, recorded);
+  return recorded;
+};
+
+const keep = ({ facts, types }: OpenSegment, recorded: Recorded): void => {
+  facts.push(recorded as Fact);
+  types.add(recorded.type);
+};
+
+const openSegment = (fact: FixtureFact, line: number): OpenSegment => ({
+  tenant: fact.tenant,
+  first: fact,
+  firstLine: line,
+  seq: fact.seq,
+  recordedAt: fact.recordedAt,
+  facts: [],
+  types: new Set(),
+  digests: Buffer.from(new ArrayBuffer(64 * HASH_BYTES)),
+  count: 0,
+});
+
+/** Of the fact that was taken last; of none, what a chain begins with. */
+const lastHash = ({ digests, count }: OpenSegment): Sha256 =>
+  count === 0
+    ? GENESIS_HASH
+    : (digests.toString('hex', (count - 1) * HASH_BYTES, count * HASH_BYTES) as Sha256);
+
+const roomForDigest = (segment: OpenSegment): Buffer => {
+  const { digests, count } = segment;
+  if (digests.length > count * HASH_BYTES) return digests;
+  const larger = Buffer.from(new ArrayBuffer(digests.length * 4));
+  larger.set(digests);
+  segment.digests = larger;
+  return larger;
+};
+
+/** One that whoever shows it has proved; made a fact of where somebody looks at it. */
+const takeProved = (
+  { segments }: Reading,
+  fact: ProvedFact,
+  { handled, followed }: Looking,
+): Recorded | undefined => {
+  const segment = segments.get(fact.tenant);
+  if (!segment) throw new Error("a tenant's first fact of a chunk cannot be proved within it");
+  const handles = handled.has(fact.type);
+  const recorded = handles || followed.has(fact.type) ? fact.read(lastHash(segment)) : undefined;
+  if (recorded && handles) keep(segment, recorded);
+  const digests = roomForDigest(segment);
+  const { bytes, at } = fact.hash;
+  const to = segment.count * HASH_BYTES;
+  for (let byte = 0; byte < HASH_BYTES; byte += 1) digests[to + byte] = bytes[at + byte] as number;
+  segment.count += 1;
+  segment.seq = fact.seq;
+  segment.recordedAt = fact.recordedAt;
+  return recorded;
 };
 
 const saidAgain = (kind: AgainKind, fact: Recorded, line: number): SaidAgain => {
@@ -234,12 +276,13 @@ const saidAgain = (kind: AgainKind, fact: Recorded, line: number): SaidAgain => 
   return { kind, tenant, seq, hash, line };
 };
 
-const segmentOf = ({ tenant, first, last, digests, count }: OpenSegment): Segment => {
+const segmentOf = (segment: OpenSegment): Segment => {
+  const { tenant, first, seq, recordedAt, digests, count } = segment;
   const used = digests.subarray(0, count * HASH_BYTES);
   return {
     tenant,
     firstSeq: first.seq,
-    last: { seq: last.seq, hash: last.hash, recordedAt: last.recordedAt },
+    last: { seq, hash: lastHash(segment), recordedAt },
     subtrees: subtrees(first.seq - 1, used),
     digests: used,
   };

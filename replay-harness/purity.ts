@@ -1,7 +1,6 @@
 // The purity guard: while domain code runs (a fold, its keys, an upcaster), whatever would make a replay differ from one
 // machine or one day to the next throws, naming the file and the line. Clock, chance, timers, network, environment, and
 // everything that asks for the locale or the time zone. Machinery around the folds goes on as ever.
-import type { AnyProjector } from '#projectors/batch.ts';
 
 /** Domain code reached for something that is not in the fact. The replay stops: its result would mean nothing. */
 export class ImpureAccess extends Error {
@@ -22,13 +21,6 @@ export const guarded = <T>(work: () => T): T => {
     inDomain -= 1;
   }
 };
-
-/** The projector with its functions under guard. */
-export const guardedProjector = (projector: AnyProjector): AnyProjector => ({
-  ...projector,
-  keys: (fact) => guarded(() => projector.keys(fact)),
-  fold: (row, fact, key) => guarded(() => projector.fold(row, fact, key)),
-});
 
 const refuse = (what: string): void => {
   if (inDomain === 0) return;

@@ -7,17 +7,24 @@ import { type ChainFault, GENESIS_HASH } from '#proofs/chain.ts';
 import { statementBytes } from '#proofs/checkpoint.ts';
 import { rootOfDigests } from '#proofs/digest-tree.ts';
 import { keyFromJwk, type VerificationKey, verifySignatureAside } from '#proofs/keys/public-key.ts';
-import type { Seq, TenantId } from '#schemas/ids.ts';
+import type { Instant, Seq, TenantId } from '#schemas/ids.ts';
 import { decodeLayout } from '#streams/postgres/batch-rows.ts';
 import { type Client, connect, RUNTIME_ROLE } from '#streams/postgres/connect.ts';
 import { type RawRows, readRawPage } from '#streams/postgres/reader.ts';
 import { readCopyRow } from '#streams/postgres/rows.ts';
 import { BATCH_COLUMNS, type StoredBatchRow, statementOfRow } from '#streams/postgres/stored-batch.ts';
 import { type RowCheck, rowCheck } from '#streams/postgres/verify/row-check.ts';
-import { batchNoOf, hashOf, payloadOf, seqOf } from '#streams/postgres/verify/row-layout.ts';
+import {
+  batchNoOf,
+  HASH,
+  payloadOf,
+  recordedAtOf,
+  seqOf,
+  typeOf,
+} from '#streams/postgres/verify/row-layout.ts';
+import type { ArrivalVisitor, LaneChunk, ProvedFact } from './arrivals.ts';
 import type { StoredRange, StoredSource, StoredTask } from './feed.ts';
-import type { LineVisitor } from './fixtures/read-lines.ts';
-import { chainFault, type LaneChunk } from './lane.ts';
+import { chainFault } from './lane.ts';
 import { type ReplayFault, Unsound } from './lane-messages.ts';
 
 export interface StoredReader {
@@ -67,21 +74,29 @@ interface RangePage {
 
 const visitPage = (
   { range: { tenant }, chunks }: RangePage,
-  visit: LineVisitor,
+  visit: ArrivalVisitor,
   unsigned: UnsignedShare | undefined,
 ): void => {
   let check: RowCheck | undefined;
   for (const { bytes, rows } of chunks) {
     check?.take({ bytes, rows });
-    for (const at of rows) {
+    let at = 0;
+    const fact = provedRow(tenant, bytes, (prevHash) => readCopyRow(bytes, at, tenant, prevHash).fact);
+    for (at of rows) {
       const seq = seqOf(bytes, at);
       const code = check ? check.next() : unreadable(bytes, at);
       if (code) throw new Unsound(chainFault(code, { tenant, seq }, { before: (seq - 1) as Seq, line: seq }));
-      const { fact } = readCopyRow(bytes, at, tenant, GENESIS_HASH);
-      // What is before the first one another thread may be reading: the visitor joins the two.
-      visit.fact(fact, seq, check ? 'proved' : 'unproved');
-      if (!check) {
-        check = rowCheck(tenant, fact);
+      if (check) {
+        fact.type = typeOf(bytes, at);
+        fact.seq = seq;
+        fact.recordedAt = recordedAtOf(bytes, at);
+        fact.hash.at = at + HASH;
+        visit.proved(fact);
+      } else {
+        // What is before the first one another thread may be reading: the visitor joins the two.
+        const { fact: first } = readCopyRow(bytes, at, tenant, GENESIS_HASH);
+        visit.fact(first, seq);
+        check = rowCheck(tenant, first);
         check.take({ bytes, rows: rows.slice(1) });
       }
       // Only now: a fact that breaks its chain is named before the batch that it breaks too.
@@ -89,6 +104,15 @@ const visitPage = (
     }
   }
 };
+
+const provedRow = (tenant: TenantId, bytes: Buffer, read: ProvedFact['read']) => ({
+  tenant,
+  type: '',
+  seq: 0 as Seq,
+  recordedAt: 0 as Instant,
+  hash: { bytes, at: 0 },
+  read,
+});
 
 /** A payload that decoding would mend, or that nobody can parse any more. */
 const unreadable = (bytes: Buffer, at: number): ChainFault | undefined => {
@@ -138,20 +162,27 @@ interface StoredShare {
   readonly batchNo: number;
   readonly tenant: TenantId;
   readonly firstSeq: Seq;
+  count: number;
   /** The facts' hashes, 32 bytes each. */
-  readonly digests: Uint8Array[];
+  digests: Buffer;
 }
 
 const sharesOf = (pages: readonly RangePage[]): readonly StoredShare[] => {
   const shares: StoredShare[] = [];
   for (const { range, chunks } of pages) {
     const { tenant } = range;
+    let open: StoredShare | undefined;
     for (const { bytes, rows } of chunks) {
       for (const at of rows) {
         const batchNo = batchNoOf(bytes, at);
-        const open = shares.at(-1);
-        if (open?.batchNo === batchNo && open.tenant === tenant) open.digests.push(hashOf(bytes, at));
-        else shares.push({ batchNo, tenant, firstSeq: seqOf(bytes, at), digests: [hashOf(bytes, at)] });
+        if (open?.batchNo !== batchNo) {
+          open = { batchNo, tenant, firstSeq: seqOf(bytes, at), count: 0, digests: Buffer.alloc(16 * 32) };
+          shares.push(open);
+        }
+        const to = open.count * 32;
+        if (to === open.digests.length) open.digests = Buffer.concat([open.digests], to * 4);
+        for (let byte = 0; byte < 32; byte += 1) open.digests[to + byte] = bytes[at + HASH + byte] as number;
+        open.count += 1;
       }
     }
   }
@@ -159,18 +190,14 @@ const sharesOf = (pages: readonly RangePage[]): readonly StoredShare[] => {
 };
 
 const shareFault = async (
-  { firstSeq, digests }: StoredShare,
+  { firstSeq, count, digests }: StoredShare,
   batch: StoredBatchRow | undefined,
   { ledgerId, keys }: Trust,
 ): Promise<string | undefined> => {
   if (!batch) return 'no commit batch covers it';
   const shares = decodeLayout(batch.layout);
-  const root = rootOfDigests(Buffer.concat(digests));
-  if (
-    !shares.some(
-      (share) => share.firstSeq === firstSeq && share.count === digests.length && share.root === root,
-    )
-  )
+  const root = rootOfDigests(digests.subarray(0, count * 32));
+  if (!shares.some((share) => share.firstSeq === firstSeq && share.count === count && share.root === root))
     return 'the facts are not those under the root of their commit batch';
   const statement = statementOfRow(ledgerId, batch);
   const key = keys.get(batch.kid);
@@ -181,7 +208,7 @@ const shareFault = async (
   return good ? undefined : 'the signature over its commit batch does not hold';
 };
 
-const unsignedShare = ({ tenant, firstSeq: seq, digests }: StoredShare, why: string): UnsignedShare => ({
+const unsignedShare = ({ tenant, firstSeq: seq, count }: StoredShare, why: string): UnsignedShare => ({
   fault: { code: 'unsigned', tenant, seq, message: `fact ${seq} of ${tenant}: ${why}` },
-  lastSeq: (seq + digests.length - 1) as Seq,
+  lastSeq: (seq + count - 1) as Seq,
 });

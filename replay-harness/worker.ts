@@ -2,8 +2,9 @@
 import { setImmediate } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
 import { projectors as all } from '#projectors/index.ts';
+import type { LaneChunk } from './arrivals.ts';
 import type { LaneTask, SkippedFacts, StoredSource } from './feed.ts';
-import { type LaneChunk, lane, linesChunk } from './lane.ts';
+import { lane, linesChunk } from './lane.ts';
 import { type ChunkFolded, type ChunkRead, type FoldOrder } from './lane-messages.ts';
 import { type StoredReader, storedReader } from './stored-range.ts';
 

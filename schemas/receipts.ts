@@ -258,8 +258,12 @@ type Present<T> = { [K in keyof T]?: Exclude<T[K], undefined> };
 
 /** The members that have a value; `undefined` when none has. */
 const present = <T extends object>(members: T): Present<T> | undefined => {
-  const kept = Object.entries(members).filter(([, value]) => value !== undefined);
-  return kept.length > 0 ? (Object.fromEntries(kept) as Present<T>) : undefined;
+  let kept: { [member: string]: unknown } | undefined;
+  for (const name of Object.keys(members)) {
+    const value = members[name as keyof T];
+    if (value !== undefined) (kept ??= {})[name] = value;
+  }
+  return kept as Present<T> | undefined;
 };
 
 const extOf = (members: JsonObject): { ext?: JsonObject } =>

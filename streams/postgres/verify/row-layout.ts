@@ -1,7 +1,8 @@
 // Where things stand in a row of a binary COPY of READ_COLUMNS, counted from the row's first column. The first seven
 // columns are of fixed width, each behind its length of four bytes.
-import type { Seq } from '#schemas/ids.ts';
-import { PG_EPOCH_MS, readInt64 } from '../binary.ts';
+import { knownText } from '#proofs/known-texts.ts';
+import type { Instant, Seq } from '#schemas/ids.ts';
+import { PG_EPOCH_MS, readInt64, readTimestamp } from '../binary.ts';
 
 export const SEQ = 4;
 const BATCH_NO = 16;
@@ -17,11 +18,11 @@ export const seqOf = (bytes: Buffer, at: number): Seq => readInt64(bytes, at + S
 
 export const batchNoOf = (bytes: Buffer, at: number): number => readInt64(bytes, at + BATCH_NO);
 
-/** Its 32 bytes, where they stand. */
-export const hashOf = (bytes: Buffer, at: number): Buffer => bytes.subarray(at + HASH, at + HASH + 32);
+export const recordedAtOf = (bytes: Buffer, at: number): Instant =>
+  readTimestamp(bytes, at + RECORDED_AT) as Instant;
 
 export const typeOf = (bytes: Buffer, at: number): string =>
-  bytes.toString('utf8', at + TYPE + 4, fieldEnd(bytes, at + TYPE));
+  knownText(bytes, at + TYPE + 4, fieldEnd(bytes, at + TYPE));
 
 /** The payload as it is stored. */
 export const payloadOf = (bytes: Buffer, at: number): Buffer => {
