@@ -6,9 +6,10 @@ import type { Admin, Consumer, EachBatchPayload, KafkaMessage } from 'kafkajs';
 import { StreamError } from '#streams/errors.ts';
 import type { FlowCounts } from '#streams/postgres/transport/flow.ts';
 import type { Intake, Piece, ReadMessage } from '#streams/postgres/transport/intake.ts';
-import type { Message, Place, Reader } from '#streams/postgres/transport/message.ts';
+import { type Message, messageHash, type Place, type Reader } from '#streams/postgres/transport/message.ts';
 import type { Position } from '#streams/postgres/transport/positions.ts';
 import type { KafkaConnection } from './connect.ts';
+import { type Span, spansOf } from './ends.ts';
 import { kafkaError } from './errors.ts';
 import { type GroupCommit, groupCommit } from './group-commit.ts';
 
@@ -20,7 +21,7 @@ export type ConsumptionEvent =
   | { readonly type: 'waiting'; readonly error: StreamError }
   /** Retention has removed messages before they were taken: they are counted, and whoever sent them must send them again. */
   | ({ readonly type: 'lost'; readonly messages: number } & Place)
-  /** The topic ended before the position, at `end`: it was made anew, and is taken from its beginning. */
+  /** The topic ends before the position, at `end`, or holds another message before it: it was made anew, and is taken from its beginning. */
   | ({ readonly type: 'anew'; readonly position: number; readonly end: number } & Place)
   | { readonly type: 'crashed'; readonly error: Error };
 
@@ -45,6 +46,7 @@ export interface Consumption {
 
 const PARTITIONS_AT_ONCE = 12;
 const STORE_RETRY_MS = 500;
+const LOOK_AGAIN_AFTER_MS = 1_000;
 
 /** Joins the group and begins. Throws `KafkaError` when no broker answers. */
 export const consumeMessages = async (options: ConsumeOptions): Promise<Consumption> => {
@@ -103,6 +105,10 @@ interface Partition {
   end: number;
   /** Where the consumer was sent, after it had fetched from elsewhere. */
   sought?: number;
+  /** When the last batch came, by the process's clock. */
+  cameAt: number;
+  /** The position before which the last message was looked for again. */
+  looked?: number;
 }
 
 interface State extends ConsumeOptions {
@@ -121,62 +127,96 @@ const assigned = async (
   state: State,
   assignment: { readonly [topic: string]: readonly number[] },
 ): Promise<void> => {
-  const { partitions, consumer, intake, onEvent } = state;
+  const { admin, partitions, intake, onEvent } = state;
   partitions.clear();
   const places = Object.entries(assignment).flatMap(([topic, numbers]) =>
     numbers.map((partition) => ({ topic, partition })),
   );
-  const bounds = new Map<string, Bounds>();
+  const spans = new Map<string, Span>();
   await untilDone(state, async () => {
     for (const topic of Object.keys(assignment))
-      for (const each of await boundsOf(state, topic)) bounds.set(nameOf(each), each);
+      for (const span of await spansOf(admin, topic)) spans.set(nameOf({ topic, ...span }), span);
     for (const place of places) {
-      const its = bounds.get(nameOf(place)) ?? { ...place, low: 0, end: 0 };
-      const stored = await intake.open(place, its.low);
-      const position = stored.next > its.end ? await begunAnew(state, its, stored) : stored;
-      partitions.set(nameOf(place), { position, end: its.end });
-      consumer.seek({ ...place, offset: String(position.next) });
+      const span = spans.get(nameOf(place)) ?? { ...place, low: 0, end: 0 };
+      const stored = await intake.open(place, span.low);
+      const its: Partition = { position: stored, end: span.end, cameAt: 0 };
+      if (stored.next > span.end) await beginAnew(state, { place, its, span });
+      partitions.set(nameOf(place), its);
+      goOn(state, { place, its, low: span.low });
     }
   });
   onEvent?.({ type: 'assigned', partitions: places.length });
 };
 
-interface Bounds extends Place {
-  readonly low: number;
-  readonly end: number;
+interface GoingOn {
+  readonly place: Place;
+  readonly its: Partition;
+  readonly low?: number;
 }
 
-const boundsOf = async ({ admin }: State, topic: string): Promise<readonly Bounds[]> =>
-  (await admin.fetchTopicOffsets(topic)).map(({ partition, low, high }) => ({
-    topic,
-    partition,
-    low: Number(low),
-    end: Number(high),
-  }));
+/**
+ * To the last message that was taken, where it may still be there: nothing else shows that a topic which has grown past the
+ * position is another one.
+ */
+const goOn = ({ consumer }: State, { place, its, low = 0 }: GoingOn): void => {
+  const { next, last } = its.position;
+  consumer.seek({ ...place, offset: String(last && next > low ? next - 1 : next) });
+};
+
+interface Anew {
+  readonly place: Place;
+  readonly its: Partition;
+  readonly span: Span;
+}
 
 /**
- * Nothing can follow the position any more: what the topic holds now has other messages at the offsets already taken. A
- * receipt that was on both has the same id, and counts once.
+ * What the topic holds now has other messages at the offsets already taken. A receipt that was on both has the same id, and
+ * counts once.
  */
-const begunAnew = async (
-  { intake, onEvent }: State,
-  { low, end, ...place }: Bounds,
-  found: Position,
-): Promise<Position> => {
-  onEvent?.({ type: 'anew', ...place, position: found.next, end });
-  return await intake.beginAnew(place, found, low);
+const beginAnew = async ({ intake, onEvent }: State, { place, its, span }: Anew): Promise<void> => {
+  onEvent?.({ type: 'anew', ...place, position: its.position.next, end: span.end });
+  its.position = await intake.beginAnew(place, its.position, span.low);
+  its.end = span.end;
 };
 
 /** True when the topic was made anew, and the consumer was sent to where it is to go on. */
 const foundAnew = async (state: State, place: Place, its: Partition): Promise<boolean> => {
-  const now = (await boundsOf(state, place.topic)).find(({ partition }) => partition === place.partition);
+  const span = await spanOf(state, place);
   // The word of one batch is not enough: a leader that has just taken over may lag behind what was committed.
-  if (!now || its.position.next <= now.end) return false;
-  its.position = await begunAnew(state, now, its.position);
-  its.end = now.end;
-  state.consumer.seek({ ...place, offset: String(its.position.next) });
+  if (!span || its.position.next <= span.end) return false;
+  await beginAnew(state, { place, its, span });
+  goOn(state, { place, its });
   return true;
 };
+
+/**
+ * True when another message stands in the place of the last one that was taken, or when that is to be looked at first: no
+ * batch came for a while, in which the topic may have been made anew. The consumer was sent there.
+ */
+const foundAnother = async (state: State, { place, its, messages }: Taking): Promise<boolean> => {
+  const { next, last } = its.position;
+  const there = messages.find(({ offset }) => Number(offset) >= next - 1);
+  const idleMs = performance.now() - its.cameAt;
+  its.cameAt = performance.now();
+  if (!last || !there) return false;
+  if (Number(there.offset) !== next - 1) {
+    // Where nothing stands there any more, looking twice would show no more.
+    if (idleMs < LOOK_AGAIN_AFTER_MS || its.looked === next) return false;
+    its.looked = next;
+    goOn(state, { place, its });
+    return true;
+  }
+  its.looked = next;
+  if (messageHash(messageOf(place, there)).equals(last)) return false;
+  const span = await spanOf(state, place);
+  if (!span) return false;
+  await beginAnew(state, { place, its, span });
+  goOn(state, { place, its });
+  return true;
+};
+
+const spanOf = async ({ admin }: State, { topic, partition }: Place): Promise<Span | undefined> =>
+  (await spansOf(admin, topic)).find((span) => span.partition === partition);
 
 /** The store may be away for a while; the driver must not give up meanwhile. */
 const untilDone = async ({ onEvent }: State, work: () => Promise<void>): Promise<void> => {
@@ -202,6 +242,7 @@ const takeBatch = async (state: State, payload: EachBatchPayload): Promise<void>
     if (!its) return;
     its.end = Number(batch.highWatermark);
     if (its.position.next > its.end && (await foundAnew(state, place, its))) return;
+    if (await foundAnother(state, { place, its, messages: batch.messages })) return;
     const messages = batch.messages.filter(({ offset }) => Number(offset) >= its.position.next);
     const last = batch.messages.at(-1);
     if (messages.length === 0) {
@@ -248,8 +289,7 @@ const gapBefore = async (
   const { next } = its.position;
   const first = Number(messages[0]?.offset);
   if (first === next) return NO_GAP;
-  const low =
-    (await boundsOf(state, place.topic)).find(({ partition }) => partition === place.partition)?.low ?? 0;
+  const low = (await spanOf(state, place))?.low ?? 0;
   if (low > next) {
     const lost = Math.min(low, first) - next;
     state.onEvent?.({ type: 'lost', ...place, messages: lost });

@@ -17,9 +17,11 @@ import { type Relayed, type RelayTurn, relayTurn } from '#streams/postgres/trans
 import { pullTogether } from '#streams/pull.ts';
 import type { FeedBatch, StreamFeed, StreamStore } from '#streams/stream.ts';
 import type { KafkaConnection } from './connect.ts';
-import { endsOf } from './ends.ts';
+import { type Span, spansOn } from './ends.ts';
 import { KafkaError, kafkaError } from './errors.ts';
 import { factMessage } from './fact-message.ts';
+import { headerText } from './headers.ts';
+import { messagesAt } from './messages-at.ts';
 import { partitionOf } from './partition.ts';
 import type { WireSchemas } from './registry.ts';
 import type { RelayEvent } from './relay-event.ts';
@@ -164,19 +166,42 @@ interface Standing {
   readonly sent: readonly Relayed[];
 }
 
-/** What was sent to a topic, if the topic still has it; nothing, loudly, if it ends before. */
+/** What was sent to a topic, if the topic still has it; nothing, loudly, if it ends before, or has others there. */
 const standing = async (
   { connection, turn, onEvent }: Pick<Leading, 'connection' | 'turn' | 'onEvent'>,
   declaredTopic: string,
 ): Promise<Standing> => {
   const topic = connection.topic(declaredTopic);
-  const ends = await endsOf(connection, topic);
+  const spans = await spansOn(connection, topic);
   const sent = await turn.sent(topic);
-  const missing = sent.find(({ partition = 0, offset = -1 }) => (ends.get(partition) ?? 0) <= offset);
-  if (!missing) return { topic, partitions: ends.size, sent };
+  const missing =
+    sent.find(({ partition = 0, offset = -1 }) => (spans.get(partition)?.end ?? 0) <= offset) ??
+    (await replaced(connection, { topic, spans, sent }));
+  if (!missing) return { topic, partitions: spans.size, sent };
   await turn.forget(topic);
   onEvent?.({ type: 'anew', topic, partition: missing.partition ?? 0 });
-  return { topic, partitions: ends.size, sent: await turn.sent(topic) };
+  return { topic, partitions: spans.size, sent: await turn.sent(topic) };
+};
+
+/** The last one sent to a partition in whose place another message stands; it may also be gone, which says nothing. */
+const replaced = async (
+  connection: KafkaConnection,
+  { topic, spans, sent }: Pick<Standing, 'topic' | 'sent'> & { readonly spans: ReadonlyMap<number, Span> },
+): Promise<Relayed | undefined> => {
+  const last = new Map<number, Relayed & { readonly offset: number }>();
+  for (const each of sent) {
+    const { partition = 0, offset = -1 } = each;
+    const known = last.get(partition)?.offset ?? (spans.get(partition)?.low ?? 0) - 1;
+    if (offset > known) last.set(partition, { ...each, offset });
+  }
+  const wanted = new Map(Array.from(last, ([partition, { offset }]) => [partition, offset]));
+  const found = await messagesAt(connection, topic, wanted);
+  return [...found].flatMap(([partition, { key, value, headers }]) => {
+    const its = last.get(partition);
+    // A fact says its hash in a header, a head in its value.
+    const said = headerText(headers, 'hash') ?? String(value);
+    return !its || (String(key) === its.tenant && said.includes(its.hash)) ? [] : [its];
+  })[0];
 };
 
 interface Course extends Leading {

@@ -4,7 +4,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { Consumer, EachBatchPayload, KafkaMessage } from 'kafkajs';
 import { firstValueFrom, fromEvent, merge, Subject, timer } from 'rxjs';
 import type { KafkaConnection } from './connect.ts';
-import { endsOf } from './ends.ts';
+import { spansOn } from './ends.ts';
 import { kafkaError } from './errors.ts';
 
 /** `assigned`: from now on these partitions, of so many, from where they ended before this was told. */
@@ -113,10 +113,10 @@ const sought = async (
 ): Promise<void> => {
   for (let tries = 0; tries < 100; tries += 1) {
     try {
-      const ends = await endsOf(connection, topic);
+      const spans = await spansOn(connection, topic);
       for (const partition of mine)
-        consumer.seek({ topic, partition, offset: String(ends.get(partition) ?? 0) });
-      gathering.assigned = { kind: 'assigned', mine, partitions: ends.size };
+        consumer.seek({ topic, partition, offset: String(spans.get(partition)?.end ?? 0) });
+      gathering.assigned = { kind: 'assigned', mine, partitions: spans.size };
       gathering.came.next();
       return;
     } catch (error) {

@@ -3,6 +3,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Consumer, EachBatchPayload, KafkaMessage } from 'kafkajs';
 import type { KafkaConnection } from './connect.ts';
+import { type Span, spansOn } from './ends.ts';
 import { kafkaError } from './errors.ts';
 
 export interface Portion {
@@ -20,30 +21,18 @@ export interface WholeTopic {
 }
 
 /** Notes the ends. Throws `KafkaError`. */
-export const wholeTopic = async (
-  { kafka, topic: nameOf }: KafkaConnection,
-  declared: string,
-): Promise<WholeTopic> => {
-  const topic = nameOf(declared);
-  const admin = kafka.admin();
+export const wholeTopic = async (connection: KafkaConnection, declared: string): Promise<WholeTopic> => {
+  const topic = connection.topic(declared);
   try {
-    await admin.connect();
-    const offsets = await admin.fetchTopicOffsets(topic);
-    const spans = offsets.map(({ partition, low, high }) => ({
-      partition,
-      low: Number(low),
-      high: Number(high),
-    }));
-    const total = spans.reduce((sum, { low, high }) => sum + high - low, 0);
+    const spans = [...(await spansOn(connection, topic)).values()];
+    const total = spans.reduce((sum, { low, end }) => sum + end - low, 0);
     return {
       topic,
       total,
-      portions: (signal) => portions(kafka.consumer(CONSUMER()), { topic, spans, signal }),
+      portions: (signal) => portions(connection.kafka.consumer(CONSUMER()), { topic, spans, signal }),
     };
   } catch (error) {
     throw kafkaError(error);
-  } finally {
-    await admin.disconnect().catch(() => undefined);
   }
 };
 
@@ -56,12 +45,6 @@ const CONSUMER = () => ({
   allowAutoTopicCreation: false,
   retry: { initialRetryTime: 100, maxRetryTime: 2_000, restartOnFailure: async () => true },
 });
-
-interface Span {
-  readonly partition: number;
-  readonly low: number;
-  readonly high: number;
-}
 
 interface Reading {
   readonly topic: string;
@@ -78,7 +61,7 @@ const portions = async function* (
   { topic, spans, signal }: Reading,
 ): AsyncGenerator<Portion> {
   const left = new Map(
-    spans.filter(({ low, high }) => high > low).map(({ partition, high }) => [partition, high]),
+    spans.filter(({ low, end }) => end > low).map(({ partition, end }) => [partition, end]),
   );
   const next = new Map(spans.map(({ partition, low }) => [partition, low]));
   const offers: Offer[] = [];
@@ -106,14 +89,14 @@ const portions = async function* (
         continue;
       }
       const { partition } = current;
-      const high = left.get(partition) ?? 0;
+      const end = left.get(partition) ?? 0;
       // After a failure the driver begins a partition anew.
       const from = next.get(partition) ?? 0;
-      const fresh = current.messages.filter(({ offset }) => Number(offset) >= from && Number(offset) < high);
+      const fresh = current.messages.filter(({ offset }) => Number(offset) >= from && Number(offset) < end);
       if (fresh.length > 0) yield { partition, messages: fresh };
       const last = Number(current.messages.at(-1)?.offset ?? from - 1);
       next.set(partition, Math.max(from, last + 1));
-      if (last + 1 >= high) {
+      if (last + 1 >= end) {
         left.delete(partition);
         consumer.pause([{ topic, partitions: [partition] }]);
       }

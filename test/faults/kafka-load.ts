@@ -5,12 +5,12 @@ import type { KafkaConnection } from '#streams/kafka/connect.ts';
 import { aReceipt, receiptValue } from '#test/support/transport.ts';
 import { TENANTS } from './site.ts';
 
-export interface Load {
+export interface LoadOptions {
   readonly connection: KafkaConnection;
   /** As the cluster calls it. */
   readonly topic: string;
   readonly schemaId: number;
-  /** Messages to send, more or less: the brokers' retries may add to them, and are no fault. */
+  /** Messages to send in all, more or less: the brokers' retries may add to them, and are no fault. */
   readonly messages: number;
   /** 0 to below 1. */
   readonly random: () => number;
@@ -21,6 +21,12 @@ export interface Sent {
   readonly counts: readonly number[];
   readonly duplicates: number;
   readonly poison: number;
+}
+
+export interface Load extends AsyncDisposable {
+  /** Resolves when a broker has acknowledged so many more, however often it was killed meanwhile. */
+  readonly send: (messages: number) => Promise<void>;
+  readonly sent: () => Sent;
 }
 
 const DUPLICATES = 0.1;
@@ -36,8 +42,8 @@ const receiptOf = (key: number, count: number, schemaId: number): Buffer =>
     schemaId,
   );
 
-/** Resolves when a broker has acknowledged all of them, however often it was killed meanwhile. */
-export const sendLoad = async ({ connection, topic, schemaId, messages, random }: Load): Promise<Sent> => {
+export const openLoad = async (options: LoadOptions): Promise<Load> => {
+  const { connection, topic, schemaId, messages, random } = options;
   const counts = Array.from({ length: Math.max(20, Math.ceil(messages / MESSAGES_PER_KEY)) }, () => 0);
   const producer = connection.kafka.producer({
     allowAutoTopicCreation: false,
@@ -60,12 +66,16 @@ export const sendLoad = async ({ connection, topic, schemaId, messages, random }
     counts[key] = last + 1;
     return { key: String(key), value: receiptOf(key, last + 1, schemaId) };
   };
-  for (let sent = 0; sent < messages; sent += BATCH) {
-    const batch = Array.from({ length: Math.min(BATCH, messages - sent) }, one);
-    await untilAcknowledged(producer, topic, batch);
-  }
-  await producer.disconnect();
-  return { counts, duplicates, poison };
+  return {
+    send: async (more) => {
+      for (let sent = 0; sent < more; sent += BATCH) {
+        const batch = Array.from({ length: Math.min(BATCH, more - sent) }, one);
+        await untilAcknowledged(producer, topic, batch);
+      }
+    },
+    sent: () => ({ counts, duplicates, poison }),
+    [Symbol.asyncDispose]: () => producer.disconnect(),
+  };
 };
 
 /** One batch at a time: what is sent again comes again as a whole, and cannot overtake what follows. */

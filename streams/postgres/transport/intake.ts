@@ -8,7 +8,7 @@ import type { ClaimHolder, Fate, Together } from '../together.ts';
 import { addFlow, type FlowCounts, noFlow } from './flow.ts';
 import { type Gates, type Standings, standingsOf, throughGate } from './gates.ts';
 import { insertLetters, type NewLetter } from './letters.ts';
-import { keyText, type Message, type Place, type Reading, stateOf } from './message.ts';
+import { keyText, type Message, messageHash, type Place, type Reading, stateOf } from './message.ts';
 import {
   beginAnew,
   movePositions,
@@ -24,7 +24,7 @@ export interface ReadMessage {
 }
 
 /** Messages of one partition in the order of their offsets, to be stored behind its position. */
-export interface Piece extends PositionMove {
+export interface Piece extends Omit<PositionMove, 'last'> {
   readonly position: Position;
   readonly messages: readonly ReadMessage[];
 }
@@ -111,7 +111,7 @@ const withoutUnknown = (piece: Piece, known: ReadonlySet<TenantId>): Piece => ({
 
 /** What is done with the messages of one piece: those that are appended, and those kept aside. */
 interface Sorted {
-  readonly piece: Piece;
+  readonly piece: Piece & PositionMove;
   readonly requests: readonly AppendRequest[];
   readonly messages: readonly Message[];
   readonly letters: readonly NewLetter[];
@@ -140,7 +140,9 @@ const sorted = (piece: Piece, gates: Gates, standings: Standings): Sorted => {
       if (key !== undefined) heldKeys.add(key);
     }
   }
-  return { piece, requests, messages, letters, heldKeys };
+  const end = piece.messages.at(-1);
+  const last = end && messageHash(end.message);
+  return { piece: { ...piece, last }, requests, messages, letters, heldKeys };
 };
 
 /** `undefined` when some piece is fenced, or a gate has moved. */
@@ -176,7 +178,11 @@ const store = async (
   const fates = await together.commit({
     requests: [...messageOf.keys()],
     expects: [...standings.values()],
-    before: (client) => movePositions(client, pieces),
+    before: (client) =>
+      movePositions(
+        client,
+        all.map(({ piece }) => piece),
+      ),
     after,
     ...(noteConflict && {
       onTaken: (request, first) => {
@@ -212,7 +218,7 @@ const outcomesOf = (all: readonly Sorted[], fates: readonly Fate[]): readonly Pi
     const dead = letters.filter(({ state }) => state === 'dead').length;
     counts.dead_lettered = dead;
     counts.held = letters.length - dead;
-    const position = { ...piece.position, next: piece.next, heldKeys };
+    const position = { ...piece.position, next: piece.next, last: piece.last, heldKeys };
     return { kind: 'stored', position, counts, dead };
   });
 };

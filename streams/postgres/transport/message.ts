@@ -1,4 +1,5 @@
 // A message as it came over a topic, and what a reader makes of it.
+import { createHash } from 'node:crypto';
 import type { AppendRequest } from '#streams/stream.ts';
 import type { StreamKey } from '../reader.ts';
 
@@ -19,6 +20,14 @@ export interface Message extends Place {
   /** Milliseconds since 1970, as the topic has it. */
   readonly sentAt: number;
 }
+
+/** SHA-256 by which a message is known again: another one in its place has another key, value or time. */
+export const messageHash = ({ key, value, sentAt }: Message): Buffer =>
+  createHash('sha256')
+    .update(`${sentAt} ${key?.length ?? -1} ${value?.length ?? -1} `)
+    .update(key ?? '')
+    .update(value ?? '')
+    .digest();
 
 /** Why a message cannot be taken. */
 export type ErrorClass =

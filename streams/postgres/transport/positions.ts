@@ -10,6 +10,8 @@ export interface Position {
   readonly epoch: number;
   /** How often the topic was found made anew. */
   readonly incarnation: number;
+  /** `messageHash` of the message before `next`; nothing where none was taken. */
+  readonly last: Buffer | undefined;
   /** What comes with one of these keys is held (latin1 of the key's bytes). */
   readonly heldKeys: ReadonlySet<string>;
 }
@@ -25,18 +27,25 @@ export const openPosition = async (client: Queryable, place: Place, first: numbe
   return (await readPosition(client, place)) as Position;
 };
 
+interface Row {
+  readonly next_offset: number;
+  readonly epoch: number;
+  readonly incarnation: number;
+  readonly last_message: Buffer | null;
+}
+
 /** `undefined` when the partition was never taken from. */
 export const readPosition = async (client: Queryable, place: Place): Promise<Position | undefined> => {
   const { topic, partition } = place;
-  const { rows } = await client.query<{ next_offset: number; epoch: number; incarnation: number }>(
-    'SELECT next_offset, epoch, incarnation FROM transport.positions WHERE topic = $1 AND partition = $2',
+  const { rows } = await client.query<Row>(
+    'SELECT next_offset, epoch, incarnation, last_message FROM transport.positions WHERE topic = $1 AND partition = $2',
     [topic, partition],
   );
   const [row] = rows;
   // Read after the epoch: a change in between makes the epoch stale, and the keys are read again.
   if (!row) return undefined;
-  const { next_offset: next, epoch, incarnation } = row;
-  return { next, epoch, incarnation, heldKeys: await openKeys(client, place) };
+  const { next_offset: next, epoch, incarnation, last_message: last } = row;
+  return { next, epoch, incarnation, last: last ?? undefined, heldKeys: await openKeys(client, place) };
 };
 
 /**
@@ -51,7 +60,7 @@ export const beginAnew = async (
   const { topic, partition } = place;
   await client.query(
     `UPDATE transport.positions SET passed_before = passed_before + next_offset - first_offset, first_offset = $5,
-        next_offset = $5, incarnation = incarnation + 1, epoch = epoch + 1
+        next_offset = $5, last_message = NULL, incarnation = incarnation + 1, epoch = epoch + 1
       WHERE topic = $1 AND partition = $2 AND next_offset = $3 AND incarnation = $4`,
     [topic, partition, found.next, found.incarnation, low],
   );
@@ -61,6 +70,8 @@ export const beginAnew = async (
 export interface PositionMove extends Place {
   readonly position: Pick<Position, 'next' | 'epoch'>;
   readonly next: number;
+  /** `messageHash` of the message before `next`. */
+  readonly last: Buffer | undefined;
   /** Offsets below `next` at which there was no message; and those that retention had removed. */
   readonly absent: number;
   readonly lost: number;
@@ -70,9 +81,10 @@ export interface PositionMove extends Place {
 export const movePositions = async (client: Client, moves: readonly PositionMove[]): Promise<boolean> => {
   const { rowCount } = await client.query({
     name: 'move_positions',
-    text: `UPDATE transport.positions p SET next_offset = m.next, absent = p.absent + m.absent, lost = p.lost + m.lost
-      FROM unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])
-        AS m (topic, partition, expected, epoch, next, absent, lost)
+    text: `UPDATE transport.positions p SET next_offset = m.next, last_message = m.last, absent = p.absent + m.absent,
+        lost = p.lost + m.lost
+      FROM unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
+        $8::bytea[]) AS m (topic, partition, expected, epoch, next, absent, lost, last)
       WHERE p.topic = m.topic AND p.partition = m.partition AND p.next_offset = m.expected AND p.epoch = m.epoch`,
     values: [
       moves.map(({ topic }) => topic),
@@ -82,6 +94,7 @@ export const movePositions = async (client: Client, moves: readonly PositionMove
       moves.map(({ next }) => next),
       moves.map(({ absent }) => absent),
       moves.map(({ lost }) => lost),
+      moves.map(({ last }) => last ?? null),
     ],
   });
   return rowCount === moves.length;

@@ -5,13 +5,12 @@ import { rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { expect } from 'chai';
-import { topicsAdmin } from '#streams/kafka/admin.ts';
 import { kafkaConnection } from '#streams/kafka/connect.ts';
 import { EVENTS_TOPIC } from '#streams/kafka/relay.ts';
-import { declared } from '#streams/kafka/topics.ts';
 import { connect, type Pool } from '#streams/postgres/connect.ts';
 import { type KafkaPair, kafkaPair } from '#test/support/kafka.ts';
 import { type FreshDatabase, freshDatabase } from '#test/support/postgres.ts';
+import { makeAnew } from '#test/support/topics.ts';
 import { dataFolder, endAll, type Program, run, start } from './program.ts';
 
 const TENANTS = ['acme', 'birch', 'cedar', 'dover'];
@@ -113,16 +112,7 @@ describe('prov-ledger projector-worker, following Kafka', function () {
     await until('what came meanwhile is there', async () => (await rows()) === 160 + 600 + 40);
 
     const connection = kafkaConnection({ brokers: [pair.broker], topicPrefix: prefix });
-    const admin = connection.kafka.admin();
-    await admin.connect();
-    await admin.deleteTopics({ topics: [connection.topic(EVENTS_TOPIC)] });
-    await admin.disconnect();
-    await until('the topic is there again', async () => {
-      await using topics = await topicsAdmin(connection, { topics: [declared(EVENTS_TOPIC)] });
-      // Until it is gone it is there, and nothing is made.
-      const made = await topics.apply().catch(() => []);
-      return made.length > 0;
-    });
+    await makeAnew(connection, EVENTS_TOPIC);
     for (const tenant of TENANTS) await ingest(tenant, 10);
     await until('what came over the new topic is there', async () => (await rows()) === 840);
 

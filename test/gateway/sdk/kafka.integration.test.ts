@@ -17,7 +17,7 @@ import { type Subject, subjectOf } from '#schemas/registry/subjects.ts';
 import { topicsAdmin } from '#streams/kafka/admin.ts';
 import { type KafkaConnection, kafkaConnection } from '#streams/kafka/connect.ts';
 import { consumeMessages } from '#streams/kafka/consume.ts';
-import { endsOf } from '#streams/kafka/ends.ts';
+import { spansOn } from '#streams/kafka/ends.ts';
 import { wireSchemas } from '#streams/kafka/registry.ts';
 import { declared } from '#streams/kafka/topics.ts';
 import { readPartitions } from '#streams/postgres/transport/flow.ts';
@@ -72,7 +72,7 @@ describe('gateway/sdk/kafka', function () {
     const read = messageReader({ schemas, eventsOf, clock: Date.now as () => Instant });
     const { intake, pool, store } = ledger;
     const consumption = await consumeMessages({ connection, groupId: topic, topics: [topic], intake, read });
-    const wanted = [...(await endsOf(connection, topic)).values()].reduce((sum, end) => sum + end, 0);
+    const wanted = [...(await spansOn(connection, topic)).values()].reduce((sum, { end }) => sum + end, 0);
     const now = async () =>
       (await readPartitions(pool)).reduce((sum, { next_offset }) => sum + next_offset, 0);
     for (const deadline = Date.now() + 120_000; (await now()) < wanted; await pause(50))

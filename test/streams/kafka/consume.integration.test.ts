@@ -15,9 +15,11 @@ import { readFlow, readPartitions } from '#streams/postgres/transport/flow.ts';
 import type { Reader } from '#streams/postgres/transport/message.ts';
 import { type KafkaPair, kafkaPair } from '#test/support/kafka.ts';
 import { expectLedgerSound } from '#test/support/ledger-sound.ts';
+import { makeAnew, removeWhatIsThere } from '#test/support/topics.ts';
 import { aReceipt, receiptValue, type TransportLedger, transportLedger } from '#test/support/transport.ts';
 
 const acme = tenantId('acme');
+const RECEIPTS = 'provenance.receipts.v1';
 
 describe('streams/kafka/consume', function () {
   this.timeout(120_000);
@@ -35,9 +37,9 @@ describe('streams/kafka/consume', function () {
 
   beforeEach(async () => {
     connection = kafkaConnection({ brokers: [pair.broker], topicPrefix: `${randomUUID().slice(0, 8)}.` });
-    topic = connection.topic('provenance.receipts.v1');
+    topic = connection.topic(RECEIPTS);
     await using admin = await topicsAdmin(connection, {
-      topics: ['provenance.receipts.v1', 'provenance.receipts.v1.dlq'].map(declared),
+      topics: [RECEIPTS, `${RECEIPTS}.dlq`].map(declared),
     });
     await admin.apply();
     const schemas = wireSchemas({ url: pair.registryUrl });
@@ -147,21 +149,6 @@ describe('streams/kafka/consume', function () {
     await expectLedgerSound(ledger);
   });
 
-  /** As an operator does who deletes a topic: it is back, empty, with the same name. */
-  const makeAnew = async (): Promise<void> => {
-    const admin = connection.kafka.admin();
-    await admin.connect();
-    await admin.deleteTopics({ topics: [topic] });
-    await admin.disconnect();
-    for (const deadline = Date.now() + 60_000; ; await pause(100)) {
-      await using topics = await topicsAdmin(connection, { topics: [declared('provenance.receipts.v1')] });
-      // Until it is gone it is there, and nothing is made.
-      const made = await topics.apply().catch(() => []);
-      if (made.length > 0) return;
-      if (Date.now() > deadline) throw new Error('the topic was not made again');
-    }
-  };
-
   it('a topic made anew is taken from its beginning, loudly; what was on both counts once', async () => {
     const told: string[] = [];
     const listening = (): Promise<Consumption> => consume(ledger.intake, ({ type }) => told.push(type));
@@ -171,7 +158,7 @@ describe('streams/kafka/consume', function () {
     await send([poison, ...messages]);
     expect(await taken(121)).to.include({ accepted: 120, dead_lettered: 1 });
     await first.stop();
-    await makeAnew();
+    await makeAnew(connection, RECEIPTS);
     // The letter of the first topic and this one have the same place.
     await sendUntilTaken([poison, ...messages.slice(0, 60)]);
     const second = await listening();
@@ -184,7 +171,7 @@ describe('streams/kafka/consume', function () {
     });
     expect(told).to.include('anew');
     // Under a consumer at work. Few enough that no partition grows past where it was before that is noticed.
-    await makeAnew();
+    await makeAnew(connection, RECEIPTS);
     const again = receipts(3);
     for (const message of again) await sendUntilTaken([message]);
     // A sending whose answer was lost with the topic is repeated: some may come twice.
@@ -195,6 +182,49 @@ describe('streams/kafka/consume', function () {
     expect(partitions.every(({ missing }) => missing === 0)).to.equal(true);
     expect(Math.max(...partitions.map(({ incarnation }) => incarnation))).to.be.greaterThan(0);
     await expectLedgerSound(ledger);
+  });
+
+  for (const when of ['under a consumer at work', 'while none is there'] as const)
+    it(`a topic made anew that has grown past the position ${when} is noticed all the same`, async () => {
+      const told: string[] = [];
+      const listening = (): Promise<Consumption> => consume(ledger.intake, ({ type }) => told.push(type));
+      const first = await listening();
+      await send(receipts(60));
+      expect(await taken(60, 'accepted')).to.include({ accepted: 60 });
+      const atWork = when === 'under a consumer at work';
+      if (!atWork) await first.stop();
+      // Where messages come all the time nobody has the time to make a topic anew between two of them.
+      else await pause(1_100);
+      await makeAnew(connection, RECEIPTS);
+      await sendUntilTaken(receipts(600));
+      const then = atWork ? first : await listening();
+      expect((await taken(660, 'accepted'))['accepted']).to.equal(660);
+      await then.stop();
+      expect(told).to.include('anew');
+      expect((await readPartitions(ledger.pool)).every(({ missing }) => missing === 0)).to.equal(true);
+      await expectLedgerSound(ledger);
+    });
+
+  it('messages that retention removed before they were taken are counted and told; the rest is taken', async () => {
+    const lost: number[] = [];
+    const listening = (): Promise<Consumption> =>
+      consume(ledger.intake, (event) => {
+        if (event.type === 'lost') lost.push(event.messages);
+      });
+    const first = await listening();
+    await send(receipts(60));
+    await taken(60);
+    await first.stop();
+    await send(receipts(90));
+    await removeWhatIsThere(connection, RECEIPTS);
+    await send(receipts(60));
+    const second = await listening();
+    expect(await taken(120)).to.include({ received: 120, accepted: 120 });
+    await second.stop();
+    const partitions = await readPartitions(ledger.pool);
+    expect(partitions.every(({ missing }) => missing === 0)).to.equal(true);
+    expect(partitions.reduce((sum, row) => sum + row.lost, 0)).to.equal(90);
+    expect(lost.reduce((sum, each) => sum + each, 0)).to.equal(90);
   });
 
   it('a message that cannot be taken goes to the dead letters with where it came from; its key waits', async () => {

@@ -9,6 +9,7 @@ import { streamFeedContract } from '#test/contracts/stream-feed.contract.ts';
 import { openPostgres } from '#test/streams/postgres/postgres-adapter.ts';
 import { type KafkaPair, kafkaPair } from '#test/support/kafka.ts';
 import { applyTopics, everythingOn, ledgerTopics } from '#test/support/ledger-topic.ts';
+import { removeWhatIsThere } from '#test/support/topics.ts';
 import { transportTemplate } from '#test/support/transport.ts';
 import { kafka } from './kafka-adapter.ts';
 import { type RelayThread, relayThread } from './relay-thread.ts';
@@ -152,6 +153,36 @@ describe('streams/kafka/feed', function () {
     await following.facts(7, 30_000);
     await following.stop();
     expect(places(following.batches, acme)).to.deep.equal(upTo(7));
+  });
+
+  it('what retention removed before the feed came to it is told, and comes from the store', async () => {
+    await using ledger = await ledgerWithTopics();
+    await ledger.relayed();
+    await openTenants(ledger.store, acme);
+    const ending = new AbortController();
+    const { signal } = ending;
+    const batches = ledger.feed({ quietMs: 1_000 }).subscribe({ from: new Map(), signal });
+    const pulled = batches[Symbol.asyncIterator]();
+    const seqs: number[] = [];
+    const pull = async (): Promise<void> => {
+      const { value } = await pulled.next();
+      for (const { seq } of value?.facts ?? []) seqs.push(seq);
+    };
+    await pull();
+    const second = pull();
+    await ledger.told('assigned');
+    await append(ledger.store, acme, ...drafts(1));
+    await second;
+    // From here on nothing is pulled: the checkpoint stands still while the topic goes on.
+    await append(ledger.store, acme, ...drafts(3));
+    await messageOf(ledger, 5);
+    await removeWhatIsThere(ledger.connection, EVENTS_TOPIC);
+    await append(ledger.store, acme, ...drafts(1));
+    while (seqs.length < 6) await pull();
+    ending.abort();
+    await pulled.return?.(undefined);
+    expect(seqs).to.deep.equal([1, 2, 3, 4, 5, 6]);
+    expect(ledger.events.map(({ type }) => type)).to.include.oneOf(['healed', 'late']);
   });
 
   it('feeds of a group share the tenants; one that comes or goes moves them without a loss', async () => {

@@ -22,7 +22,9 @@ import {
   factsOnTopic,
   type LedgerTopics,
   ledgerTopics,
+  type TopicMessage,
 } from '#test/support/ledger-topic.ts';
+import { makeAnew } from '#test/support/topics.ts';
 import { type TransportLedger, transportLedger } from '#test/support/transport.ts';
 
 const tenants = ['acme', 'other', 'third'].map(tenantId);
@@ -176,6 +178,25 @@ describe('streams/kafka/relay', function () {
       expectRelayed(await inSequence(), await ledger.store.heads());
     });
 
+  it('says so too where the topic has grown past what it knows: another message stands in the place', async () => {
+    const first = relay();
+    await write(acme, 50);
+    await sentAll();
+    await first.stop();
+    const before = await everythingOn(topics.connection, EVENTS_TOPIC);
+    await makeAnew(topics.connection, EVENTS_TOPIC);
+    await sendRaw(
+      topics.connection,
+      before.flatMap((each) => [each, each]),
+    );
+    const second = relay();
+    await told(second, 'anew');
+    await write(acme, 5);
+    await sentAll();
+    await second.stop();
+    expectRelayed(await inSequence(), await ledger.store.heads());
+  });
+
   /** What a reader keeps who drops what does not come next: facts sent before the loss was noticed come again. */
   const inSequence = async () => {
     const next = new Map<TenantId, number>();
@@ -232,6 +253,17 @@ const cutTurn = async ({ url }: TransportLedger): Promise<void> => {
       WHERE l.locktype = 'advisory' AND l.classid = 7203115 AND d.datname = current_database()`,
   );
   await owner.end();
+};
+
+/** As they came, each to the partition that it was on. */
+const sendRaw = async (
+  { kafka, topic }: KafkaConnection,
+  messages: readonly TopicMessage[],
+): Promise<void> => {
+  const producer = kafka.producer();
+  await producer.connect();
+  await producer.send({ topic: topic(EVENTS_TOPIC), acks: -1, messages: messages as never[] });
+  await producer.disconnect();
 };
 
 const deleteTopic = async ({ kafka, topic }: KafkaConnection): Promise<void> => {
