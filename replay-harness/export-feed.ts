@@ -4,7 +4,7 @@ import { type ExportFault, exportVerifier } from '#proofs/export.ts';
 import type { VerificationKey } from '#proofs/keys/public-key.ts';
 import type { Recorded } from '#schemas/event.ts';
 import { factId, type Instant, type Seq, type Sha256, type StreamName, type TenantId } from '#schemas/ids.ts';
-import type { FeedChunk, ReplayFeed } from './feed.ts';
+import type { FeedChunk, ReplayFeed, SkippedFacts } from './feed.ts';
 import { FIXTURE_FORMAT, type FixtureHeader, fixtureFactLine } from './fixtures/format.ts';
 import { Unsound } from './lane-messages.ts';
 
@@ -24,7 +24,57 @@ export const exportFeed = (options: ExportFeedOptions): ReplayFeed => ({
   kind: 'export',
   name: options.name,
   chunks: (from) => chunks(options, Number(from?.['facts'] ?? 0)),
+  skips: () => skippedIn(options),
+  starts: () => startIn(options),
 });
+
+const SKIPPED = '"type":"projections.FactSkipped"';
+
+/**
+ * What the chain itself says is passed over, which stands behind the facts that it is about: so the file is looked through
+ * for it first. Each of these lines is proved with all others, when its turn comes.
+ */
+const skippedIn = async ({ lines }: ExportFeedOptions): Promise<readonly SkippedFacts[]> => {
+  const found = new Map<string, { readonly tenant: TenantId; readonly seqs: Set<Seq> }>();
+  let tenant = '' as TenantId;
+  for await (const line of lines()) {
+    if (tenant === '') tenant = headerOf(line)?.tenant ?? tenant;
+    if (!line.includes(SKIPPED)) continue;
+    const skipped = skippedFact(line);
+    if (!skipped) continue;
+    const known = found.get(skipped.projection) ?? { tenant, seqs: new Set<Seq>() };
+    found.set(skipped.projection, known);
+    known.seqs.add(skipped.seq);
+  }
+  return [...found].map(([projection, each]) => ({ projection, ...each }));
+};
+
+const startIn = async ({ lines }: ExportFeedOptions): Promise<ReadonlyMap<TenantId, Seq>> => {
+  for await (const line of lines()) {
+    const header = headerOf(line);
+    return new Map(header ? [[header.tenant, (header.from - 1) as Seq]] : []);
+  }
+  return new Map();
+};
+
+/** What is no line of an export is named by the verifier, which reads it again. */
+const headerOf = (line: string): ExportHeaderLine | undefined => {
+  try {
+    const header = JSON.parse(line) as ExportHeaderLine | null;
+    return header?.format === undefined ? undefined : header;
+  } catch {
+    return undefined;
+  }
+};
+
+const skippedFact = (line: string): { readonly projection: string; readonly seq: Seq } | undefined => {
+  try {
+    const { fact } = JSON.parse(line) as { readonly fact?: ExportedFact };
+    return fact?.type === 'projections.FactSkipped' ? JSON.parse(fact.payload) : undefined;
+  } catch {
+    return undefined;
+  }
+};
 
 const chunks = async function* (
   { lines, keys, events = Number.POSITIVE_INFINITY, share }: ExportFeedOptions,
@@ -76,6 +126,7 @@ interface ExportedFact {
 }
 
 interface ExportHeaderLine {
+  readonly format?: string;
   readonly tenant: TenantId;
   readonly from: Seq;
   readonly ledger_id: string;

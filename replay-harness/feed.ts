@@ -2,7 +2,7 @@
 // the order of seq; what a chunk is, and how a thread comes to its facts, is the feed's own. More sources join here: a
 // feed, and a kind of task that worker.ts knows.
 import type { Seq, TenantId } from '#schemas/ids.ts';
-import type { Expectation } from './fixtures/format.ts';
+import type { Expectation, FixtureHeader } from './fixtures/format.ts';
 
 /** A place between two chunks, as the feed writes it: JSON. */
 export type FeedCursor = { readonly [member: string]: unknown };
@@ -48,6 +48,8 @@ export interface ReplayFeed {
   readonly expected?: Expectation;
   /** The facts that these read models pass over by decision; none where it is absent. */
   readonly skips?: (projections: readonly string[]) => Promise<readonly SkippedFacts[]>;
+  /** The seq before each tenant's first fact, of those that do not begin with their chain; all do where it is absent. */
+  readonly starts?: () => Promise<ReadonlyMap<TenantId, Seq>>;
   /** Needed by the threads of a stored feed. */
   readonly stored?: StoredSource;
 }
@@ -84,6 +86,14 @@ export interface FixtureFeedOptions {
 export const fixtureFeed = ({ name, pieces, events, share }: FixtureFeedOptions): ReplayFeed => ({
   kind: 'fixture',
   name,
+  skips: async () => {
+    const { skips = [] } = await headerOf(pieces);
+    return skips.map(({ projection, tenant, seqs }) => ({ projection, tenant, seqs: new Set(seqs) }));
+  },
+  starts: async () => {
+    const { before = [] } = await headerOf(pieces);
+    return new Map(before.map(({ tenant, seq }) => [tenant, seq]));
+  },
   chunks: async function* (from) {
     const start = from && { offset: Number(from['offset']), line: Number(from['line']) };
     for await (const { bytes, firstLine, endOffset } of pieces(start)) {
@@ -102,6 +112,23 @@ export const fixtureFeed = ({ name, pieces, events, share }: FixtureFeedOptions)
 });
 
 const NEWLINE = 0x0a;
+
+/** Of a file that has none: whoever reads the lines says so. */
+const NO_HEADER: Pick<FixtureHeader, 'skips' | 'before'> = {};
+
+const headerOf = async (pieces: FixtureFeedOptions['pieces']): Promise<typeof NO_HEADER> => {
+  for await (const { bytes } of pieces()) {
+    const view = Buffer.from(bytes);
+    const end = view.indexOf(NEWLINE);
+    try {
+      const header = JSON.parse(view.toString('utf8', 0, end === -1 ? view.length : end)) as unknown;
+      return typeof header === 'object' && header !== null ? header : NO_HEADER;
+    } catch {
+      return NO_HEADER;
+    }
+  }
+  return NO_HEADER;
+};
 
 const linesIn = (bytes: ArrayBuffer): number => {
   const view = Buffer.from(bytes);

@@ -26,6 +26,26 @@ export interface ReplayFault {
   readonly line?: number;
 }
 
+const EXPLAINED: { readonly [Code in ChainFault]: string } = {
+  'wrong-tenant': 'it belongs to another tenant',
+  'seq-gap': 'a fact is missing, repeated or out of order',
+  'broken-link': 'it names another fact before it',
+  'hash-mismatch': 'its content, or the facts before it, are not those that were hashed',
+  'time-went-back': 'it was recorded before the fact before it',
+};
+
+export const chainFault = (
+  code: ChainFault,
+  { tenant, seq }: Pick<Recorded, 'tenant' | 'seq'>,
+  { before, line }: { readonly before: Seq; readonly line: number },
+): ReplayFault => ({
+  code,
+  tenant,
+  seq,
+  line,
+  message: `line ${line}: fact ${seq} of ${tenant} does not follow on fact ${before}: ${EXPLAINED[code]}`,
+});
+
 /** One tenant's facts of a chunk: contiguous. */
 export interface Segment {
   readonly tenant: TenantId;

@@ -5,7 +5,7 @@
 //   fold   the link to the chunk before, and the read models that go on from the rows as they were: in order.
 import type { AnyProjector } from '#projectors/batch.ts';
 import { putHex } from '#proofs/bytes.ts';
-import { type ChainFault, type ChainPosition, GENESIS_HASH, linkFault } from '#proofs/chain.ts';
+import { type ChainPosition, GENESIS_HASH, linkFault } from '#proofs/chain.ts';
 import type { Fact, Recorded } from '#schemas/event.ts';
 import type { Instant, Seq, Sha256, TenantId } from '#schemas/ids.ts';
 import type { LaneChunk, ProvedFact } from './arrivals.ts';
@@ -16,6 +16,7 @@ import { type FixtureFact, MalformedLine } from './fixtures/read-lines.ts';
 import {
   type ChunkFolded,
   type ChunkRead,
+  chainFault,
   type FoldOrder,
   type ReplayFault,
   type SaidAgain,
@@ -35,6 +36,8 @@ export interface LaneOptions {
   /** Types of the facts that sagas, and whoever they ask, look at. */
   readonly followed: readonly string[];
   readonly skipped: readonly SkippedFacts[];
+  /** As in `ReplayFeed`. */
+  readonly starts: ReadonlyMap<TenantId, Seq>;
 }
 
 export interface Lane {
@@ -86,7 +89,7 @@ export const lane = ({ projectors, batchSize, showRows, ...options }: LaneOption
       const found = takeArrivals(reading, chunk, { handled, followed });
       const open = [...reading.segments.values()];
       const proved = performance.now();
-      const segments = open.map(segmentOf);
+      const segments = open.map((segment) => segmentOf(segment, options.starts));
       const grown = performance.now();
       const rows = guardingFaults(reading, () => inserting(open)) ?? { inserted: [], poisons: [] };
       return {
@@ -166,26 +169,6 @@ const faultOf = (error: unknown): ReplayFault => {
     return { code: 'malformed-line', message: error.message, line: error.line };
   throw error;
 };
-
-const EXPLAINED: { readonly [Code in ChainFault]: string } = {
-  'wrong-tenant': 'it belongs to another tenant',
-  'seq-gap': 'a fact is missing, repeated or out of order',
-  'broken-link': 'it names another fact before it',
-  'hash-mismatch': 'its content, or the facts before it, are not those that were hashed',
-  'time-went-back': 'it was recorded before the fact before it',
-};
-
-export const chainFault = (
-  code: ChainFault,
-  { tenant, seq }: Pick<Recorded, 'tenant' | 'seq'>,
-  { before, line }: { readonly before: Seq; readonly line: number },
-): ReplayFault => ({
-  code,
-  tenant,
-  seq,
-  line,
-  message: `line ${line}: fact ${seq} of ${tenant} does not follow on fact ${before}: ${EXPLAINED[code]}`,
-});
 
 interface Taking {
   readonly line: number;
@@ -276,14 +259,14 @@ const saidAgain = (kind: AgainKind, fact: Recorded, line: number): SaidAgain => 
   return { kind, tenant, seq, hash, line };
 };
 
-const segmentOf = (segment: OpenSegment): Segment => {
+const segmentOf = (segment: OpenSegment, starts: LaneOptions['starts']): Segment => {
   const { tenant, first, seq, recordedAt, digests, count } = segment;
   const used = digests.subarray(0, count * HASH_BYTES);
   return {
     tenant,
     firstSeq: first.seq,
     last: { seq, hash: lastHash(segment), recordedAt },
-    subtrees: subtrees(first.seq - 1, used),
+    subtrees: subtrees(first.seq - 1 - (starts.get(tenant) ?? 0), used),
     digests: used,
   };
 };

@@ -1,6 +1,7 @@
 // The threads of a replay, or none: with 0 workers the work is done where the replay runs, step by step.
 import { Worker } from 'node:worker_threads';
 import type { AnyProjector } from '#projectors/batch.ts';
+import type { Seq, TenantId } from '#schemas/ids.ts';
 import type { LaneTask, SkippedFacts, StoredSource } from './feed.ts';
 import { type Lane, lane, linesChunk } from './lane.ts';
 import { type ChunkFolded, type ChunkRead, type FoldOrder } from './lane-messages.ts';
@@ -21,6 +22,7 @@ export interface LanesOptions {
   readonly showRows: boolean;
   readonly followed: readonly string[];
   readonly skipped: readonly SkippedFacts[];
+  readonly starts: ReadonlyMap<TenantId, Seq>;
   readonly stored?: StoredSource | undefined;
 }
 

@@ -89,6 +89,7 @@ export const replay = async (options: ReplayOptions): Promise<ReplayResult> => {
     showRows: onRows !== undefined,
     followed: followedTypes(sagas),
     skipped: (await feed.skips?.(projectors.map(({ name }) => name))) ?? [],
+    starts: (await feed.starts?.()) ?? new Map(),
     stored: feed.stored,
   });
   try {

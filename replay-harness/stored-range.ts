@@ -24,8 +24,7 @@ import {
 } from '#streams/postgres/verify/row-layout.ts';
 import type { ArrivalVisitor, LaneChunk, ProvedFact } from './arrivals.ts';
 import type { StoredRange, StoredSource, StoredTask } from './feed.ts';
-import { chainFault } from './lane.ts';
-import { type ReplayFault, Unsound } from './lane-messages.ts';
+import { chainFault, type ReplayFault, Unsound } from './lane-messages.ts';
 
 export interface StoredReader {
   readonly chunk: (task: StoredTask) => Promise<LaneChunk>;

@@ -2,6 +2,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
 import { projectors as all } from '#projectors/index.ts';
+import type { Seq, TenantId } from '#schemas/ids.ts';
 import type { LaneChunk } from './arrivals.ts';
 import type { LaneTask, SkippedFacts, StoredSource } from './feed.ts';
 import { lane, linesChunk } from './lane.ts';
@@ -15,6 +16,7 @@ export interface LaneSettings {
   readonly showRows: boolean;
   readonly followed: readonly string[];
   readonly skipped: readonly SkippedFacts[];
+  readonly starts: ReadonlyMap<TenantId, Seq>;
   readonly stored?: StoredSource | undefined;
 }
 
@@ -30,7 +32,7 @@ export type FromLane =
 
 const port = parentPort;
 if (!port) throw new Error('replay-harness/worker.ts runs in a worker thread only');
-const { models, batchSize, showRows, followed, skipped, stored } = workerData as LaneSettings;
+const { models, batchSize, showRows, followed, skipped, starts, stored } = workerData as LaneSettings;
 const mine = lane({
   projectors: models.map((name) => {
     const projector = all.find((each) => each.name === name);
@@ -41,6 +43,7 @@ const mine = lane({
   showRows,
   followed,
   skipped,
+  starts,
 });
 const source: StoredReader | undefined = stored && storedReader(stored);
 

@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { projectors } from '#projectors/index.ts';
-import { generateFixture } from '#replay-harness/fixtures/generate.ts';
+import { skipsIn } from '#projectors/rebuild/skips.ts';
+import { generateFixtureBeside } from '#replay-harness/fixtures/beside.ts';
 import { recordFixture } from '#replay-harness/fixtures/record.ts';
 import type { Seq, TenantId } from '#schemas/ids.ts';
 import {
@@ -119,14 +120,14 @@ const generate = (run: Run): Command =>
           `each of ${tenants} tenants takes an event to open: give more`,
         );
       let lines = 0;
-      const counted = function* (texts: Iterable<string>) {
-        for (const text of texts) {
+      const counted = async function* (texts: AsyncIterable<string>) {
+        for await (const text of texts) {
           yield text;
           for (let at = text.indexOf('\n'); at !== -1; at = text.indexOf('\n', at + 1)) lines += 1;
         }
       };
       const written = await inScratchFolder((folder) =>
-        writeFixture(context, counted(generateFixture({ events, seed, tenants, projectors, folder })), {
+        writeFixture(context, counted(generateFixtureBeside({ events, seed, tenants, projectors, folder })), {
           out,
           events,
           done: () => lines,
@@ -181,7 +182,15 @@ const record = (run: Run): Command =>
       const written = await inScratchFolder((folder) =>
         writeFixture(
           context,
-          recordFixture({ store, ranges: [range], projectors, folder, signal: world.signal, onFacts }),
+          recordFixture({
+            store,
+            ranges: [range],
+            projectors,
+            skips: skipsIn(store),
+            folder,
+            signal: world.signal,
+            onFacts,
+          }),
           { out, events: range.to - range.from + 1, done: () => facts, verb: 'recorded', quiet },
         ),
       );

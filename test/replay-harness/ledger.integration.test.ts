@@ -3,10 +3,15 @@
 import { expect } from 'chai';
 import { projections } from '#commands/projections.ts';
 import { runCommand } from '#commands/run.ts';
+import { exportLines } from '#gateway/export/chain-text.ts';
 import { lineChunks } from '#gateway/ingest/chunks.ts';
+import type { AnyProjector } from '#projectors/batch.ts';
 import { PROJECTION_MIGRATIONS } from '#projectors/postgres/read-models.ts';
 import { skipsIn } from '#projectors/rebuild/skips.ts';
+import { jwks, keyFromJwk } from '#proofs/keys/public-key.ts';
+import { exportFeed } from '#replay-harness/export-feed.ts';
 import type { Expectation } from '#replay-harness/fixtures/format.ts';
+import { recordFixture } from '#replay-harness/fixtures/record.ts';
 import { type LedgerFeedOptions, ledgerFeed } from '#replay-harness/ledger-feed.ts';
 import { LoadFault, loadFixture } from '#replay-harness/load.ts';
 import { instant, type Seq, tenantId } from '#schemas/ids.ts';
@@ -135,7 +140,49 @@ describe('a replay of a stored ledger', function () {
         },
       );
     expect(await halts()).to.deep.equal([]);
+    await expectSkipsRecorded(poisoned);
+    await expectSkipsExported(poisoned);
   });
+
+  /** A part of the chain that ends before the decisions is replayed as the whole is. */
+  const expectSkipsRecorded = async (poisoned: AnyProjector): Promise<void> => {
+    const texts = recordFixture({
+      store,
+      ranges: [{ tenant: tenantId('tenant-001'), from: 10 as Seq, to: 30 as Seq }],
+      projectors: [poisoned],
+      skips: skipsIn(store),
+      folder: bench.folder,
+    });
+    const recorded = (await Array.fromAsync(texts)).join('');
+    const replayed = await bench.replay(recorded, { projectors: [poisoned] });
+    expect(replayed).to.deep.include({ verdict: 'sound', halts: [], compared: true });
+    const forgotten = recorded.replace(/,"skips":[^\n]*\}\]/, '');
+    expect((await bench.replay(forgotten, { projectors: [poisoned] })).verdict).to.equal('differs');
+  };
+
+  /** An export holds the decisions behind the facts that they are about. */
+  const expectSkipsExported = async (poisoned: AnyProjector): Promise<void> => {
+    const tenant = tenantId('tenant-001');
+    const to = (await store.head(tenant))?.seq as Seq;
+    const keys = [keyFromJwk(signer.publicJwk)];
+    for (const from of [1, 8].map((seq) => seq as Seq)) {
+      const texts = exportLines(store, { tenant, from, to, jwks: jwks(keys) });
+      const lines = (await Array.fromAsync(texts)).join('').trimEnd().split('\n');
+      const exported = exportFeed({
+        name: 'test',
+        keys,
+        lines: async function* () {
+          yield* lines;
+        },
+      });
+      const { verdict, halts, outcome } = await bench.replay(exported, { projectors: [poisoned] });
+      expect({ verdict, halts, facts: outcome.facts }).to.deep.equal({
+        verdict: 'sound',
+        halts: [],
+        facts: to - from + 1,
+      });
+    }
+  };
 
   describe('what was tampered with in the store is found and named', () => {
     const OF = "tenant_no = (SELECT tenant_no FROM ledger.heads WHERE tenant = 'tenant-001')";
