@@ -10,7 +10,8 @@ import { connect, type Pool } from '#streams/postgres/connect.ts';
 import type { Configuration } from '../configuration.ts';
 import { brokersOf, registryOf } from '../kafka-settings.ts';
 import { migrateDatabase, openDatabase } from './database.ts';
-import { commandError } from './wire.ts';
+import { placeTenants } from './shards.ts';
+import { commandError, openKeys } from './wire.ts';
 
 /** Nothing when the signal came. Throws what a command line can end with. */
 export const bring = async (
@@ -22,9 +23,17 @@ export const bring = async (
     await migrateDatabase(database.url);
     const pool = connect({ url: database.url, max: 3, name: 'prov-ledger restore' });
     try {
-      return request.from === 'kafka'
-        ? await fromKafka(configuration, pool, request)
-        : await fromExports(pool, { ...request, from: request.from });
+      const brought =
+        request.from === 'kafka'
+          ? await fromKafka(configuration, pool, request)
+          : await fromExports(pool, { ...request, from: request.from });
+      if (brought)
+        await placeTenants(configuration, {
+          url: database.url,
+          signer: (await openKeys(configuration)).signer,
+          actor: 'prov-ledger restore',
+        });
+      return brought;
     } finally {
       await pool.end();
     }

@@ -7,10 +7,10 @@ import { type ShareTaker, trustIn } from '#streams/carry.ts';
 import { type Copied, type CopySource, copyLedger } from '#streams/copy.ts';
 import { beginArrival, postgresShareTaker } from '#streams/postgres/arrival.ts';
 import { connect, RUNTIME_ROLE } from '#streams/postgres/connect.ts';
-import { belongingsIn } from '#streams/postgres/departure.ts';
-import { postgresStreamStore } from '#streams/postgres/store.ts';
+import { belongingsOn } from '#streams/postgres/departure.ts';
 import type { Configuration } from '../configuration.ts';
 import { migrateDatabase, openDatabase, prepareDatabase } from './database.ts';
+import { openDatabases, placeTenants } from './shards.ts';
 import { commandError, openKeys } from './wire.ts';
 
 /** Nothing when the signal came. Throws what a command line can end with. */
@@ -81,9 +81,15 @@ const openSource = async (opening: Opening, address: Address): Promise<CopySourc
   await prepareDatabase({ ...database, [Symbol.asyncDispose]: async () => undefined });
   const pool = connect({ url: database.url, max: 3, role: RUNTIME_ROLE, name: 'prov-ledger copy' });
   stack.defer(() => pool.end());
-  const store = stack.use(await postgresStreamStore({ pool, signer }));
-  return { store, belongingsOf: belongingsIn(pool, store.ledgerId) };
+  const { databases, store } = stack.use(
+    await openDatabases({ shards: shardsOf(opening, address), poolSize: 3 }, pool, { signer }),
+  );
+  return { store, belongingsOf: belongingsOn(databases, store.ledgerId) };
 };
+
+/** An address is of one database, whatever is configured. */
+const shardsOf = ({ configuration }: Opening, { kind }: Address): Configuration['shards'] =>
+  kind === 'configured' ? configuration.shards : [];
 
 interface Target {
   readonly taker: ShareTaker;
@@ -106,5 +112,12 @@ const openTarget = async (opening: Opening, address: Address, ledgerId: string):
   const pool = connect({ url, max: 3, name: 'prov-ledger copy' });
   stack.defer(() => pool.end());
   const arrival = await beginArrival(pool, { source: 'a copy', ledgerId });
-  return { taker: postgresShareTaker(pool, ledgerId), end: arrival.end };
+  const placed = { ...opening.configuration, shards: shardsOf(opening, address) };
+  return {
+    taker: postgresShareTaker(pool, ledgerId),
+    end: async () => {
+      await arrival.end();
+      await placeTenants(placed, { url, signer: opening.signer, actor: 'prov-ledger copy' });
+    },
+  };
 };

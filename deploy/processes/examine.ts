@@ -54,12 +54,12 @@ export const examine = async function* (read: ReadConfiguration): AsyncGenerator
     return;
   }
   await using _open = database;
-  const servers: Finding[] = [];
+  let usable = true;
   for await (const finding of examineServers(configuration, database)) {
-    servers.push(finding);
+    if (finding.state === 'failed' && /^(?:database|schema)/.test(finding.check)) usable = false;
     yield finding;
   }
-  if (servers.every(({ state }) => state !== 'failed')) yield* examineLedger(configuration, database.url);
+  if (usable) yield* examineLedger(configuration, database.url);
 };
 
 const examineServers = async function* (

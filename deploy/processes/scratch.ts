@@ -19,7 +19,13 @@ export const scratchLedger = async (configuration: Configuration): Promise<Scrat
     const server = opening.use(await startEmbeddedPostgres({ dataDir }));
     await migrateDatabase(server.url);
     const database = { url: server.url, embedded: true, [Symbol.asyncDispose]: async () => undefined };
-    const own = { ...configuration, dataDir, keysDir: join(dataDir, 'keys'), databaseUrl: undefined };
+    const own = {
+      ...configuration,
+      dataDir,
+      keysDir: join(dataDir, 'keys'),
+      databaseUrl: undefined,
+      shards: [],
+    };
     const ledger = opening.use(await wireLedger(own, database));
     const open = opening.move();
     return { ...ledger, signer: ledger.keys.signer, [Symbol.asyncDispose]: () => open.disposeAsync() };

@@ -2,8 +2,9 @@
 // need not know how many there are.
 import type { MovableShard } from '#gateway/tenancy/move.ts';
 import { readPlacement } from '#gateway/tenancy/placement.ts';
+import { placeRestored } from '#gateway/tenancy/restored.ts';
 import type { Signer } from '#proofs/keys/signer.ts';
-import type { TenantId } from '#schemas/ids.ts';
+import type { Instant, TenantId } from '#schemas/ids.ts';
 import { HOME } from '#schemas/placements.ts';
 import { StreamError } from '#streams/errors.ts';
 import { joinLedger, postgresShareTaker } from '#streams/postgres/arrival.ts';
@@ -32,8 +33,8 @@ export interface OpenDatabases extends AsyncDisposable {
   /** A feed of all of the ledger, or of the tenants for which `only` is true; it is the caller's to close. */
   readonly feed: (only?: (tenant: TenantId) => boolean) => StreamFeed;
   readonly together: () => Together;
-  /** Absent where the ledger is on one server. */
-  readonly movable?: ReadonlyMap<string, MovableShard>;
+  /** By name, the home too. */
+  readonly movable: ReadonlyMap<string, MovableShard>;
 }
 
 /** As the home's store is opened, but for its pool. */
@@ -54,6 +55,7 @@ export const openDatabases = async (
       databases: oneDatabase(home),
       feed: (only) => postgresStreamFeed({ pool: home, only }),
       together: () => togetherOn(home, stored.ledgerId, storing),
+      movable: byName([{ shard: HOME, pool: home, store: stored }], movable),
       [Symbol.asyncDispose]: () => open.disposeAsync(),
     };
   }
@@ -150,4 +152,25 @@ export const prepareShards = async (
   } finally {
     await home.end();
   }
+};
+
+export interface PlacingTenants {
+  /** Of the home. */
+  readonly url: string;
+  readonly signer: Signer;
+  readonly actor: string;
+}
+
+/** Of a ledger that was brought to its home whole, where each tenant is from now on. Throws `CarryError`, `StreamError`. */
+export const placeTenants = async (
+  configuration: Pick<Configuration, 'shards' | 'poolSize'>,
+  { url, signer, actor }: PlacingTenants,
+): Promise<void> => {
+  await prepareShards(configuration, url);
+  await using stack = new AsyncDisposableStack();
+  const pool = connect({ url, max: 3, role: RUNTIME_ROLE, name: actor });
+  stack.defer(() => pool.end());
+  const { movable } = stack.use(await openDatabases(configuration, pool, { signer }));
+  const home = stack.use(await postgresStreamStore({ pool, signer }));
+  await placeRestored({ shards: movable, home, actor, now: Date.now as () => Instant });
 };

@@ -145,7 +145,7 @@ export const wireLedger = async (
     },
     jwks: keys.jwks,
     verifyWhole: verifyOn(databases, store),
-    ...(movable ? { shards: movable } : inBulk({ pool, database, store, keys, sources })),
+    ...(movable.size > 1 ? { shards: movable } : inBulk({ pool, database, store, keys, sources })),
     ...(address && { graph: graphOf }),
     lastUses: lastTokenUses(pool),
     settling: async () => {

@@ -1,5 +1,7 @@
 // prov-ledger backup and restore. A restore is done when the chains are proved, the heads are those that the backup
 // signed, and the read models are folded again; not before.
+import { existsSync } from 'node:fs';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import { type KeySet, keysFromJwks } from '#proofs/keys/public-key.ts';
@@ -20,13 +22,21 @@ import { count, figure } from './output.ts';
 import { startProgress } from './progress.ts';
 import { verifyAll } from './verify.ts';
 import { trustedKeys } from './verify-offline.ts';
+import type { SavedDatabase } from './world.ts';
 
 interface BackupOptions extends Options {
   readonly quiet?: boolean;
 }
 
-const factsOf = ({ tables }: BackupManifest): number =>
+const rowsOfFacts = ({ tables }: BackupManifest): number =>
   tables.find(({ schema, table }) => schema === 'ledger' && table === 'facts')?.rows ?? 0;
+
+const factsOf = (saved: readonly SavedDatabase[]): number =>
+  saved.reduce((sum, { manifest }) => sum + rowsOfFacts(manifest), 0);
+
+/** The home's: it says when, and of which ledger. */
+const firstOf = (saved: readonly SavedDatabase[]): BackupManifest =>
+  (saved as readonly [SavedDatabase])[0].manifest;
 
 export const backupCommand = (run: Run): Command =>
   leaf<BackupOptions>(
@@ -50,13 +60,16 @@ export const backupCommand = (run: Run): Command =>
       const onBytes = (more: number): void => {
         bytes += more;
       };
-      const manifest = await world.backup({ folder, onBytes }).finally(() => progress.stop());
-      const { ledger_id, made_at, tables } = manifest;
-      const size = tables.reduce((sum, table) => sum + table.bytes, 0);
+      const saved = await world.backup({ folder, onBytes }).finally(() => progress.stop());
+      const { ledger_id, made_at } = firstOf(saved);
+      const facts = factsOf(saved);
+      const size = saved
+        .flatMap(({ manifest }) => manifest.tables)
+        .reduce((sum, table) => sum + table.bytes, 0);
       output.answer(
-        { folder, ledger_id, made_at, facts: factsOf(manifest), bytes: size },
+        { folder, ledger_id, made_at, facts, bytes: size },
         () =>
-          `${count(factsOf(manifest), 'fact')} as of ${made_at} are in ${folder} (${figure(size)} bytes); keep the keys folder beside it, under another lock`,
+          `${count(facts, 'fact')} as of ${made_at} are in ${folder} (${figure(size)} bytes); keep the keys folder beside it, under another lock`,
       );
       return 'ok';
     },
@@ -107,26 +120,31 @@ export const restoreCommand = (run: Run): Command =>
       if (folder === undefined) return await bringLedger(context, { ...options, from: from ?? [] });
       const keys = options.jwks === undefined ? (await world.keys()).jwks() : await trustedKeys(options);
       // Before anything is touched: without the keys nothing that comes back could be proved.
-      const signed = await readHeadsFile(join(folder, HEADS), keys);
-      const kept = heads === undefined ? undefined : await readHeadsFile(heads, keys);
-      const manifest = await world.restore({ folder });
+      const files: Parameters<typeof lostOf>[1][] = [];
+      for (const file of await headsFilesIn(folder, heads))
+        files.push({ file, statement: await readHeadsFile(file, keys) });
+      const saved = await world.restore({ folder });
       await using ledger = await world.open();
-      const files = [
-        { file: join(folder, HEADS), statement: signed },
-        ...(kept ? [{ file: heads ?? '', statement: kept }] : []),
-      ];
-      return await prove({ ...context, ledger }, { manifest, keys, files, quiet: options.quiet === true });
+      return await prove({ ...context, ledger }, { saved, keys, files, quiet: options.quiet === true });
     },
   );
 
+/** Those of the backup, one for each database of it, and the one that was kept elsewhere. */
+const headsFilesIn = async (folder: string, elsewhere: string | undefined): Promise<readonly string[]> => {
+  const whole = join(folder, HEADS);
+  const entries = existsSync(whole) ? [] : await readdir(folder, { withFileTypes: true }).catch(() => []);
+  const each = entries.filter((entry) => entry.isDirectory()).map(({ name }) => join(folder, name, HEADS));
+  return [...(each.length > 0 ? each : [whole]), ...(elsewhere === undefined ? [] : [elsewhere])];
+};
+
 interface Proving {
-  readonly manifest: BackupManifest;
+  readonly saved: readonly SavedDatabase[];
   readonly keys: KeySet;
   readonly files: readonly Parameters<typeof lostOf>[1][];
   readonly quiet: boolean;
 }
 
-const prove = async (context: LedgerContext, { manifest, keys, files, quiet }: Proving): Promise<Ending> => {
+const prove = async (context: LedgerContext, { saved, keys, files, quiet }: Proving): Promise<Ending> => {
   const { ledger, world } = context;
   const heads = await ledger.store.heads();
   const tenants = heads
@@ -137,20 +155,20 @@ const prove = async (context: LedgerContext, { manifest, keys, files, quiet }: P
   const lost = (await Promise.all(files.map((kept) => lostOf(ledger.store, kept)))).flat();
   if (faults.length === 0) await ledger.catchUp(world.signal);
   if (world.signal.aborted) return 'interrupted';
-  return answer(context, { manifest, faults, lost, tenants: tenants.length });
+  return answer(context, { saved, faults, lost, tenants: tenants.length });
 };
 
 interface Proved {
-  readonly manifest: BackupManifest;
+  readonly saved: readonly SavedDatabase[];
   readonly tenants: number;
   readonly faults: readonly string[];
   readonly lost: Awaited<ReturnType<typeof lostOf>>;
 }
 
-const answer = ({ output }: CommandContext, { manifest, tenants, faults, lost }: Proved): Ending => {
+const answer = ({ output }: CommandContext, { saved, tenants, faults, lost }: Proved): Ending => {
   const ok = faults.length === 0 && lost.length === 0;
-  const { ledger_id, made_at } = manifest;
-  const facts = factsOf(manifest);
+  const { ledger_id, made_at } = firstOf(saved);
+  const facts = factsOf(saved);
   output.answer({ ok, ledger_id, made_at, facts, tenants, faults, lost: lost.map(lostDocument) }, () =>
     [
       ...faults.map((fault) => `NOT verified: ${fault}`),

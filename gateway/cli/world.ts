@@ -106,6 +106,12 @@ export interface BackupRequest {
   readonly onBytes: (bytes: number) => void;
 }
 
+/** One database of a ledger, in the folder that has it whole. */
+export interface SavedDatabase {
+  readonly folder: string;
+  readonly manifest: BackupManifest;
+}
+
 export interface BringRequest {
   /** The topics of the configured cluster, or files that `prov-ledger export` made. */
   readonly from: 'kafka' | readonly string[];
@@ -202,10 +208,10 @@ export interface World {
   /** Throws `CliError` when no cluster or no registry is named. */
   readonly kafkaRelay: () => Promise<RunningWorker>;
   readonly examine: () => AsyncIterable<Finding>;
-  /** Throws `BackupError`, as does `restore`. */
-  readonly backup: (request: BackupRequest) => Promise<BackupManifest>;
-  /** Into a database without a ledger; what is in it then has not been proved yet. */
-  readonly restore: (request: Pick<BackupRequest, 'folder'>) => Promise<BackupManifest>;
+  /** Each database of the ledger, the home first. Throws `BackupError`, as does `restore`. */
+  readonly backup: (request: BackupRequest) => Promise<readonly SavedDatabase[]>;
+  /** Into databases without a ledger; what is in them then has not been proved yet. */
+  readonly restore: (request: Pick<BackupRequest, 'folder'>) => Promise<readonly SavedDatabase[]>;
   /** Into a database without a ledger; all of it is proved when this resolves, and nothing of it is seen before.
    * Nothing when the signal came. Throws `CarryError`, and what the source throws. */
   readonly bring: (request: BringRequest) => Promise<BroughtLedger | undefined>;

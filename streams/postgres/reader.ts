@@ -46,7 +46,7 @@ const storedHead = (row: HeadRow): StoredHead => ({
 });
 
 /** Whether its facts are read here: of one that arrives some are missing, and one that is gone is another store's. */
-export const isReadable = ({ seq, standing }: StoredHead): boolean =>
+export const isReadable = ({ seq, standing }: Pick<StoredHead, 'seq' | 'standing'>): boolean =>
   seq > 0 && (standing === 'here' || standing === 'leaving');
 
 /** The same of `ledger.heads h`. */

@@ -13,6 +13,7 @@ import { signHeads } from '#proofs/heads.ts';
 import type { Signer } from '#proofs/keys/signer.ts';
 import { type Instant, instantText, type Seq, type Sha256, type TenantId } from '#schemas/ids.ts';
 import { type Client, connect, sqlState, streamError, withClient } from '../connect.ts';
+import { isReadable, type Standing } from '../reader.ts';
 import {
   BACKED_UP,
   BACKUP_FORMAT,
@@ -94,7 +95,7 @@ const writeAll = async (client: Client, into: string, options: DumpOptions): Pro
   const { signer, program, now } = options;
   const madeAt = now();
   const about = await describe(client);
-  const heads = await readKeptHeads(client);
+  const heads = await readAllHeads(client);
   const tables: BackupTable[] = [];
   for (const shape of await listTables(client)) {
     options.signal?.throwIfAborted();
@@ -107,7 +108,8 @@ const writeAll = async (client: Client, into: string, options: DumpOptions): Pro
       'incomplete',
       `the heads stand for ${facts} facts, and ${stored} are stored: run \`prov-ledger verify all\`, it names the place`,
     );
-  const envelope = await signHeads(signer, { ledgerId: about.ledgerId, madeAt, heads });
+  const kept = heads.filter(isReadable).map(({ tenant, seq, hash }) => ({ tenant, seq, hash }));
+  const envelope = await signHeads(signer, { ledgerId: about.ledgerId, madeAt, heads: kept });
   const manifest: BackupManifest = {
     format: BACKUP_FORMAT,
     ledger_id: about.ledgerId,
@@ -137,10 +139,14 @@ const describe = async (client: Client) => {
   return { ledgerId: identity.id, server: identity.server, migrations };
 };
 
-const readKeptHeads = async (client: Client) => {
-  const { rows } = await client.query<{ tenant: TenantId; seq: Seq; hash: Buffer }>(
-    'SELECT tenant, seq, hash FROM ledger.heads WHERE seq > 0 ORDER BY tenant',
-  );
+/** Also of tenants that moved to another server: their facts of before are here. */
+const readAllHeads = async (client: Client) => {
+  const { rows } = await client.query<{
+    readonly tenant: TenantId;
+    readonly seq: Seq;
+    readonly hash: Buffer;
+    readonly standing: Standing;
+  }>('SELECT tenant, seq, hash, standing FROM ledger.heads WHERE seq > 0 ORDER BY tenant');
   return rows.map(({ hash, ...row }) => ({ ...row, hash: hash.toString('hex') as Sha256 }));
 };
 
