@@ -1,4 +1,4 @@
-// What may be put on record about attestations: a stream for each route. Two stores are compared only at one place in
+// What may be put on record about attestations: a stream for each route, and one for each operation that a service attests. Two stores are compared only at one place in
 // the chain, and the verdict follows from the digests: nobody can record one that they do not bear out.
 import type { AttestationEvent, DriftClass } from '#schemas/attestations.ts';
 import { streamName } from '#schemas/ids.ts';
@@ -62,7 +62,24 @@ export type AttestationCommand =
       readonly operations: number;
       readonly elements: number;
       readonly root: string;
+    }
+  | {
+      readonly type: 'AttestWrite';
+      readonly route: string;
+      readonly opId: string;
+      readonly left: Written;
+      readonly right: Written;
+      readonly elements: number;
+      /** Elements that differ; 0 where the digests are equal. */
+      readonly divergent: number;
     };
+
+/** What an operation left in one store. */
+export interface Written {
+  readonly store: string;
+  /** SHA-256, 64 lower-case hexadecimal digits. */
+  readonly digest: string;
+}
 
 export type AttestationRefusal = Refusal<
   | 'DivergenceNotBorneOut'
@@ -71,6 +88,7 @@ export type AttestationRefusal = Refusal<
   | 'DriftAlarmAlreadyRaised'
   | 'BackfillFallsShort'
   | 'SpanOutOfOrder'
+  | 'WriteAlreadyAttested'
 >;
 
 export interface AttestationState {
@@ -81,6 +99,8 @@ export interface AttestationState {
   readonly alarms: ReadonlySet<string>;
   /** How far the ledger's own digests are on record, by which version of the fold. */
   readonly digested: { readonly foldVersion: number; readonly toSeq: number };
+  /** Of the stream of one operation. */
+  readonly written: boolean;
 }
 
 type Recording = Extract<AttestationCommand, { type: 'RecordAttestation' }>;
@@ -92,12 +112,15 @@ export const attestations: Decider<
   AttestationRefusal
 > = {
   domain: 'attestations',
-  stream: ({ route }) => streamName('attestations', route),
+  // An operation has a stream of its own, so that a busy route is not folded with each of its writes.
+  stream: (command) =>
+    streamName('attestations', command.type === 'AttestWrite' ? `write:${command.opId}` : command.route),
   initial: {
     comparedAt: 0,
     divergentAt: new Set(),
     alarms: new Set(),
     digested: { foldVersion: 0, toSeq: 0 },
+    written: false,
   },
 
   evolve: (state, { type, data }) => {
@@ -114,6 +137,8 @@ export const attestations: Decider<
         return { ...state, alarms: new Set([...state.alarms, data.alarm_id]) };
       case 'attestations.SpanDigested':
         return { ...state, digested: { foldVersion: data.fold_version, toSeq: data.to_seq } };
+      case 'attestations.WriteAttested':
+        return { ...state, written: true };
       case 'attestations.DriftLocated':
       case 'attestations.DriftPolicyChanged':
       case 'attestations.BackfillCompleted':
@@ -169,6 +194,8 @@ export const attestations: Decider<
       }
       case 'RecordSpanDigest':
         return digest(command, state);
+      case 'AttestWrite':
+        return write(command, state);
       default:
         return command satisfies never;
     }
@@ -197,6 +224,38 @@ const digest = (command: Digesting, { digested }: AttestationState) => {
         operations,
         elements,
         root,
+      },
+    },
+  });
+};
+
+type Writing = Extract<AttestationCommand, { type: 'AttestWrite' }>;
+
+const write = ({ route, opId, left, right, elements, divergent }: Writing, { written }: AttestationState) => {
+  if (written)
+    return refuse(
+      'WriteAlreadyAttested',
+      `the operation ${opId} is attested already; another write is another operation`,
+    );
+  if ((left.digest === right.digest) !== (divergent === 0))
+    return refuse(
+      'DivergenceNotBorneOut',
+      divergent === 0
+        ? 'the digests differ: say how many elements do'
+        : `${divergent} elements cannot differ where the digests are equal; give 0`,
+    );
+  return accept<AttestationEvent>({
+    event: {
+      type: 'attestations.WriteAttested',
+      data: {
+        route,
+        op_id: opId,
+        left_store: left.store,
+        left_digest: left.digest,
+        right_store: right.store,
+        right_digest: right.digest,
+        elements,
+        divergent,
       },
     },
   });

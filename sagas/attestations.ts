@@ -10,7 +10,10 @@ import type { GateEvent, WritePathRestored } from '#schemas/gates.ts';
 import type { Reaction, Saga } from './saga.ts';
 
 export type DriftEvent =
-  | Exclude<AttestationEvent, { type: 'attestations.DriftLocated' | 'attestations.SpanDigested' }>
+  | Exclude<
+      AttestationEvent,
+      { type: 'attestations.DriftLocated' | 'attestations.SpanDigested' | 'attestations.WriteAttested' }
+    >
   | GateEvent;
 
 export interface DriftState {

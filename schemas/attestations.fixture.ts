@@ -64,10 +64,26 @@ const comparison = (chance: Chance, route: string, seq: number) => {
   };
 };
 
+/** An operation of a service that attests its own writes: both stores hold the same. */
+const writeOf = (chance: Chance, route: string) => {
+  const digest = chance.hex(64);
+  return {
+    divergent: 0,
+    elements: 1 + chance.int(4),
+    left_digest: digest,
+    left_store: 'postgres',
+    op_id: `op-${chance.hex(8)}`,
+    right_digest: digest,
+    right_store: 'neo4j',
+    route,
+  };
+};
+
 const consequences = (
   chance: Chance,
   { route, divergent, left_seq: seq }: ReturnType<typeof comparison>,
 ): readonly Due[] => [
+  { name: 'WriteAttested', data: writeOf(chance, route) },
   { name: 'BackfillCompleted', data: { operations: chance.skewed(100_000), route, to_seq: seq } },
   {
     name: 'SpanDigested',

@@ -1,5 +1,6 @@
 // Attestations: what was found when the two stores that hold the outcome of one route were compared, each at its place in
-// the tenant's chain. A route is a line of the mapper catalog: an operation, or a job, whose writes land in both stores.
+// the tenant's chain; and, by services that attest their own writes, what each operation left in both. A route is a line
+// of the mapper catalog, or an operation or job of such a service.
 import { type Static, Type } from '@sinclair/typebox';
 import type { DomainEvent, DomainSchema } from './event.ts';
 import { sha256Hex, text, versioned, visible } from './faults.ts';
@@ -83,6 +84,20 @@ export const backfillCompletedSchema = Type.Object(
   { ...closed, description: 'BackfillCompleted' },
 );
 
+export const writeAttestedSchema = Type.Object(
+  {
+    route,
+    op_id: visible(128, 'the operation that wrote'),
+    left_store: store('first'),
+    left_digest: sha256Hex('what the operation left in the first store'),
+    right_store: store('second'),
+    right_digest: sha256Hex('what it left in the second store'),
+    elements: count('how many elements of the first store it wrote'),
+    divergent: count('how many elements differ'),
+  },
+  { ...closed, description: 'WriteAttested' },
+);
+
 export const spanDigestedSchema = Type.Object(
   {
     route,
@@ -117,13 +132,15 @@ export type BackfillCompleted = DomainEvent<
   Static<typeof backfillCompletedSchema>
 >;
 export type SpanDigested = DomainEvent<'attestations.SpanDigested', Static<typeof spanDigestedSchema>>;
+export type WriteAttested = DomainEvent<'attestations.WriteAttested', Static<typeof writeAttestedSchema>>;
 export type AttestationEvent =
   | AttestationRecorded
   | DriftLocated
   | DriftPolicyChanged
   | DriftAlarmRaised
   | BackfillCompleted
-  | SpanDigested;
+  | SpanDigested
+  | WriteAttested;
 
 const first = (payload: Parameters<typeof versioned>[0]['payloads'][number]) =>
   versioned({ names: ['1'], payloads: [payload] });
@@ -137,5 +154,6 @@ export const attestations = {
     'attestations.DriftAlarmRaised': first(driftAlarmRaisedSchema),
     'attestations.BackfillCompleted': first(backfillCompletedSchema),
     'attestations.SpanDigested': first(spanDigestedSchema),
+    'attestations.WriteAttested': first(writeAttestedSchema),
   },
 } as const satisfies DomainSchema;

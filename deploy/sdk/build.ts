@@ -13,7 +13,7 @@ import { buildPage } from './page.ts';
 
 const PROJECT = fileURLToPath(new URL('../..', import.meta.url)).replace(/[\\/]$/, '');
 const SOURCE = join(PROJECT, 'gateway/sdk');
-const NODE_ENTRIES = ['spool', 'kafka', 'operation', 'express', 'fastify', 'openfeature'];
+const NODE_ENTRIES = ['spool', 'kafka', 'operation', 'express', 'fastify', 'openfeature', 'attested'];
 
 const errorsOutside: Plugin = {
   name: 'errors-outside',

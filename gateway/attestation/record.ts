@@ -8,6 +8,8 @@ import type { StreamStore } from '#streams/stream.ts';
 export interface AttestationAuthor {
   readonly actor: string;
   readonly at: Instant;
+  /** The operation that made somebody compare. */
+  readonly opParentId?: string;
 }
 
 export type RecordedAttestation =
@@ -24,13 +26,21 @@ const TEXT_MAX = 256;
 export const recordAttestation = async (
   store: Pick<StreamStore, 'append' | 'find' | 'readStream'>,
   { route, attested }: { readonly route: string; readonly attested: Attested },
-  { actor, at }: AttestationAuthor,
+  { actor, at, opParentId }: AttestationAuthor,
 ): Promise<RecordedAttestation> => {
   const { tenant, asOf, verdict, left, right, elements, differences } = attested;
+  const { divergent = differences.length } = attested;
   if (verdict === 'lag' && left.seq === right.seq) return { kind: 'nothing' };
   const opId = `attest ${route} ${asOf} ${at}`;
   const say = (command: AttestationCommand, key: string) =>
-    runCommand({ store, decider: attestations }, command, { tenant, actor, at, opId, key: `${opId} ${key}` });
+    runCommand({ store, decider: attestations }, command, {
+      tenant,
+      actor,
+      at,
+      opId,
+      opParentId,
+      key: `${opId} ${key}`,
+    });
   const seqOf = (seq: number): number => (verdict === 'lag' ? seq : asOf);
   const outcome = await say(
     {
@@ -39,7 +49,7 @@ export const recordAttestation = async (
       left: { ...left, seq: seqOf(left.seq) },
       right: { ...right, seq: seqOf(right.seq) },
       elements,
-      divergent: differences.length,
+      divergent,
     },
     'verdict',
   );

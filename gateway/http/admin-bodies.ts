@@ -1,5 +1,6 @@
 // What administration takes as a body: the schemas that check what comes and stand in the OpenAPI document.
-import { dateTime, tenantName, text } from '#schemas/faults.ts';
+import { DRIFT_CLASSES, route } from '#schemas/attestations.ts';
+import { dateTime, sha256Hex, tenantName, text, visible } from '#schemas/faults.ts';
 import { SCOPES } from './tokens.ts';
 
 const displayName = text(128, 'the name people know the tenant by');
@@ -71,6 +72,54 @@ export const revocationSchema = {
   type: 'object',
   description: 'why it lets nobody in any more',
   properties: { reason: text(512, 'the reason') },
+  additionalProperties: false,
+} as const;
+
+const written = (which: string) =>
+  ({
+    type: 'object',
+    description: `what the operation left in the ${which} store`,
+    properties: {
+      store: visible(64, 'the store, for example postgres'),
+      digest: sha256Hex('the elements that it left there'),
+    },
+    required: ['store', 'digest'],
+    additionalProperties: false,
+  }) as const;
+const whole = (description: string) =>
+  ({ type: 'integer', minimum: 0, maximum: 1_000_000_000, description }) as const;
+
+export const writeAttestationSchema = {
+  type: 'object',
+  description: 'what one operation left in both stores',
+  properties: {
+    route,
+    op_id: visible(128, 'the operation'),
+    op_parent_id: visible(128, 'the operation that caused it'),
+    left: written('first'),
+    right: written('second'),
+    elements: whole('how many elements it left in the first store'),
+    divergent: whole('how many elements differ; 0 where the digests are equal'),
+    differences: {
+      type: 'array',
+      maxItems: 100,
+      description: 'where they differ, 100 places at most',
+      items: {
+        type: 'object',
+        description: 'one place',
+        properties: {
+          class: { type: 'string', enum: DRIFT_CLASSES, description: `one of ${DRIFT_CLASSES.join(', ')}` },
+          element: text(256, 'the element'),
+          field: text(256, 'the field of it'),
+          left_digest: sha256Hex('what the first store has there'),
+          right_digest: sha256Hex('what the second store has there'),
+        },
+        required: ['class', 'element'],
+        additionalProperties: false,
+      },
+    },
+  },
+  required: ['route', 'op_id', 'left', 'right', 'elements', 'divergent'],
   additionalProperties: false,
 } as const;
 

@@ -2,7 +2,7 @@
 // becomes a problem. What was changed, and by whose token, is a fact of the chain of the tenant that it is about.
 
 import { randomUUID } from 'node:crypto';
-import type { Decider, Refusal } from '#commands/decider.ts';
+import type { CommandContext, Decider, Refusal } from '#commands/decider.ts';
 import { type Outcome, runCommand } from '#commands/run.ts';
 import { OPERATORS, type TenantCommand, type TenantRefusal, tenants } from '#commands/tenants.ts';
 import { parseStrictBytes } from '#proofs/canonical.ts';
@@ -111,6 +111,8 @@ interface Asked<Command, State, E extends DomainEvent, R extends Refusal> {
   readonly command: Command;
   readonly decider: Decider<Command, State, E, R>;
   readonly codes: { readonly [name in R['refusal']]: ProblemCode };
+  /** Which operation it belongs to, and what caused that one. */
+  readonly lineage?: Pick<CommandContext, 'opId' | 'opParentId'>;
 }
 
 interface Asking {
@@ -122,7 +124,7 @@ interface Asking {
 export const changeBy = async <Command, State, E extends DomainEvent, R extends Refusal>(
   { store, clock }: Pick<AdminParts, 'clock'> & { readonly store: ChangedStore },
   { call, caller }: Asking,
-  { tenant, command, decider, codes }: Asked<Command, State, E, R>,
+  { tenant, command, decider, codes, lineage }: Asked<Command, State, E, R>,
 ): Promise<Changed> => {
   const key = idempotencyKey(call);
   if (typeof key === 'object') return key;
@@ -133,6 +135,7 @@ export const changeBy = async <Command, State, E extends DomainEvent, R extends 
     // No receipt's id has a space in it: the two never meet.
     key: key === undefined ? randomUUID() : `admin ${key}`,
     traceparent: traceparentOf(call.headers['traceparent']),
+    ...lineage,
   };
   const outcome: Outcome<R> = await runCommand({ store, decider }, command, context);
   switch (outcome.kind) {

@@ -30,6 +30,7 @@ export type Subject =
   | 'receipts'
   | 'ledger'
   | 'flags'
+  | 'attestation'
   | 'verification'
   | 'administration'
   | 'service'

@@ -221,6 +221,11 @@ export const catalogue = {
     title: 'No ramp takes this observation',
     todo: 'Nothing was stored. "detail" says what stands in the way; report while a ramp is running, of the tenant and its canaries.',
   },
+  'attestation-not-borne-out': {
+    status: 409,
+    title: 'The attestation is not borne out, or its operation is attested already',
+    todo: 'Nothing was stored. "detail" says what does not fit: differences are counted where the digests differ and nowhere else, and each operation is attested once.',
+  },
   'no-such-receipt': {
     status: 404,
     title: 'The tenant has no receipt with this id',

@@ -4,6 +4,7 @@ import type { AdminParts } from './admin-command.ts';
 import { type ProjectionParts, projectionRoutes } from './admin-projections.ts';
 import { tenantRoutes } from './admin-tenants.ts';
 import { tokenRoutes } from './admin-tokens.ts';
+import { attestationRoutes } from './attestations.ts';
 import { programDocument } from './conditional.ts';
 import { type FlagParts, flagRoutes } from './flags.ts';
 import { chainRoutes, type LedgerParts, receiptRoutes } from './ledger-routes.ts';
@@ -69,6 +70,7 @@ export const routes = (service: Service): readonly Route[] => [
   ...receiptRoutes(service),
   ...chainRoutes(service),
   ...flagRoutes(service),
+  ...attestationRoutes(service),
   ...tenantRoutes(service),
   ...tokenRoutes(service),
   ...projectionRoutes(service),

@@ -1,5 +1,6 @@
 // The shapes of what is sent and answered, by name: the schemas of the domain where they validate what comes in, and
 // those of our own documents, to which a test holds the answers.
+import { route } from '#schemas/attestations.ts';
 import { dateTime, sha256Hex, tenantName } from '#schemas/faults.ts';
 import { receiptBodySchema, receiptV01Schema, receiptV02Schema } from '#schemas/receipts.ts';
 import { cloudEventSchema } from '../cloudevents/event.ts';
@@ -12,6 +13,7 @@ import {
   revocationSchema,
   suspensionSchema,
   tenantNameSchema,
+  writeAttestationSchema,
 } from './admin-bodies.ts';
 import { catalogue } from './problems.ts';
 import { projectionShapes } from './projection-shapes.ts';
@@ -172,6 +174,14 @@ export const shapes = {
     proof: ref('Proof'),
   }),
   RampObservation: observationSchema,
+  WriteAttestation: writeAttestationSchema,
+  Gate: object('the write path of one route', {
+    tenant: tenantName,
+    route,
+    closed: { type: 'boolean', description: 'taken back: nothing may be written' },
+    epoch: count('how often it has moved', 0),
+    'reason?': text('why it is closed'),
+  }),
   FlagSpec: object("a tenant's flags, for whoever evaluates them", {
     format: { const: 'prov-ledger/flags@1' },
     tenant: tenantName,

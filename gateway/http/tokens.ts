@@ -12,6 +12,7 @@ export const TENANT_SCOPES = [
   'ledger:read',
   'flags:read',
   'flags:report',
+  'attestations:report',
 ] as const;
 /** Rights over all tenants, which open something for tokens of the tenant `OPERATORS` only. */
 export const OPERATOR_SCOPES = ['tenants:admin', 'tokens:admin', 'projections:admin'] as const;

@@ -1,5 +1,6 @@
 // Records receipts: many at once, in order, each until it has a last word. One batch is under way at a time, so that
 // receipts stand in the chain in the order in which they were recorded; what waits meanwhile makes the next batch.
+import { abortedBy, askUntilAnswered, DEADLINE_MS, jitter } from './asking.ts';
 import { ClientError } from './errors.ts';
 import { type Entry, type Queue, type QueueOptions, queueOf } from './queue.ts';
 import { pause, type RetryOptions, waitMs } from './retry.ts';
@@ -50,8 +51,6 @@ export interface Client extends AsyncDisposable {
 export interface ReadOptions {
   readonly signal?: AbortSignal;
 }
-
-const DEADLINE_MS = 30_000;
 
 export const createClient = (options: ClientOptions): Client => {
   const via = transport(options);
@@ -111,18 +110,8 @@ export const createClient = (options: ClientOptions): Client => {
 
 const readerOf =
   (via: Transport, retry: RetryOptions) =>
-  async (path: string, { signal }: ReadOptions = {}): Promise<unknown> => {
-    const deadline = Date.now() + (retry.deadlineMs ?? DEADLINE_MS);
-    for (let attempt = 1; ; attempt += 1) {
-      if (signal?.aborted) throw abortedBy(signal);
-      const got = await via.get(path, { signal, timeoutMs: deadline - Date.now() });
-      if (got.kind === 'found') return got.document;
-      if (signal?.aborted) throw abortedBy(signal);
-      const wait = got.kind === 'again' ? waitMs(attempt, retry, jitter(got.afterMs)) : 0;
-      if (got.kind === 'final' || Date.now() + wait >= deadline) throw got.error;
-      await pause(wait, signal);
-    }
-  };
+  (path: string, { signal }: ReadOptions = {}): Promise<unknown> =>
+    askUntilAnswered((timeoutMs) => via.get(path, { signal, timeoutMs }), { retry, signal });
 
 const textOf = (receipt: ReceiptBody & { readonly id: string }): string => {
   try {
@@ -131,11 +120,6 @@ const textOf = (receipt: ReceiptBody & { readonly id: string }): string => {
     throw new ClientError('not-json', 'the receipt is no JSON value', { cause, receiptId: receipt.id });
   }
 };
-
-const jitter = (afterMs: number) => ({ afterMs, random: Math.random() });
-
-const abortedBy = ({ reason }: AbortSignal, receiptId?: string): ClientError =>
-  new ClientError('aborted', 'the caller gave up', { cause: reason, receiptId });
 
 const untilAborted = (signal: AbortSignal): Promise<never> =>
   new Promise((_, reject) =>

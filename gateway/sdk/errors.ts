@@ -20,6 +20,8 @@ export type ClientErrorCode =
   | 'closed'
   /** The receipt is no JSON value (a cycle, a bigint). Mend it. */
   | 'not-json'
+  /** The write path of the route is closed, or nobody could be asked whether it is. Nothing was written: try again later. */
+  | 'path-closed'
   /** What answered does not speak the ledger's protocol: check the URL. */
   | 'protocol';
 

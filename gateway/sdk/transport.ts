@@ -39,6 +39,8 @@ export interface Carrier<R> {
 export interface Transport extends Carrier<RecordedReceipt> {
   /** A JSON document. Rejects with ClientError; `again` says whether another try may help. */
   get(path: string, sending: Sending): Promise<GetOutcome>;
+  /** The answer to a JSON document that is sent; with the same key it has been sent once. */
+  send(path: string, document: object, sending: Sending & { readonly key: string }): Promise<GetOutcome>;
   /** The same where it is another than that of this tag (If-None-Match). */
   getChanged(path: string, etag: string | undefined, sending: Sending): Promise<ChangedOutcome>;
 }
@@ -73,12 +75,7 @@ export const transport = (options: TransportOptions): Transport => {
     try {
       const sending = fetch(base + path, {
         method: of.body === undefined ? 'GET' : 'POST',
-        headers: {
-          authorization: `Bearer ${typeof token === 'string' ? token : await token()}`,
-          ...(of.body !== undefined && { 'content-type': 'application/x-ndjson' }),
-          ...(of.etag !== undefined && { 'if-none-match': of.etag }),
-          ...(of.traceparent !== undefined && { traceparent: of.traceparent }),
-        },
+        headers: headersOf(typeof token === 'string' ? token : await token(), of),
         ...(of.body !== undefined && { body: of.body }),
         signal: timeout.signal,
         redirect: 'error',
@@ -118,12 +115,14 @@ export const transport = (options: TransportOptions): Transport => {
       }
     },
     get: (path, sending) => found(path, sending, documentOf),
+    send: (path, document, sending) =>
+      found(path, { ...sending, body: JSON.stringify(document), type: 'application/json' }, documentOf),
     getChanged: (path, etag, sending) => found(path, { ...sending, etag }, changedBy),
   };
 };
 
 const documentOf = async (answer: Response): Promise<GetOutcome> =>
-  answer.status === 200 ? { kind: 'found', document: await answer.json() } : await failure(answer);
+  answer.ok ? { kind: 'found', document: await answer.json() } : await failure(answer);
 
 const changedBy = async (answer: Response): Promise<ChangedOutcome> => {
   if (answer.status === 304) return { kind: 'unchanged' };
@@ -131,7 +130,20 @@ const changedBy = async (answer: Response): Promise<ChangedOutcome> => {
   return { kind: 'found', document: await answer.json(), etag: answer.headers.get('etag') ?? undefined };
 };
 
-type RequestOf = Sending & { readonly body?: string; readonly etag?: string | undefined };
+interface RequestOf extends Sending {
+  readonly body?: string;
+  readonly type?: string;
+  readonly key?: string;
+  readonly etag?: string | undefined;
+}
+
+const headersOf = (token: string, { body, type, key, etag, traceparent }: RequestOf) => ({
+  authorization: `Bearer ${token}`,
+  ...(body !== undefined && { 'content-type': type ?? 'application/x-ndjson' }),
+  ...(key !== undefined && { 'idempotency-key': `"${key}"` }),
+  ...(etag !== undefined && { 'if-none-match': etag }),
+  ...(traceparent !== undefined && { traceparent }),
+});
 
 const again = (message: string, cause?: unknown): Extract<Outcome, { kind: 'again' }> => ({
   kind: 'again',

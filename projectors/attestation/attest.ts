@@ -35,6 +35,8 @@ export interface Attested {
   /** Elements read in this run, from both. */
   readonly read: number;
   readonly differences: readonly Difference[];
+  /** Elements that differ, where not all of them are named: `differences` has them all unless told. */
+  readonly divergent?: number;
 }
 
 /** The trees of one tenant in both stores, kept from run to run. */

@@ -1,5 +1,11 @@
+import { expect } from 'chai';
 import { attestations } from '#commands/attestations.ts';
-import type { AttestationRecorded, DriftAlarmRaised, SpanDigested } from '#schemas/attestations.ts';
+import type {
+  AttestationRecorded,
+  DriftAlarmRaised,
+  SpanDigested,
+  WriteAttested,
+} from '#schemas/attestations.ts';
 import { given } from '#test/support/given.ts';
 
 describe('commands/attestations', () => {
@@ -147,6 +153,43 @@ describe('commands/attestations', () => {
       elements: 5,
       root: 'a'.repeat(64),
     },
+  });
+
+  it('an operation is attested once, and differs where its digests do', () => {
+    const written = (right: string, divergent: number, opId = 'op-1') =>
+      ({
+        type: 'AttestWrite',
+        route: 'orders',
+        opId,
+        left: { store: 'postgres', digest: 'a'.repeat(64) },
+        right: { store: 'neo4j', digest: right.repeat(64) },
+        elements: 3,
+        divergent,
+      }) as const;
+    const attested = (right: string, divergent: number): WriteAttested => ({
+      type: 'attestations.WriteAttested',
+      data: {
+        route: 'orders',
+        op_id: 'op-1',
+        left_store: 'postgres',
+        left_digest: 'a'.repeat(64),
+        right_store: 'neo4j',
+        right_digest: right.repeat(64),
+        elements: 3,
+        divergent,
+      },
+    });
+    given(attestations).when(written('a', 0)).then(attested('a', 0));
+    given(attestations).when(written('b', 2)).then(attested('b', 2));
+    for (const [right, divergent] of [
+      ['a', 1],
+      ['b', 0],
+    ] as const)
+      given(attestations).when(written(right, divergent)).thenRefused('DivergenceNotBorneOut');
+    given(attestations, attested('a', 0)).when(written('a', 0)).thenRefused('WriteAlreadyAttested');
+    const stream = (command: Parameters<typeof attestations.decide>[0]) =>
+      attestations.stream?.(command, 'acme' as never);
+    expect(stream(written('a', 0)), 'a stream for each operation').to.equal('attestations-write:op-1');
   });
 
   it('digests of the ledger follow one another without gaps; a new fold begins anew', () => {

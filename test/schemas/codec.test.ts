@@ -62,6 +62,7 @@ const JSON_SCHEMAS: Readonly<
   'attestations.DriftAlarmRaised': attestations.driftAlarmRaisedSchema,
   'attestations.BackfillCompleted': attestations.backfillCompletedSchema,
   'attestations.SpanDigested': attestations.spanDigestedSchema,
+  'attestations.WriteAttested': attestations.writeAttestedSchema,
   'gates.WritePathRolledBack': gates.writePathRolledBackSchema,
   'gates.WritePathRestored': gates.writePathRestoredSchema,
   'placements.MoveStarted': placements.moveStartedSchema,

@@ -270,6 +270,16 @@ export const attestationEvent: Arb<AttestationEvent> = fc.oneof(
     elements: count,
     root: hex(64),
   }).map((data) => ({ type: 'attestations.SpanDigested', data }) as AttestationEvent),
+  record({
+    ...ofRoute,
+    op_id: fc.stringMatching(/^[!-~]{1,40}$/),
+    left_store: fc.constantFrom('postgres', 'neo4j'),
+    left_digest: hex(64),
+    right_store: fc.constantFrom('postgres', 'neo4j'),
+    right_digest: hex(64),
+    elements: count,
+    divergent: count,
+  }).map((data) => ({ type: 'attestations.WriteAttested', data }) as AttestationEvent),
 );
 
 export const gateEvent: Arb<GateEvent> = fc.oneof(

@@ -39,6 +39,10 @@ const CALLS = [
         body: JSON.stringify({ window_from: '2026-11-21T08:59:00Z', window_to: '2026-11-21T09:00:00Z' }),
       }),
   },
+  {
+    scope: 'attestations:report',
+    call: (under: GatewayUnderTest, token: string) => under.get(token, '/gates/receipts'),
+  },
 ] as const;
 
 const LET_IN = {
@@ -47,6 +51,7 @@ const LET_IN = {
   'ledger:read': 200,
   'flags:read': 200,
   'flags:report': 404,
+  'attestations:report': 200,
 };
 
 describe('gateway/http: who may', () => {

@@ -14,7 +14,14 @@ import { heldReadModels } from './held-read-models.ts';
 import { flagsFrom } from './listed-flags.ts';
 import { listedFrom } from './listed-receipts.ts';
 
-export const ALL_SCOPES = ['receipts:write', 'receipts:read', 'ledger:read', 'flags:read', 'flags:report'];
+export const ALL_SCOPES = [
+  'receipts:write',
+  'receipts:read',
+  'ledger:read',
+  'flags:read',
+  'flags:report',
+  'attestations:report',
+];
 
 export interface TokenWish {
   readonly tenant?: TenantId;

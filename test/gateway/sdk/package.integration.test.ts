@@ -111,7 +111,7 @@ describe('the package @prov-ledger/sdk', function () {
       >;
     };
     const entries = Object.entries(exports).filter(([name]) => name !== './package.json');
-    expect(entries).to.have.length(7);
+    expect(entries).to.have.length(8);
     for (const [name, { types, default: web, node }] of entries) {
       const outside = [...graphOf((web ?? node ?? '').slice(2))].filter((file) => !file.endsWith('.js'));
       if (name === '.') expect(outside).to.deep.equal([]);
@@ -260,6 +260,18 @@ describe('the package @prov-ledger/sdk', function () {
     const { code, said } = await ended(program('openfeature.mjs', [url, token]));
     expect(said).to.match(/^new-checkout for user-4711: true \(STATIC, by fact \d+\)\n$/);
     expect(code).to.equal(0);
+  });
+
+  it('attested.mjs of docs/sdk.md leaves what it wrote on record', async () => {
+    example('attested.mjs');
+    const { code, said } = await ended(program('attested.mjs', [url, token]));
+    expect(said).to.equal('4711 is placed and attested\n');
+    expect(code).to.equal(0);
+    const types: string[] = [];
+    for await (const facts of under.store.read(acme)) types.push(...facts.map(({ type }) => type));
+    expect(types)
+      .to.include('attestations.WriteAttested')
+      .and.not.include('attestations.AttestationRecorded');
   });
 
   it('runs under the machine’s own older Node', async function () {
