@@ -31,10 +31,11 @@ export interface ShardedLedger extends AsyncDisposable {
   readonly move: (tenant: TenantId, to: string, onStep?: (step: MoveStep) => void) => Promise<Moved>;
 }
 
-/** With tenants, those of `away` moved east. */
+/** With tenants, those of `away` moved east; `settings` beside those of the databases. */
 export const shardedLedger = async (
   tenants: readonly TenantId[],
   away: readonly TenantId[] = [],
+  settings: Readonly<Record<string, string>> = {},
 ): Promise<ShardedLedger> => {
   await using opening = new AsyncDisposableStack();
   const folder = mkdtempSync(join(tmpdir(), 'prov-ledger-sharded-'));
@@ -43,6 +44,7 @@ export const shardedLedger = async (
   const east = opening.use(await freshDatabase({ template }));
   const read = readConfiguration(
     {
+      ...settings,
       DATABASE_URL: home.url,
       PROV_LEDGER_SHARDS: `east=${east.url}`,
       PROV_LEDGER_DATA_DIR: folder,
