@@ -32,6 +32,10 @@ const registryUrl = (raw: string): string | Unusable => {
   return web && username === '' && password === '' ? raw.replace(/\/+$/, '') : wanted;
 };
 
+/** Whatever a cluster lets its users choose. */
+const password = (raw: string): string | Unusable =>
+  /^\P{Cc}{1,512}$/u.test(raw) ? raw : { fault: 'give 1 to 512 characters, no control characters' };
+
 const secret = (of: Omit<Setting<string>, 'fallback' | 'show'>): Setting<string | undefined> => ({
   ...of,
   fallback: undefined,
@@ -83,7 +87,7 @@ export const kafkaSettings = {
   kafkaPassword: secret({
     name: 'PROV_LEDGER_KAFKA_PASSWORD',
     description: 'the password for that',
-    parse: text,
+    parse: password,
   }),
   kafkaPrefix: optional({
     name: 'PROV_LEDGER_KAFKA_PREFIX',
@@ -123,7 +127,7 @@ export const kafkaSettings = {
   registryPassword: secret({
     name: 'PROV_LEDGER_REGISTRY_PASSWORD',
     description: 'the password for that',
-    parse: text,
+    parse: password,
   }),
   registryIdsFile: optional({
     name: 'PROV_LEDGER_REGISTRY_IDS_FILE',

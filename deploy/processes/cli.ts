@@ -36,14 +36,14 @@ const serve = async (options: ServeOptions): Promise<RunningService> => {
   const ledger = await openLedger(configuration, { onCommit: telemetry.onCommit, serving: true });
   try {
     const service = await startService({ configuration, ledger, telemetry }, options);
-    return {
+    return endingSoon({
       ...service,
       drain: async () => {
         await service.drain();
         await ledger[Symbol.asyncDispose]();
         await telemetry[Symbol.asyncDispose]();
       },
-    };
+    });
   } catch (error) {
     await ledger[Symbol.asyncDispose]();
     throw commandError(error);
@@ -53,24 +53,25 @@ const serve = async (options: ServeOptions): Promise<RunningService> => {
 const projectorWorker: World['projectorWorker'] = async () => {
   const { configuration } = configured();
   const { startProjectorWorker } = await import('./projector-worker.ts');
-  return await workerOn(configuration, startProjectorWorker);
+  return endingSoon(await workerOn(configuration, startProjectorWorker));
 };
 
 const kafkaIngest: World['kafkaIngest'] = async () => {
   const { configuration } = configured();
   const { startKafkaIngest } = await import('./kafka-ingest.ts');
-  const ingest = await workerOn(configuration, startKafkaIngest);
-  return {
-    ...ingest,
-    drain: async () => {
-      await ingest.drain();
-      // The driver may hold on to a socket of a broker that was killed, for minutes.
-      setTimeout(() => process.exit(), LEFT_OPEN_MS).unref();
-    },
-  };
+  return endingSoon(await workerOn(configuration, startKafkaIngest));
 };
 
 const LEFT_OPEN_MS = 5_000;
+
+/** Kafka's driver may hold on to a socket of a broker that was killed, and keep a process that is drained for ever. */
+const endingSoon = <T extends RunningWorker>(running: T): T => ({
+  ...running,
+  drain: async () => {
+    await running.drain();
+    setTimeout(() => process.exit(), LEFT_OPEN_MS).unref();
+  },
+});
 
 interface WorkerParts {
   readonly configuration: Configuration;
@@ -152,7 +153,7 @@ process.exitCode = await runCli({
   kafkaRelay: async () => {
     const { configuration } = configured();
     const { startKafkaRelay } = await import('./kafka-relay.ts');
-    return await startKafkaRelay(configuration);
+    return endingSoon(await startKafkaRelay(configuration));
   },
   topics: async () => {
     const { configuredTopics } = await import('./kafka-parts.ts');

@@ -10,26 +10,13 @@ import type { LedgerDatabases } from '#streams/postgres/databases.ts';
 import type { StreamStore } from '#streams/stream.ts';
 import type { Configuration, ReadConfiguration } from '../configuration.ts';
 import { type Database, openDatabase, pendingOf } from './database.ts';
+import { failed, ok, warning } from './finding.ts';
 import { type OpenDatabases, openDatabases } from './shards.ts';
 import { openKeys } from './wire.ts';
 
 const NODE_WANTED = [24, 15] as const;
 const SERVER_LEAST = 140_000;
 const CLOCK_SKEW_MS_MAX = 2_000;
-
-const ok = (check: string, detail: string): Finding => ({ check, state: 'ok', detail });
-const warning = (check: string, detail: string, remedy: string): Finding => ({
-  check,
-  state: 'warning',
-  detail,
-  remedy,
-});
-const failed = (check: string, detail: string, remedy: string): Finding => ({
-  check,
-  state: 'failed',
-  detail,
-  remedy,
-});
 
 export const examine = async function* (read: ReadConfiguration): AsyncGenerator<Finding> {
   yield node();
@@ -42,6 +29,11 @@ export const examine = async function* (read: ReadConfiguration): AsyncGenerator
   yield ok('settings', 'every setting is usable');
   yield dataFolder(configuration);
   yield await keys(configuration);
+  if (configuration.kafkaBrokers || configuration.registryUrl !== undefined) {
+    // Loaded for whoever has them: the driver is a third of what the program would read at its start.
+    const kafka = await import('./examine-kafka.ts');
+    yield* kafka.examineServers(configuration);
+  }
   let database: Database;
   try {
     database = await openDatabase(configuration);
@@ -88,6 +80,10 @@ const examineLedger = async function* (configuration: Configuration, url: string
     return;
   }
   yield* projectionFindings(opened.databases);
+  if (configuration.kafkaBrokers) {
+    const { examineMessages } = await import('./examine-kafka.ts');
+    yield* examineMessages(configuration, opened.databases);
+  }
   if (headsFile !== undefined) yield await heads(headsFile, opened.store, signing);
 };
 

@@ -16,6 +16,7 @@ export interface IntakeState {
 const SAID: { readonly [Code in KafkaErrorCode]?: string } = {
   unavailable: 'Kafka: no broker answers',
   forbidden: 'Kafka: the brokers refuse the login, or a right is missing',
+  tls: 'Kafka: brokers and program do not agree on TLS, and the log says how',
   'no-such-topic': 'the topics: run `prov-ledger topics apply`',
 };
 

@@ -12,10 +12,13 @@ import { startDevPair } from '../dev/pair.ts';
 import { brokersOf, registryOf } from '../kafka-settings.ts';
 import { commandError } from './wire.ts';
 
+/** Somebody waits for the answer: an address that is wrong shall be told within seconds. */
+const RETRIES = 3;
+
 /** Throws `CliError` when no cluster is named, and `KafkaError` when none answers. */
 export const configuredTopics = async (configuration: Configuration): Promise<TopicsAdmin> => {
   const { kafkaReplicas: replicas } = configuration;
-  const connection = kafkaConnection(brokersOf(configuration));
+  const connection = kafkaConnection({ ...brokersOf(configuration), retries: RETRIES });
   return await topicsAdmin(connection, replicas === undefined ? {} : { replicas });
 };
 

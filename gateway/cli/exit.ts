@@ -80,6 +80,7 @@ const REBUILD_EXITS: { readonly [Code in RebuildError['code']]: Exit } = {
 const KAFKA_EXITS: { readonly [Code in KafkaError['code']]: Exit } = {
   unavailable: 'unavailable',
   forbidden: 'unavailable',
+  tls: 'unavailable',
   'no-such-topic': 'unavailable',
   'registry-unavailable': 'unavailable',
   'no-such-schema': 'refused',

@@ -4,7 +4,8 @@ import type { TopicDifference } from '#streams/kafka/admin.ts';
 import { group, leaf, type Run } from './command.ts';
 import { count } from './output.ts';
 
-const said = (difference: TopicDifference): string => {
+/** In words for an operator. */
+export const textOf = (difference: TopicDifference): string => {
   switch (difference.kind) {
     case 'missing':
       return `${difference.topic} is not there`;
@@ -24,13 +25,13 @@ const done = (difference: TopicDifference): string => {
     case 'setting':
       return `set ${difference.name} of ${difference.topic} from ${difference.is || 'nothing'} to ${difference.wanted}`;
     case 'partitions':
-      return said(difference);
+      return textOf(difference);
     default:
       return difference satisfies never;
   }
 };
 
-const PARTITIONS =
+export const PARTITIONS_REMEDY =
   'partitions are not changed here: keys would move to other ones and lose their order. To change them, let producers pause, let everything be taken, and use the tools of Kafka';
 
 const diff = (run: Run): Command =>
@@ -45,7 +46,7 @@ const diff = (run: Run): Command =>
       await using admin = await world.topics();
       const differences = await admin.diff();
       output.answer({ differences }, () =>
-        differences.length === 0 ? 'every topic is as it is declared' : differences.map(said).join('\n'),
+        differences.length === 0 ? 'every topic is as it is declared' : differences.map(textOf).join('\n'),
       );
       return differences.length === 0 ? 'ok' : 'refused';
     },
@@ -66,8 +67,8 @@ const apply = (run: Run): Command =>
       output.answer({ applied, left }, () =>
         applied.length === 0 ? 'nothing to do: every topic is there' : applied.map(done).join('\n'),
       );
-      for (const each of left) output.note(said(each));
-      if (left.some(({ kind }) => kind === 'partitions')) output.note(PARTITIONS);
+      for (const each of left) output.note(textOf(each));
+      if (left.some(({ kind }) => kind === 'partitions')) output.note(PARTITIONS_REMEDY);
       if (left.length > 0) output.note(`${count(left.length, 'difference')} left`);
       return left.length === 0 ? 'ok' : 'refused';
     },

@@ -36,7 +36,6 @@ export const topicsAdmin = async (
   connection: KafkaConnection,
   options: TopicsOptions = {},
 ): Promise<TopicsAdmin> => {
-  // Somebody waits for the answer: an address that is wrong shall be told within seconds.
   const admin = connection.kafka.admin({ retry: { retries: 2 } });
   const asked = async <T>(work: () => Promise<T>): Promise<T> => {
     try {

@@ -19,6 +19,8 @@ export interface KafkaSettings {
   };
   /** In front of every topic's name: several ledgers on one cluster. */
   readonly topicPrefix?: string;
+  /** How often a broker that does not answer is tried again; 8, some ten seconds, unless told. */
+  readonly retries?: number;
   /** Told what the driver reports from warnings on; never a message's content. */
   readonly onLog?: (level: 'warn' | 'error', message: string) => void;
 }
@@ -35,13 +37,13 @@ export const kafkaConnection = (settings: KafkaSettings): KafkaConnection => {
   return { kafka: new Kafka(configOf(settings)), topic: (declared) => `${topicPrefix}${declared}` };
 };
 
-const configOf = ({ brokers, clientId, tls, sasl, onLog }: KafkaSettings): KafkaConfig => ({
+const configOf = ({ brokers, clientId, tls, sasl, retries = 8, onLog }: KafkaSettings): KafkaConfig => ({
   brokers: [...brokers],
   clientId: clientId ?? 'prov-ledger',
   connectionTimeout: 5_000,
   requestTimeout: 30_000,
   // A broker that was killed is back within seconds; beyond that the caller decides.
-  retry: { initialRetryTime: 100, maxRetryTime: 2_000, retries: 8 },
+  retry: { initialRetryTime: 100, maxRetryTime: 2_000, retries },
   logLevel: onLog ? logLevel.WARN : logLevel.NOTHING,
   logCreator:
     () =>

@@ -1,10 +1,13 @@
 // What goes wrong on the way to and from a broker. Each code says what the caller does about it.
+import { adviceFor } from './advice.ts';
 
 export type KafkaErrorCode =
   /** No broker answers. Nothing is known about a send under way: send it again, its readers drop what they have. */
   | 'unavailable'
   /** The broker refused the credentials, or lacks the right. Grant what docs/operations/kafka.md lists. */
   | 'forbidden'
+  /** Broker and program do not agree on TLS: nothing was sent. Correct the settings that the message names. */
+  | 'tls'
   /** A topic is not there: run `prov-ledger topics apply`. */
   | 'no-such-topic'
   /** The registry of schemas does not answer: what it alone knows waits until it does. */
@@ -37,7 +40,6 @@ interface DriverError {
   readonly originalError?: unknown;
 }
 
-const FORBIDDEN = /AUTHORIZATION|SASL|UNSUPPORTED_SASL|ILLEGAL_SASL/;
 const UNREACHABLE =
   /KafkaJS(?:ConnectionError|ConnectionClosedError|RequestTimeoutError|BrokerNotFound|NumberOfRetriesExceeded|GroupCoordinatorNotFound|LockTimeout)/;
 
@@ -46,8 +48,11 @@ export const kafkaError = (error: unknown): KafkaError => {
   if (error instanceof KafkaError) return error;
   const { name = '', type = '', message = String(error), cause, originalError } = error as DriverError;
   const options = { cause: error };
-  if (FORBIDDEN.test(type) || name === 'KafkaJSSASLAuthenticationError')
-    return new KafkaError('forbidden', `Kafka refused: ${message}`, options);
+  const advice = adviceFor(name, type, message);
+  if (advice) {
+    const what = advice.code === 'forbidden' ? 'Kafka refused' : 'Kafka cannot be reached';
+    return new KafkaError(advice.code, `${what}: ${message.trim()}; ${advice.text}`, options);
+  }
   if (type === 'UNKNOWN_TOPIC_OR_PARTITION')
     return new KafkaError('no-such-topic', `${message}; run \`prov-ledger topics apply\``, options);
   const inner = cause ?? originalError;

@@ -239,4 +239,4 @@ const attempt = async <T>(
   return undefined;
 };
 
-const WAITED_FOR: ReadonlySet<string> = new Set(['unavailable', 'no-such-topic']);
+const WAITED_FOR: ReadonlySet<string> = new Set(['unavailable', 'tls', 'no-such-topic']);

@@ -68,6 +68,8 @@ export const expectGiven = async (
   const { reading, given } = await readInSequence(cluster);
   for (const { tenant, seq, hash } of heads) {
     const its = reading.get(tenant);
+    // A quiet tenant's facts may all have been there when retention came.
+    if (cut && !its) continue;
     expect(its?.last, `the end of ${tenant} on the topic`).to.include({ seq, hash });
     if (!cut) expect(its?.first, `the beginning of ${tenant} on the topic`).to.equal(1);
   }

@@ -60,11 +60,6 @@ const HARMS = {
   ingest: (scene: Scene) => replaceOne(scene, scene.ingest, 'SIGKILL'),
   relay: (scene: Scene) => replaceOne(scene, scene.relay, 'SIGKILL'),
   worker: (scene: Scene) => replaceOne(scene, scene.worker, 'SIGKILL'),
-  /** Members that leave in order: partitions move twice. */
-  group: async (scene: Scene) => {
-    await replaceOne(scene, scene.ingest, 'SIGTERM');
-    await replaceOne(scene, scene.worker, 'SIGTERM');
-  },
   postgres: ({ site }: Scene) => killServer(site.server),
   broker: async ({ cluster: { kafka } }: Scene) => {
     await kafka.kill();
@@ -90,6 +85,11 @@ const HARMS = {
     const removed = removeWhatIsThere(scene.cluster.connection, EVENTS_TOPIC);
     await replaceOne(scene, scene.worker, 'SIGKILL');
     await removed;
+  },
+  /** Members that leave in order: partitions move twice, also where brokers were killed before. */
+  group: async (scene: Scene) => {
+    await replaceOne(scene, scene.ingest, 'SIGTERM');
+    await replaceOne(scene, scene.worker, 'SIGTERM');
   },
 } satisfies { readonly [victim: string]: (scene: Scene) => Promise<void> };
 

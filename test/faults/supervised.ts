@@ -26,6 +26,7 @@ export interface SupervisedOptions {
 /** A database that recovers ends a process that starts on it with this: its supervisor starts it again. */
 const UNAVAILABLE = 3;
 const AGAIN_MS = 500;
+const ENDS_WITHIN_MS = 90_000;
 
 export const supervise = ({ command, members: count, env, heard = [] }: SupervisedOptions): Supervised => {
   const members: Program[] = [];
@@ -55,7 +56,10 @@ export const supervise = ({ command, members: count, env, heard = [] }: Supervis
     ending.add(member);
     changes += 1;
     member.child.kill(signal);
-    await member.ended;
+    const late = pause(ENDS_WITHIN_MS, 'late' as const, { ref: false });
+    if ((await Promise.race([member.ended, late])) !== 'late') return;
+    member.child.kill('SIGKILL');
+    throw new Error(`${command} had not ended a minute and a half after ${signal}`);
   };
   return {
     members: count,

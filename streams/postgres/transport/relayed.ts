@@ -89,7 +89,8 @@ interface Row {
   readonly message_offset: number | null;
 }
 
-const readRelayed = async (client: Queryable, topic: string): Promise<readonly Relayed[]> => {
+/** Throws what the driver does. */
+export const readRelayed = async (client: Queryable, topic: string): Promise<readonly Relayed[]> => {
   const { rows } = await client.query<Row>(
     `SELECT tenant, seq, encode(hash, 'hex') AS hash, partition, message_offset FROM transport.relayed WHERE topic = $1`,
     [topic],
