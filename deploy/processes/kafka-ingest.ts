@@ -64,7 +64,7 @@ export const startKafkaIngest = async ({
         const missing = [...(await ready()).missing, ...intake.missing()];
         return { ready: missing.length === 0, missing };
       },
-      measures: [...messageFigures({ ...samples, ...intake }), processFigures],
+      measures: [...messageFigures({ ...samples, ...intake }), ...observed.figures, processFigures],
       onFault: (error, requestId) => log('error', 'a request failed', { requestId, ...errorFields(error) }),
     }),
   );

@@ -1,5 +1,6 @@
 // What a service asks of its ledger by itself, apart from requests: how far the read models are, how much there is, and
 // whether everything is still there that was.
+import type { Figure } from '#gateway/http/metrics.ts';
 import { projectors } from '#projectors/index.ts';
 import { type FlagShare, flagShares } from '#projectors/postgres/flag-list.ts';
 import { type ProjectionLag, projectionLag } from '#projectors/postgres/lag.ts';
@@ -10,6 +11,7 @@ import type { Configuration } from '../configuration.ts';
 import { FLAGS_NAMED_MAX } from '../telemetry/flag-instruments.ts';
 import type { Log } from '../telemetry/logs.ts';
 import { sampled } from '../telemetry/sampled.ts';
+import { sampledServers, serverFigures } from '../telemetry/server-figures.ts';
 import { type HeadsKeeper, keepHeads } from './heads-keeper.ts';
 import type { WiredLedger } from './wire.ts';
 
@@ -19,6 +21,8 @@ export interface Observed extends AsyncDisposable {
   /** Those that moved last. */
   readonly flags: () => readonly FlagShare[];
   readonly totals: () => LedgerTotals | undefined;
+  /** Of the servers of a ledger on several. */
+  readonly figures: readonly Figure[];
   /** Absent where no heads file is configured. */
   readonly heads: HeadsKeeper | undefined;
 }
@@ -43,12 +47,14 @@ export const observe = async ({ configuration, ledger, log }: ObserveOptions): P
   const sagas = opening.use(sampled(() => sagaLag(databases, allSagas), ASK_EVERY_MS));
   const flags = opening.use(sampled(() => flagShares(pool, FLAGS_NAMED_MAX), ASK_EVERY_MS));
   const totals = opening.use(sampled(() => ledgerTotals(databases), ASK_EVERY_MS));
+  const servers = opening.use(sampledServers(databases));
   const open = opening.move();
   return {
     lag: () => lag.latest() ?? [],
     sagaLag: () => sagas.latest() ?? [],
     flags: () => flags.latest() ?? [],
     totals: () => totals.latest(),
+    figures: serverFigures(servers.latest),
     heads,
     [Symbol.asyncDispose]: () => open.disposeAsync(),
   };

@@ -49,6 +49,7 @@ export const startProjectorWorker = async ({
       },
       measures: [
         telemetry.instruments({ queuedFacts: () => 0, ...observed }),
+        ...observed.figures,
         ...figuresOf(state, following),
       ],
       onFault: (error, requestId) => log('error', 'a request failed', { requestId, ...errorFields(error) }),

@@ -204,6 +204,7 @@ const gatewayOf = (
         lag: () => [...observed.lag(), ...graph.lag()],
       }),
       ...graph.figures,
+      ...observed.figures,
       ...alarms,
       sagas,
       flagInstruments(observed.flags),
