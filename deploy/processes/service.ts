@@ -92,7 +92,7 @@ export const startService = async (
     tls: tlsFiles && readTls(tlsFiles, Date.now()),
     uses: opening.use(usesOf(ledger, log)),
     sagas: sagaInstruments(observed.sagaLag),
-    alarms: alarms?.figures ?? [],
+    figures: [...graph.figures, ...observed.figures, ...(alarms?.figures ?? [])],
   };
   const gateway = opening.use(gatewayOf({ configuration, ledger, telemetry }, parts));
   const { url, operatorsUrl } = await listenTwice(gateway, { configuration, options, log });
@@ -148,12 +148,12 @@ interface GatewayParts {
   readonly tls: TlsMaterial | undefined;
   readonly uses: TokenUses;
   readonly sagas: SagaInstruments;
-  readonly alarms: readonly Figure[];
+  readonly figures: readonly Figure[];
 }
 
 const gatewayOf = (
   { configuration, ledger, telemetry }: ServiceParts,
-  { stopping, observed, graph, messages, tls, uses, sagas, alarms }: GatewayParts,
+  { stopping, observed, graph, messages, tls, uses, sagas, figures }: GatewayParts,
 ): Gateway => {
   const patienceMs = configuration.storeSeconds * 1_000;
   const list = receiptList(ledger.pool);
@@ -203,9 +203,7 @@ const gatewayOf = (
         ...observed,
         lag: () => [...observed.lag(), ...graph.lag()],
       }),
-      ...graph.figures,
-      ...observed.figures,
-      ...alarms,
+      ...figures,
       sagas,
       flagInstruments(observed.flags),
     ],

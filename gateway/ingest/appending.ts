@@ -2,16 +2,15 @@
 // speed of group commit. Each line stands for itself: one that is malformed is reported, the others go in. A receipt's
 // id is its idempotency key, so ingesting a line again changes nothing.
 
-import { hash } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
-import { completeReceipt, receipts } from '#commands/receipts.ts';
+import { receipts } from '#commands/receipts.ts';
 import { runCommand } from '#commands/run.ts';
 import { parseStrictBytes } from '#proofs/canonical.ts';
 import type { Fault } from '#schemas/event.ts';
 import type { Instant, TenantId } from '#schemas/ids.ts';
-import { type JsonObject, receiptVersion } from '#schemas/receipts.ts';
 import { StreamError } from '#streams/errors.ts';
 import type { StreamStore } from '#streams/stream.ts';
+import { type LineReceipt, receiptOfLine } from './line-receipt.ts';
 import type { Mapping } from './mapping.ts';
 import { LINE_BYTES_MAX, type SourceLine } from './source.ts';
 
@@ -100,9 +99,8 @@ export const ingestByAppending = (ingestion: Ingestion): IngestProgress => {
   return { counts: () => ({ ...counts }), through: settled.through, done };
 };
 
-interface ReadReceipt {
+interface ReadReceipt extends LineReceipt {
   readonly line: number;
-  readonly receipt: JsonObject;
 }
 
 const readLine = (
@@ -121,39 +119,15 @@ const readLine = (
     const { code, message, path } = strict.error;
     return { line: number, code, message: path ? `${path}: ${message}` : message };
   }
-  const mapped = mapping.map(strict.value);
-  if (!mapped.ok) return { line: number, code: 'unmappable', message: mapped.message };
-  const time = receiptVersion(mapped.receipt) === 3 ? 'created_at' : 'timestamp';
-  if (mapped.receipt[time] === undefined) {
-    return {
-      line: number,
-      code: 'malformed-receipt',
-      message: `/${time} is missing; a file may be ingested twice, so its lines carry their own time`,
-    };
-  }
-  // A line without an id is known by its own content: the same line again is the same receipt.
-  const receipt = completeReceipt(mapped.receipt, {
-    id: `sha256:${hash('sha256', strict.canonical)}`,
-    at: clock(),
-    tenant,
-  });
-  return { line: number, receipt };
+  const read = receiptOfLine(strict, { mapping, tenant, at: clock() });
+  return { line: number, ...read };
 };
 
 const record = async (
   { store, tenant, clock }: Ingestion,
-  { line, receipt }: ReadReceipt,
+  { line, receipt, schemaVersion }: ReadReceipt,
   reject: (rejection: Rejection) => 'rejected',
 ): Promise<'recorded' | 'repeated' | 'rejected'> => {
-  const schemaVersion = receiptVersion(receipt);
-  if (typeof schemaVersion !== 'number') {
-    return reject({
-      line,
-      code: 'malformed-receipt',
-      message: `${schemaVersion.pointer} ${schemaVersion.message}`,
-      faults: [schemaVersion],
-    });
-  }
   const context = { tenant, actor: INGESTING_ACTOR, at: clock(), key: String(receipt['id']) };
   const outcome = await patiently(() =>
     runCommand({ store, decider: receipts }, { type: 'RecordReceipt', receipt, schemaVersion }, context),

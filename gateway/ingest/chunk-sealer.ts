@@ -1,7 +1,7 @@
 // The part of a bulk import that runs off the main thread: lines to receipts, receipts to sealed facts and COPY rows,
 // and the folds of the read models kept in the same transaction. No input or output: chunks in, results out.
 import { isAscii, isUtf8 } from 'node:buffer';
-import { completeReceipt, receipts } from '#commands/receipts.ts';
+import { receipts } from '#commands/receipts.ts';
 import { draftsOf } from '#commands/run.ts';
 import { type AnyProjector, type Changes, foldBatch } from '#projectors/batch.ts';
 import { rowWriter } from '#projectors/postgres/columns.ts';
@@ -17,9 +17,9 @@ import { type ChainPosition, payloadHash, seal } from '#proofs/chain.ts';
 import type { Draft, Fact, Recorded } from '#schemas/event.ts';
 import type { FactId, Instant, Seq, Sha256, TenantId } from '#schemas/ids.ts';
 import { decodeFact } from '#schemas/index.ts';
-import { type JsonObject, receiptVersion } from '#schemas/receipts.ts';
 import { binaryWriter } from '#streams/postgres/binary.ts';
 import { writeCopyRow } from '#streams/postgres/rows.ts';
+import { type LineContext, type LineRefusal, receiptOfLine } from './line-receipt.ts';
 import type { Mapping } from './mapping.ts';
 
 /** A line that is no receipt; the lines around it go in. */
@@ -52,7 +52,7 @@ export interface LineReader {
 export interface LinesOf {
   readonly bytes: Buffer;
   readonly firstLine: number;
-  /** When a receipt was made that does not say it. */
+  /** When the lines are taken in. */
   readonly at: Instant;
 }
 
@@ -113,41 +113,21 @@ export const CONFLICT = {
   message: 'another receipt has this id already: give this one an id of its own',
 } as const;
 
-interface DraftContext extends ReaderOptions {
-  readonly at: Instant;
-}
-
-const draftOf = (
-  strict: Strict,
-  { tenant, mapping, at }: DraftContext,
-): Draft | { readonly code: string; readonly message: string } => {
+const draftOf = (strict: Strict, context: LineContext): Draft | LineRefusal => {
   if (!strict.ok) return strict.error;
-  const mapped = mapping ? mapping.map(strict.value) : undefined;
-  if (mapped && !mapped.ok) return { code: 'unmappable', message: `the line ${mapped.message}` };
-  const source = mapped ? mapped.receipt : strict.value;
-  if (typeof source !== 'object' || source === null || Array.isArray(source)) {
-    return { code: 'not-an-object', message: 'a receipt is a JSON object: one object a line' };
-  }
-  const receipt = complete(source as JsonObject, { tenant, at, canonical: strict.canonical });
-  const schemaVersion = receiptVersion(receipt);
-  if (typeof schemaVersion === 'object')
-    return { code: 'malformed', message: `${schemaVersion.pointer} ${schemaVersion.message}` };
+  const read = receiptOfLine(strict, context);
+  if ('code' in read) return read;
+  const { receipt, schemaVersion } = read;
   const { id, actor } = receipt as { readonly id: string; readonly actor: string };
-  const context = { tenant, actor, at, key: id };
-  const decision = receipts.decide({ type: 'RecordReceipt', receipt, schemaVersion }, undefined, context);
-  if (decision.kind === 'refused') return { code: 'malformed', message: decision.refusal.message };
+  const sending = { tenant: context.tenant, actor, at: context.at, key: id };
+  const decision = receipts.decide({ type: 'RecordReceipt', receipt, schemaVersion }, undefined, sending);
+  if (decision.kind === 'refused') {
+    const { refusal, message } = decision.refusal;
+    return { code: refusal === 'TenantMismatch' ? 'tenant-mismatch' : 'malformed-receipt', message };
+  }
   // A line that is a receipt in canonical form is the payload already.
   const payload = receipt === strict.value ? strict.canonical : canonicalize(receipt as JsonValue);
-  return draftsOf(decision.events, context, { payload })[0] as Draft;
-};
-
-const complete = (
-  source: JsonObject,
-  { tenant, at, canonical }: { readonly tenant: TenantId; readonly at: Instant; readonly canonical: string },
-): JsonObject => {
-  if (source['id'] !== undefined && source['tenant'] !== undefined)
-    return completeReceipt(source, { id: '', at, tenant });
-  return completeReceipt(source, { id: `sha256:${payloadHash(canonical)}`, at, tenant });
+  return draftsOf(decision.events, sending, { payload })[0] as Draft;
 };
 
 /** The rows of one read model, as a fold needs them. */
