@@ -5,38 +5,24 @@ import { expect } from 'chai';
 import { type GateCommand, gates } from '#commands/gates.ts';
 import { runCommand } from '#commands/run.ts';
 import type { WiredLedger } from '#deploy/processes/wire.ts';
-import { messageReader } from '#gateway/kafka/read-message.ts';
 import { conflictRecord } from '#gateway/kafka/records.ts';
 import { messageGates } from '#gateway/tenancy/write-gate.ts';
-import { avroReader } from '#schemas/codec.ts';
 import { type Instant, type TenantId, tenantId } from '#schemas/ids.ts';
-import { type Subject, subjectOf } from '#schemas/registry/subjects.ts';
 import { StreamError } from '#streams/errors.ts';
 import type { Together } from '#streams/postgres/together.ts';
 import { readPartitions } from '#streams/postgres/transport/flow.ts';
-import { type Intake, type Piece, postgresIntake } from '#streams/postgres/transport/intake.ts';
+import { type Intake, postgresIntake } from '#streams/postgres/transport/intake.ts';
 import { listLetters } from '#streams/postgres/transport/letters.ts';
-import type { Message, Reader } from '#streams/postgres/transport/message.ts';
+import type { Message } from '#streams/postgres/transport/message.ts';
 import { replayLetter, type SettleOptions } from '#streams/postgres/transport/settle.ts';
 import { replayWaiting } from '#streams/postgres/transport/waiting.ts';
 import { expectLedgerSound } from '#test/support/ledger-sound.ts';
 import { type ShardedLedger, shardedLedger } from '#test/support/sharded-ledger.ts';
 import { aReceipt, createTenant, messageAt, receiptValue } from '#test/support/transport.ts';
+import { pieceOf, place, read } from '../postgres/transport/taking.ts';
 
 const acme = tenantId('acme');
 const globex = tenantId('globex');
-const place = { topic: 'provenance.receipts.v1', partition: 0 };
-
-const receipts = avroReader(
-  JSON.parse((subjectOf('receipts.ReceiptRecorded') as Subject).schema),
-  JSON.parse,
-);
-const read: Reader = messageReader({
-  schemas: { reader: () => receipts, learn: async () => ({ kind: 'unavailable', message: 'away' }) },
-  eventsOf: () => ['receipts.ReceiptRecorded'],
-  clock: Date.now as () => Instant,
-});
-
 const message = (offset: number, tenant: TenantId, id = `r-${offset}`): Message =>
   messageAt(offset, { key: Buffer.from(tenant), value: receiptValue(aReceipt({ id, tenant })) });
 
@@ -54,15 +40,10 @@ const intakeOn = (ledger: WiredLedger, together = ledger.together()): Intake =>
 /** Takes one piece from where the store stands. */
 const take = async (intake: Intake, messages: readonly Message[]) => {
   const position = await intake.open(place, 0);
-  const rest = messages.filter(({ offset }) => offset >= position.next);
-  const piece: Piece = {
-    ...place,
+  const piece = await pieceOf(
     position,
-    next: (rest.at(-1)?.offset ?? position.next - 1) + 1,
-    absent: 0,
-    lost: 0,
-    messages: await Promise.all(rest.map(async (each) => ({ message: each, reading: await read(each) }))),
-  };
+    messages.filter(({ offset }) => offset >= position.next),
+  );
   const [outcome] = await intake.commit([piece]);
   return outcome;
 };
@@ -190,14 +171,7 @@ describe('streams/sharded/together: messages', function () {
     const slow = intakeOn(ledger);
     const found = await slow.open(place, 0);
     await takeSurely(intakeOn(await sharded.another()), [message(0, acme)]);
-    const late: Piece = {
-      ...place,
-      position: found,
-      next: 2,
-      absent: 0,
-      lost: 0,
-      messages: [{ message: message(1, globex), reading: await read(message(1, globex)) }],
-    };
+    const late = { ...(await pieceOf(found, [message(1, globex)])), next: 2 };
     expect(await slow.commit([late])).to.deep.equal([{ kind: 'fenced' }]);
     expect(await receiptIds(ledger, globex)).to.deep.equal([]);
   });
