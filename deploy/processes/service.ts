@@ -2,7 +2,7 @@
 
 import { setTimeout as pause } from 'node:timers/promises';
 import type { RunningService, ServeOptions } from '#gateway/cli/world.ts';
-import { readWithin, storeWithin } from '#gateway/http/deadline.ts';
+import { readModelsWithin, readWithin, storeWithin } from '#gateway/http/deadline.ts';
 import type { Figure, Measure } from '#gateway/http/metrics.ts';
 import { oidcIdentities } from '#gateway/http/oidc.ts';
 import { createGateway, type Gateway } from '#gateway/http/server.ts';
@@ -183,12 +183,15 @@ const gatewayOf = (
     feed: { subscribe: (options) => ledger.feed.subscribe(options) },
     listReceipts: (question) => readWithin(patienceMs, list(question)),
     listFlags: (tenant) => readWithin(patienceMs, flagsOf(tenant)),
-    readModels: readModels({
-      databases: ledger.databases,
-      store: ledger.store,
-      feed: () => ledger.feed,
-      clock: () => Date.now() as Instant,
-    }),
+    readModels: readModelsWithin(
+      patienceMs,
+      readModels({
+        databases: ledger.databases,
+        store: ledger.store,
+        feed: () => ledger.feed,
+        clock: () => Date.now() as Instant,
+      }),
+    ),
     jwks: ledger.jwks,
     readiness: () => (stopping.aborted ? Promise.resolve(STOPPING) : ready()),
     build: {

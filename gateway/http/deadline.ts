@@ -3,6 +3,7 @@
 // answered as in doubt, and found when it is repeated.
 import { StreamError } from '#streams/errors.ts';
 import type { StreamStore } from '#streams/stream.ts';
+import type { ReadModels } from '../projections/read-models.ts';
 
 /** The same promise, or after so many milliseconds the failure. */
 const within = <T>(ms: number, answer: Promise<T>, failure: () => StreamError): Promise<T> =>
@@ -36,6 +37,13 @@ export const storeWithin = (ms: number, store: StreamStore): StreamStore => ({
   readStream: (tenant, stream) => readWithin(ms, store.readStream(tenant, stream)),
   find: (tenant, id) => readWithin(ms, store.find(tenant, id)),
   proof: (tenant, seq) => readWithin(ms, store.proof(tenant, seq)),
+});
+
+/** Questions about read models; what is done to them takes as long as it takes. */
+export const readModelsWithin = (ms: number, models: ReadModels): ReadModels => ({
+  ...models,
+  lag: () => readWithin(ms, models.lag()),
+  status: (tenant) => readWithin(ms, models.status(tenant)),
 });
 
 const pagesWithin = async function* <T>(ms: number, pages: AsyncIterable<T>): AsyncGenerator<T> {

@@ -1,8 +1,41 @@
 // The row hashes of one tenant's rows, as they come: parted by first byte, so that each part is sorted by itself.
-import { digestOfSorted, ROW_HASH_BYTES, sortRowHashes } from '#projectors/digest.ts';
+import type { AnyProjector } from '#projectors/batch.ts';
+import { digestOfSorted, ROW_HASH_BYTES, rowForm, sortRowHashes } from '#projectors/digest.ts';
+import type { Row } from '#projectors/projector.ts';
 
 const PARTS = 256;
 const FIRST_BYTES = 4 * ROW_HASH_BYTES;
+
+/** The hashes of a tenant's rows that come one by one, several computed at once. */
+export interface HashedRows {
+  readonly add: (row: Row) => void;
+  /** Of all rows so far. */
+  readonly hashes: () => HashSet;
+}
+
+/** Rows that wait to be hashed together. */
+const TOGETHER = 256;
+
+export const hashedRows = (projector: AnyProjector, tenant: string): HashedRows => {
+  const form = rowForm(projector);
+  const set = hashSet();
+  let waiting: Row[] = [];
+  const hashAll = (): void => {
+    const hashes = form.hashes(tenant, waiting);
+    waiting = [];
+    for (let at = 0; at < hashes.length; at += ROW_HASH_BYTES)
+      set.add(hashes.subarray(at, at + ROW_HASH_BYTES));
+  };
+  return {
+    add: (row) => {
+      if (waiting.push(row) === TOGETHER) hashAll();
+    },
+    hashes: () => {
+      hashAll();
+      return set;
+    },
+  };
+};
 
 export interface HashSet {
   /** 32 bytes, as one character a byte or as they are. */

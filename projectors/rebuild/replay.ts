@@ -2,14 +2,13 @@
 // port, one at a time, each with its hash recomputed; no batch, no database, no COPY. A rebuild is switched to only when its table
 // says the same.
 import { type AnyProjector, keyText } from '#projectors/batch.ts';
-import { rowForm } from '#projectors/digest.ts';
 import type { Row, RowKey } from '#projectors/projector.ts';
 import { CHAIN_START, type ChainPosition, linkFault } from '#proofs/chain.ts';
 import type { Fact, Recorded } from '#schemas/event.ts';
 import type { Seq, TenantId } from '#schemas/ids.ts';
 import { StreamError } from '#streams/errors.ts';
 import type { StreamStore } from '#streams/stream.ts';
-import { type HashSet, hashSet } from './hash-set.ts';
+import { type HashSet, hashedRows } from './hash-set.ts';
 
 export interface ReplayOptions {
   readonly store: Pick<StreamStore, 'read'>;
@@ -86,16 +85,17 @@ const foldOne = (
 ): string | undefined => {
   try {
     const fact = decode(recorded);
-    const keys = new Map<string, RowKey>(projector.keys(fact).map((key: RowKey) => [keyText(key), key]));
-    const next = [...keys].map(
-      ([text, key]) =>
-        [text, key, projector.fold(projector.insertOnly ? undefined : rows.get(text), fact, key)] as const,
-    );
-    for (const [text, key, row] of next) {
+    const keys = distinct(projector.keys(fact));
+    const before = (key: RowKey): Row | undefined =>
+      projector.insertOnly ? undefined : rows.get(keyText(key));
+    // All of them before the first is put in place: what the fold throws at the last key undoes nothing.
+    const next = keys.map((key) => projector.fold(before(key), fact, key));
+    for (const [index, key] of keys.entries()) {
+      const row = next[index];
       if (projector.insertOnly) {
         if (row !== undefined) onRow(row, key);
-      } else if (row === undefined) rows.delete(text);
-      else rows.set(text, row);
+      } else if (row === undefined) rows.delete(keyText(key));
+      else rows.set(keyText(key), row);
     }
     return undefined;
   } catch (error) {
@@ -103,17 +103,17 @@ const foldOne = (
   }
 };
 
+const distinct = (keys: readonly RowKey[]): readonly RowKey[] =>
+  keys.length === 1 ? keys : [...new Map(keys.map((key) => [keyText(key), key])).values()];
+
 export interface ReplayHashes extends Omit<Replayed, 'rows'> {
   readonly hashes: HashSet;
 }
 
 /** The hashes of one tenant's rows: 32 bytes for each are held, and the rows themselves of a keyed model. */
 export const replayHashes = async (options: Omit<ReplayOptions, 'onRow'>): Promise<ReplayHashes> => {
-  const { projector, tenant } = options;
-  const form = rowForm(projector);
-  const hashes = hashSet();
-  const onRow = (row: Row): void => hashes.add(form.hash(tenant, row));
-  const { rows, ...replayed } = await replayTenant({ ...options, onRow });
-  for (const row of rows.values()) onRow(row);
-  return { ...replayed, hashes };
+  const hashed = hashedRows(options.projector, options.tenant);
+  const { rows, ...replayed } = await replayTenant({ ...options, onRow: hashed.add });
+  for (const row of rows.values()) hashed.add(row);
+  return { ...replayed, hashes: hashed.hashes() };
 };

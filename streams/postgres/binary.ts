@@ -175,7 +175,17 @@ export const readTimestamp = (bytes: Buffer, at: number): number =>
 export const readInt64 = (bytes: Buffer, at: number): number =>
   bytes.readInt32BE(at) * TWO_32 + bytes.readUInt32BE(at + 4);
 
+// Where the digits of each byte of a UUID stand in its text, and the text while it is put together.
+const UUID_DIGITS = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34] as const;
+const DIGITS = Buffer.from('0123456789abcdef');
+const uuidText = Buffer.alloc(36, '-');
+
 export const readUuid = (bytes: Buffer, at: number): string => {
-  const hex = bytes.toString('hex', at, at + 16);
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
+  for (let index = 0; index < 16; index += 1) {
+    const byte = bytes[at + index] as number;
+    const to = UUID_DIGITS[index] as number;
+    uuidText[to] = DIGITS[byte >>> 4] as number;
+    uuidText[to + 1] = DIGITS[byte & 15] as number;
+  }
+  return uuidText.toString('latin1');
 };

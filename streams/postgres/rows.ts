@@ -1,6 +1,7 @@
 // Facts as rows. An envelope text that the payload already says is not stored twice: the columns actor, op_id,
 // op_parent_id and region are NULL where the payload's top-level member of that name holds the same text (or both
 // have none), and hold the empty text where the fact has none although the payload has such a member.
+import { knownText } from '#proofs/known-texts.ts';
 import type { Recorded } from '#schemas/event.ts';
 import type { FactId, Instant, Seq, Sha256, StreamName, TenantId } from '#schemas/ids.ts';
 import { type BinaryWriter, readInt64, readTimestamp, readUuid } from './binary.ts';
@@ -104,7 +105,9 @@ export const readCopyRow = (bytes: Buffer, start: number, tenant: TenantId, prev
   const id = readUuid(bytes, fixed(16)) as FactId;
   const hashAt = fixed(32);
   const hash = bytes.toString('hex', hashAt, hashAt + 32) as Sha256;
-  const type = text() as string;
+  const typeAt = at + 4;
+  at = typeAt + bytes.readInt32BE(at);
+  const type = knownText(bytes, typeAt, at);
   const payload = text() as string;
   const parsed = JSON.parse(payload) as Members;
   const stream = text() as StreamName | undefined;

@@ -1,10 +1,8 @@
 // A thread that replays tenants' histories for a rebuild: every hash and every link from the bytes of the rows, every fact
 // folded by itself.
 import { parentPort, workerData } from 'node:worker_threads';
-import { rowForm } from '#projectors/digest.ts';
 import { projectors } from '#projectors/index.ts';
-import type { Row } from '#projectors/projector.ts';
-import { hashSet } from '#projectors/rebuild/hash-set.ts';
+import { hashedRows } from '#projectors/rebuild/hash-set.ts';
 import { plainFold } from '#projectors/rebuild/replay.ts';
 import { CHAIN_START, GENESIS_HASH } from '#proofs/chain.ts';
 import type { Seq } from '#schemas/ids.ts';
@@ -24,7 +22,6 @@ const { url, projection } = workerData as ReplayThread;
 const projector = projectors.find(({ name }) => name === projection);
 if (!projector) throw new Error(`there is no read model ${projection}`);
 const handled: ReadonlySet<string> = new Set(projector.handles);
-const form = rowForm(projector);
 const pool = connect({ url, max: 2, role: RUNTIME_ROLE, name: 'prov-ledger replay' });
 
 const pageFrom = ({ tenant, tenantNo, to }: ReplayTask, from: number): Promise<readonly RawRows[]> =>
@@ -39,9 +36,8 @@ const pageFrom = ({ tenant, tenantNo, to }: ReplayTask, from: number): Promise<r
 /** `undefined` where the chain does not hold, or the fold refuses a fact: the rebuild looks into it and says why. */
 const replayed = async (task: ReplayTask): Promise<ReplayedBeside | undefined> => {
   const { tenant, to, skips } = task;
-  const hashes = hashSet();
-  const onRow = (row: Row): void => hashes.add(form.hash(tenant, row));
-  const { rows, take } = plainFold({ projector, skips, decode: decodeFact, onRow });
+  const hashed = hashedRows(projector, tenant);
+  const { rows, take } = plainFold({ projector, skips, decode: decodeFact, onRow: hashed.add });
   const check = rowCheck(tenant, CHAIN_START);
   const holds = (bytes: Buffer, at: number): boolean =>
     check.next() === undefined &&
@@ -58,7 +54,8 @@ const replayed = async (task: ReplayTask): Promise<ReplayedBeside | undefined> =
       for (const at of chunk.rows) if (!holds(chunk.bytes, at)) return undefined;
     }
   }
-  for (const row of rows.values()) onRow(row);
+  for (const row of rows.values()) hashed.add(row);
+  const hashes = hashed.hashes();
   const { seq, hash } = check.position();
   return { seq, hash, rows: hashes.count(), digest: hashes.digest() };
 };

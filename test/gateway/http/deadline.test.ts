@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { storeWithin } from '#gateway/http/deadline.ts';
+import { readModelsWithin, storeWithin } from '#gateway/http/deadline.ts';
 import type { FactId, Seq, StreamName } from '#schemas/ids.ts';
 import type { StreamStore } from '#streams/stream.ts';
 import { append, draft, refused } from '#test/contracts/ledger-adapter.ts';
@@ -42,6 +42,23 @@ describe('gateway/http: a store that does not answer', () => {
   it('covers every question of the port', () => {
     const asked = Object.keys(silent).filter((name) => name !== 'ledgerId');
     expect(new Set([...Object.keys(questions), 'append'])).to.deep.equal(new Set(asked));
+  });
+
+  it('is unavailable to what is asked of its read models, and to nothing that is done to them', async () => {
+    const done = { build: 2 };
+    const models = readModelsWithin(30, {
+      names: [],
+      lag: never,
+      status: never,
+      pause: never,
+      resume: never,
+      retry: never,
+      rebuild: () => new Promise((resolve) => setTimeout(() => resolve(done as never), 90)),
+      verify: never,
+    });
+    expect(await refused(models.lag())).to.have.property('code', 'unavailable');
+    expect(await refused(models.status(ACME))).to.have.property('code', 'unavailable');
+    expect(await models.rebuild({} as never)).to.equal(done);
   });
 
   it('that does answer is passed through, pages and failures too, and a reader that stops is heard', async () => {
