@@ -223,7 +223,7 @@ const v02ToV1 = (receipt: ReceiptV02): Receipt => {
   for (const name of Object.keys(receipt)) {
     const value = receipt[name as keyof ReceiptV02];
     if (name === 'version' || name === 'ext' || value === undefined) continue;
-    said[NEWER_NAMES.get(name) ?? name] = name === 'evidence' ? `sha256:${String(value)}` : value;
+    said[NEWER_NAMES.get(name) ?? name] = name === 'evidence' ? `sha256:${receipt.evidence}` : value;
   }
   if (receipt.ext === undefined) return said as Receipt;
   const { [FROM_V1]: carried, ...rest } = receipt.ext;

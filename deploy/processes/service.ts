@@ -8,7 +8,7 @@ import { oidcIdentities } from '#gateway/http/oidc.ts';
 import { createGateway, type Gateway } from '#gateway/http/server.ts';
 import type { TlsMaterial } from '#gateway/http/tls.ts';
 import { type TokenUses, tokenUses } from '#gateway/http/token-uses.ts';
-import { readModels } from '#gateway/projections/read-models.ts';
+import { type ReadModels, readModels } from '#gateway/projections/read-models.ts';
 import { projectors } from '#projectors/index.ts';
 import { dueTimers } from '#projectors/postgres/due-timers.ts';
 import { flagList } from '#projectors/postgres/flag-list.ts';
@@ -183,15 +183,7 @@ const gatewayOf = (
     feed: { subscribe: (options) => ledger.feed.subscribe(options) },
     listReceipts: (question) => readWithin(patienceMs, list(question)),
     listFlags: (tenant) => readWithin(patienceMs, flagsOf(tenant)),
-    readModels: readModelsWithin(
-      patienceMs,
-      readModels({
-        databases: ledger.databases,
-        store: ledger.store,
-        feed: () => ledger.feed,
-        clock: () => Date.now() as Instant,
-      }),
-    ),
+    readModels: readModelsWithin(patienceMs, readModelsOf(ledger)),
     jwks: ledger.jwks,
     readiness: () => (stopping.aborted ? Promise.resolve(STOPPING) : ready()),
     build: {
@@ -214,6 +206,15 @@ const gatewayOf = (
       telemetry.log('error', 'a request failed', { requestId, ...errorFields(error) }),
   });
 };
+
+const readModelsOf = (ledger: WiredLedger): ReadModels =>
+  readModels({
+    databases: ledger.databases,
+    store: ledger.store,
+    // Opened when somebody rebuilds.
+    feed: () => ledger.feed,
+    clock: () => Date.now() as Instant,
+  });
 
 const graphOf = (
   { configuration: { attestSeconds, metricsTenants: namesMax }, ledger, telemetry: { log } }: ServiceParts,
