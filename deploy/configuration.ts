@@ -6,6 +6,7 @@ import { kafkaFaults, kafkaSettings } from './kafka-settings.ts';
 import { loadSettings } from './load-settings.ts';
 import { neo4jSettings } from './neo4j-settings.ts';
 import { oidcSettings } from './oidc-settings.ts';
+import { prometheusSettings } from './prometheus-settings.ts';
 import {
   file,
   folder,
@@ -174,6 +175,7 @@ const settingsFor = (env: Environment, defaultDataDir: () => string) => {
     ...neo4jSettings,
     ...shardSettings,
     ...alarmSettings,
+    ...prometheusSettings,
   };
 };
 

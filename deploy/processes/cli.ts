@@ -3,9 +3,11 @@ import { join } from 'node:path';
 import { CliError } from '#gateway/cli/exit.ts';
 import { runCli } from '#gateway/cli/main.ts';
 import type { RunningService, RunningWorker, ServeOptions, World } from '#gateway/cli/world.ts';
+import { prometheus } from '#gateway/flags/prometheus.ts';
 import type { Instant } from '#schemas/ids.ts';
 import { type Configuration, readConfiguration, type SettingInEffect } from '../configuration.ts';
 import { defaultDataDir } from '../embedded/server.ts';
+import { prometheusOf } from '../prometheus-settings.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import { migrateDatabase, openDatabase } from './database.ts';
 import { givenModule } from './given-module.ts';
@@ -162,6 +164,11 @@ process.exitCode = await runCli({
   registry: async () => {
     const { configuredRegistry } = await import('./kafka-parts.ts');
     return configuredRegistry(configured().configuration);
+  },
+  series: () => {
+    const source = prometheusOf(configured().configuration);
+    if (source) return prometheus(source);
+    throw new CliError('usage', 'no-prometheus', 'there is no Prometheus: set PROV_LEDGER_PROMETHEUS_URL');
   },
   devKafka: async (request) => {
     const { developersKafka } = await import('./kafka-parts.ts');

@@ -12,6 +12,7 @@ import { aCount, aMoment, aTenant, group, headOf, ledgerLeaf, parsedBy, type Run
 import { CliError } from './exit.ts';
 import { acknowledge, byHand, move, readFlag, sendFlag, tenantRequired } from './flags.ts';
 import { figure, pairs, visible } from './output.ts';
+import { collectCommand } from './ramps-collect.ts';
 
 const aShareList = parsedBy((raw: string): readonly number[] => {
   const steps = raw.split(',').map((each) => Number(each.trim()));
@@ -221,6 +222,7 @@ export const rampCommands = (run: Run): Command =>
     start(run),
     status(run),
     observe(run),
+    collectCommand(run),
     acknowledge(run, { usage: 'ack <feature>', example: 'ramps ack new-checkout' }),
     stop(run),
   ]);

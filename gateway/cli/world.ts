@@ -19,6 +19,7 @@ import type { LastUses } from '#streams/postgres/token-uses.ts';
 import type { SettleOptions } from '#streams/postgres/transport/settle.ts';
 import type { StoredChainRequest, StoredChainResult } from '#streams/postgres/verify/chain.ts';
 import type { StreamFeed, StreamStore } from '#streams/stream.ts';
+import type { AskSeries } from '../flags/prometheus.ts';
 import type { BulkImport } from '../ingest/bulk-progress.ts';
 import type { MovableShard } from '../tenancy/move.ts';
 
@@ -200,6 +201,8 @@ export interface World {
   readonly topics: () => Promise<TopicsAdmin>;
   /** Throws `CliError` when none is named. */
   readonly registry: () => Promise<Registry>;
+  /** The configured Prometheus. Throws `CliError` when none is named. */
+  readonly series: () => AskSeries;
   /** Starts a broker and a registry of this machine's own; resolves when both answer. */
   readonly devKafka: (request: DevKafkaRequest) => Promise<DevKafka>;
   /** What a module exports that the user names by its file; running it is the user's word. Throws `CliError`. */

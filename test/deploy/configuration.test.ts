@@ -25,6 +25,8 @@ describe('deploy/configuration', () => {
       alarmWebhookUrl: undefined,
       alarmWebhookSecret: undefined,
       alarmDeadlineSeconds: 86_400,
+      prometheusUrl: undefined,
+      prometheusAuthorization: undefined,
       workerLeaseSeconds: 10,
       logLevel: 'info',
       headsFile: undefined,

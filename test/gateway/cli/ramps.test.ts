@@ -1,6 +1,8 @@
 import { expect } from 'chai';
 import { dispatcher } from '#deploy/processes/dispatch.ts';
 import { fireDue } from '#deploy/processes/timer-keeper.ts';
+import type { World } from '#gateway/cli/world.ts';
+import { PrometheusFault } from '#gateway/flags/prometheus.ts';
 import { allSagas } from '#sagas/index.ts';
 import { memorySagaShelf } from '#sagas/memory/shelf.ts';
 import { runSagas } from '#sagas/run.ts';
@@ -17,7 +19,9 @@ describe('prov-ledger ramps', () => {
     const clock = () => now as Instant;
     const ledger = await memoryLedger({ clock });
     const shelf = memorySagaShelf(() => ledger.store.heads());
-    const world = (...argv: readonly string[]) => runIn(ledger, [...argv, '--tenant', 'acme'], { clock });
+    const inWorld = (over: Partial<World>, ...argv: readonly string[]) =>
+      runIn(ledger, [...argv, '--tenant', 'acme'], { clock, ...over });
+    const world = Object.assign((...argv: readonly string[]) => inWorld({}, ...argv), { with: inWorld });
     /** What a service does by itself, when so many seconds have passed. */
     const after = async (seconds: number): Promise<void> => {
       now += seconds * 1_000;
@@ -82,6 +86,61 @@ describe('prov-ledger ramps', () => {
     );
     const trace = await world('sagas', 'trace', 'ramps', '--saga', 'ramps');
     expect(trace.stdout).to.match(/FreezeFlag, recorded as fact \d+ \(flags\.RampAdvised\)/);
+  });
+
+  it('tells what Prometheus says, empty series and NaN as they are, and nothing where it says nothing', async () => {
+    const { world, after } = await opened();
+    await world('ramps', 'start', 'new-checkout', '--by', 'Ada', '--hold-seconds', '60');
+    await after(1);
+    await after(30);
+    const asked: string[] = [];
+    const queries = ['exposed-requests', 'exposed-errors', 'control-requests', 'control-errors'].map(
+      (name) => `--${name}=${name}[{window}]`,
+    );
+    const collect = (values: { readonly [name: string]: string }) =>
+      world.with(
+        {
+          series: () => async (query) => {
+            asked.push(query.query);
+            return values[query.query.split('[')[0] ?? ''];
+          },
+        },
+        'ramps',
+        'collect',
+        'new-checkout',
+        '--window-seconds',
+        '20',
+        ...queries,
+      );
+    const good = {
+      'exposed-requests': '2000.5',
+      'exposed-errors': '2',
+      'control-requests': '9000',
+      'control-errors': '9',
+    };
+    const first = await collect(good);
+    expect(first.code, first.stderr).to.equal(0);
+    expect(asked[0]).to.equal('exposed-requests[20s]');
+    expect(first.stdout).to.include('with it: 2 of 2000.5 failed');
+    const status = async () => (await world('ramps', 'status', 'new-checkout')).stdout;
+    expect(await status()).to.match(/observed acme +2 of 2,001 failed/);
+    const silent = await world.with(
+      {
+        series: () => async () => {
+          throw new PrometheusFault('Prometheus did not answer within 10000 ms');
+        },
+      },
+      'ramps',
+      'collect',
+      'new-checkout',
+      ...queries,
+    );
+    expect(silent.code).to.equal(3);
+    expect(silent.stderr).to.match(/did not answer within 10000 ms; nothing was recorded/);
+    expect(await status(), 'as it was').to.match(/observed acme +2 of 2,001 failed/);
+    await collect({ ...good, 'exposed-errors': 'NaN' });
+    await after(1);
+    expect(await status()).to.match(/is at 10 %, frozen: unusable/);
   });
 
   it('refuses what cannot be, by name', async () => {

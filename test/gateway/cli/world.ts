@@ -54,6 +54,9 @@ export const runIn = async (
     kafkaRelay: refuse('kafkaRelay'),
     topics: refuse('topics'),
     registry: refuse('registry'),
+    series: () => {
+      throw new Error("series is not part of this test's world");
+    },
     devKafka: refuse('devKafka'),
     again: refuse('again'),
     backup: refuse('backup'),
