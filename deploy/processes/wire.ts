@@ -1,7 +1,8 @@
 // Wires a ledger from its configuration: database, pool, keys, store, feed. The only place that knows them all.
 import { mkdirSync } from 'node:fs';
 import { CliError } from '#gateway/cli/exit.ts';
-import type { OpenLedger, WholeChain } from '#gateway/cli/world.ts';
+import type { LedgerReplay, OpenLedger, WholeChain } from '#gateway/cli/world.ts';
+import type { BulkImport } from '#gateway/ingest/bulk-progress.ts';
 import { importReceipts } from '#gateway/ingest/import.ts';
 import { throughGates } from '#gateway/tenancy/write-gate.ts';
 import { projectors } from '#projectors/index.ts';
@@ -20,6 +21,7 @@ import {
   standing,
 } from '#projectors/run.ts';
 import { KeyFolderFault, type LocalKeys, localKeys } from '#proofs/keys/local.ts';
+import type { ReplayFeed } from '#replay-harness/feed.ts';
 import { ledgerFeed } from '#replay-harness/ledger-feed.ts';
 import { allSagas } from '#sagas/index.ts';
 import { postgresSagaShelf } from '#sagas/postgres/shelf.ts';
@@ -145,7 +147,10 @@ export const wireLedger = async (
     },
     jwks: keys.jwks,
     verifyWhole: verifyOn(databases, store),
-    ...(movable.size > 1 ? { shards: movable } : inBulk({ pool, database, store, keys, sources })),
+    replayFeed: replayOn({ databases, store, keys }),
+    ...(movable.size > 1
+      ? { shards: movable }
+      : { importInBulk: bulkImport({ pool, store, keys, sources }) }),
     ...(address && { graph: graphOf }),
     lastUses: lastTokenUses(pool),
     settling: async () => {
@@ -220,35 +225,40 @@ const verifyOn =
     return await verifyStoredChain({ ...request, pool, url: urlOf(pool) ?? '', ledgerId });
   };
 
+interface ReplayParts extends Pick<WiredLedger, 'databases' | 'store' | 'keys'> {}
+
+/** With threads that connect for themselves, and so to one server. */
+const replayOn =
+  ({ databases, store, keys }: ReplayParts) =>
+  async (request: LedgerReplay): Promise<ReplayFeed> => {
+    const { home, all, of } = databases;
+    const found = await Promise.all((request.tenants ?? []).map(of));
+    const [{ pool } = home, ...others] = new Set(all.length === 1 ? [home] : found);
+    if (others.length > 0 || (all.length > 1 && found.length === 0))
+      throw new CliError(
+        'usage',
+        'several-servers',
+        'a ledger on several servers is replayed tenant by tenant: say which with --tenant',
+      );
+    return await ledgerFeed({
+      ...request,
+      pool,
+      url: urlOf(pool) ?? '',
+      ledgerId: store.ledgerId,
+      keys: keys.keys.map(({ publicJwk }) => publicJwk),
+      skips: skipsIn(store),
+    });
+  };
+
 interface BulkParts extends Pick<WiredLedger, 'store' | 'keys' | 'pool'> {
-  readonly database: Database;
   readonly sources: SourceDigests;
 }
 
-/** What goes past the ports, with threads and connections of its own. */
-const inBulk = ({
-  pool,
-  database,
-  store,
-  keys,
-  sources,
-}: BulkParts): Pick<OpenLedger, 'importInBulk' | 'replayFeed'> => {
-  const { url } = database;
-  const { ledgerId } = store;
-  return {
-    importInBulk: (options) =>
-      importReceipts({ ...options, pool, ledgerId, signer: keys.signer, inline: projectors, sources }),
-    replayFeed: (request) =>
-      ledgerFeed({
-        ...request,
-        pool,
-        url,
-        ledgerId,
-        keys: keys.keys.map(({ publicJwk }) => publicJwk),
-        skips: skipsIn(store),
-      }),
-  };
-};
+/** Past the ports, and together with the read models: where facts and read models are in one database. */
+const bulkImport =
+  ({ pool, store: { ledgerId }, keys, sources }: BulkParts): BulkImport =>
+  (options) =>
+    importReceipts({ ...options, pool, ledgerId, signer: keys.signer, inline: projectors, sources });
 
 /** As a command opens it: prepared, closed together with its database, and with errors a command line can end with. */
 export const openLedger = async (
