@@ -104,14 +104,17 @@ const tell = async (telling: Telling, due: DueAlarm): Promise<void> => {
 const toldOf = (
   { deadlineMs, backoffMs = 1_000 }: Telling,
   { attempt, ageMs }: DueAlarm,
-  fault: WebhookFault,
+  failed: WebhookFault | undefined,
 ): Told => {
-  if (fault === undefined) return { kind: 'delivered' };
-  const inMs = Math.min(backoffMs * 2 ** (attempt - 1), BACKOFF_MS_MAX);
+  if (failed === undefined) return { kind: 'delivered' };
+  const { text: fault, afterMs } = failed;
+  // A receiver that asks for more than is left of the deadline is asked once more at its end.
+  const asked = Math.min(afterMs, Math.max(deadlineMs - ageMs, 0));
+  const inMs = Math.max(Math.min(backoffMs * 2 ** (attempt - 1), BACKOFF_MS_MAX), asked);
   return ageMs + inMs > deadlineMs ? { kind: 'given up', fault } : { kind: 'again', inMs, fault };
 };
 
-const logged = ({ log }: Telling, { tenant, alarmId: alarm, alarm: raised }: DueAlarm): WebhookFault => {
+const logged = ({ log }: Telling, { tenant, alarmId: alarm, alarm: raised }: DueAlarm): undefined => {
   const { route, asOfSeq, divergent, seq } = raised;
   log('error', 'a drift alarm was raised: docs/operations/drift.md', {
     tenant,
@@ -127,7 +130,7 @@ const logged = ({ log }: Telling, { tenant, alarmId: alarm, alarm: raised }: Due
 const sent = async (
   { webhook, signal, answerWithinMs }: Telling,
   { tenant, alarmId, alarm }: DueAlarm,
-): Promise<WebhookFault> =>
+): Promise<WebhookFault | undefined> =>
   await sendWebhook(
     webhook as WebhookTarget,
     {

@@ -2,6 +2,7 @@
 // the alarm's, the same at every attempt, so that a receiver that hears it twice knows it; the signature is HMAC-SHA-256
 // over id, time of the attempt and body.
 import { createHmac } from 'node:crypto';
+import { retryAfterMs } from '../sdk/retry-after.ts';
 
 export interface WebhookTarget {
   readonly url: string;
@@ -15,8 +16,11 @@ export interface WebhookMessage {
   readonly body: string;
 }
 
-/** `undefined`: taken. */
-export type WebhookFault = string | undefined;
+export interface WebhookFault {
+  readonly text: string;
+  /** What the receiver asked for in Retry-After; 0 where it did not. */
+  readonly afterMs: number;
+}
 
 /** Longer than any receiver that first puts the alarm down and then answers. */
 export const ANSWER_WITHIN_MS = 10_000;
@@ -41,12 +45,12 @@ export interface SendOptions {
   readonly withinMs?: number;
 }
 
-/** One attempt. Any answer from 200 to 299 takes it; a redirect is followed nowhere. Never throws. */
+/** One attempt. Any answer from 200 to 299 takes it: `undefined`. A redirect is followed nowhere. Never throws. */
 export const sendWebhook = async (
   { url, secrets }: WebhookTarget,
   message: WebhookMessage,
   { clock, signal, withinMs = ANSWER_WITHIN_MS }: SendOptions,
-): Promise<WebhookFault> => {
+): Promise<WebhookFault | undefined> => {
   try {
     const response = await fetch(url, {
       method: 'POST',
@@ -61,10 +65,17 @@ export const sendWebhook = async (
     });
     // What it says beside the status is nobody's business, and may be without end.
     await response.body?.cancel();
-    return response.ok ? undefined : `it answered ${response.status}`;
+    if (response.ok) return undefined;
+    const afterMs = retryAfterMs(response.headers.get('retry-after'), clock());
+    return { text: `it answered ${response.status}`, afterMs };
   } catch (error) {
     const { name, message: text, cause } = error as Error & { cause?: { code?: string } };
-    if (name === 'TimeoutError') return `it did not answer within ${withinMs} ms`;
-    return `it cannot be reached: ${cause?.code ?? text}`;
+    const silent = name === 'TimeoutError';
+    return {
+      text: silent
+        ? `it did not answer within ${withinMs} ms`
+        : `it cannot be reached: ${cause?.code ?? text}`,
+      afterMs: 0,
+    };
   }
 };

@@ -1,5 +1,6 @@
 // One try of one request: what the service answers, as values. Whether and when to try again is for retry.ts.
 import { ClientError, type ClientErrorCode } from './errors.ts';
+import { retryAfterMs } from './retry-after.ts';
 import type { ProblemDocument, RecordedReceipt } from './types.ts';
 
 /** `again`: it was not recorded, or it is not known; the same request may succeed later. */
@@ -248,11 +249,4 @@ const codeOf = ({ status, code }: ProblemDocument): ClientErrorCode => {
     default:
       return 'refused';
   }
-};
-
-/** RFC 9110 section 10.2.3: seconds, or a date. */
-const retryAfterMs = (header: string | null): number => {
-  if (header === null) return 0;
-  const ms = /^\d+$/.test(header.trim()) ? Number(header) * 1_000 : Date.parse(header) - Date.now();
-  return Number.isFinite(ms) ? Math.max(0, ms) : 0;
 };

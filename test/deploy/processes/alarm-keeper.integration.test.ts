@@ -175,6 +175,32 @@ describe('alarms told outside', function () {
     ).to.have.length(1);
   });
 
+  it('a receiver that asks to be left alone is left alone for so long, and no longer than the deadline', async () => {
+    const asking = (seconds: string) => (response: ServerResponse) =>
+      void response.writeHead(503, { 'retry-after': seconds }).end();
+    const nextIn = async (): Promise<number> => {
+      const { rows } = await pool.query<{ ms: number }>(
+        `SELECT (extract(epoch FROM next_try_at - first_tried_at) * 1000)::float8 AS ms FROM alarms.deliveries
+         WHERE alarm = 'a-5' AND sink <> 'log' AND last_fault IS NOT NULL`,
+      );
+      return rows[0]?.ms ?? 0;
+    };
+    {
+      plan.push(asking('2'));
+      await using _patient = keep({ deadlineMs: 600_000 });
+      await raise('a-5');
+      await until('it has failed', async () => (await nextIn()) > 0);
+      expect(await nextIn(), 'and not in 20 ms').to.be.at.least(2_000);
+      await until('it is taken', async () => (await settled('a-5')).length === 2);
+      expect(times('a-5')).to.equal(2);
+    }
+    plan.push(asking('86400'));
+    await using _hurried = keep({ deadlineMs: 1_000 });
+    await raise('a-6');
+    await until('it is told once more at its deadline', async () => (await settled('a-6')).length === 2);
+    expect(await settled('a-6')).to.deep.equal(['delivered', 'delivered']);
+  });
+
   it('of several services, started again and again, one tells it', async () => {
     for (let start = 0; start < 3; start += 1) {
       await using _one = keep();

@@ -54,23 +54,37 @@ describe('gateway/alarms: a webhook', () => {
       ['500 Internal Server Error', 'it answered 500'],
     ] as const) {
       await using there = await receiver((socket) => socket.end(status(answer)));
-      expect(await send(there.url), answer).to.equal(fault);
+      expect((await send(there.url))?.text, answer).to.equal(fault);
     }
     await using elsewhere = await receiver((socket) => socket.end(status('200 OK')));
     await using there = await receiver((socket) =>
       socket.end(status('307 Temporary Redirect', `location: ${elsewhere.url}\r\n`)),
     );
-    expect(await send(there.url)).to.equal('it answered 307');
+    expect((await send(there.url))?.text).to.equal('it answered 307');
+  });
+
+  it('says how long a receiver asks to be left alone, in seconds or until a moment', async () => {
+    for (const [header, afterMs] of [
+      ['retry-after: 120', 120_000],
+      ['retry-after: Thu, 25 Feb 2021 15:03:00 GMT', 50_000],
+      ['retry-after: soon', 0],
+      ['x-other: 1', 0],
+    ] as const) {
+      await using there = await receiver((socket) =>
+        socket.end(status('503 Service Unavailable', `${header}\r\n`)),
+      );
+      expect(await send(there.url), header).to.deep.equal({ text: 'it answered 503', afterMs });
+    }
   });
 
   it('is given up on a receiver that hangs, goes away, or talks nonsense, without an exception', async () => {
     await using hanging = await receiver(() => undefined);
-    expect(await send(hanging.url, 200)).to.equal('it did not answer within 200 ms');
+    expect((await send(hanging.url, 200))?.text).to.equal('it did not answer within 200 ms');
     await using leaving = await receiver((socket) => socket.destroy());
-    expect(await send(leaving.url)).to.match(/^it cannot be reached: /);
+    expect((await send(leaving.url))?.text).to.match(/^it cannot be reached: /);
     await using babbling = await receiver((socket) => socket.end('no http\r\n\r\n'));
-    expect(await send(babbling.url)).to.match(/^it cannot be reached: /);
-    expect(await send('http://127.0.0.1:1/')).to.match(/^it cannot be reached: /);
+    expect((await send(babbling.url))?.text).to.match(/^it cannot be reached: /);
+    expect((await send('http://127.0.0.1:1/'))?.text).to.match(/^it cannot be reached: /);
   });
 
   it('takes the first of two answers', async () => {
