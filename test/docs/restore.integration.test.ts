@@ -55,7 +55,13 @@ describe('docs/operations/restore.md', function () {
     lost = await freshDatabase();
     await ok(lost.url, 'migrate');
     const receipts = Array.from({ length: 300 }, (_, index) =>
-      JSON.stringify({ id: `r-${index}`, action: 'db.export', actor: 'alice', decision: 'allow' }),
+      JSON.stringify({
+        id: `r-${index}`,
+        action: 'db.export',
+        actor: 'alice',
+        decision: 'allow',
+        created_at: '2026-11-21T09:00:00Z',
+      }),
     );
     writeFileSync(join(folder, 'receipts.ndjson'), `${receipts.join('\n')}\n`);
     for (const tenant of ['acme', 'globex']) {
