@@ -10,6 +10,12 @@ const from = Number(values.from);
 const until = from + Number(values.seeds);
 const start = performance.now();
 let facts = 0;
+const EVERY = 250;
+const progress = (done: number): void => {
+  const perSecond = (done / (performance.now() - start)) * 1_000;
+  const left = Math.ceil((until - from - done) / perSecond);
+  console.log(`${done} of ${until - from} worlds, ${perSecond.toFixed(1)}/s, ${left} s left`);
+};
 for (let seed = from; seed < until; seed += 1) {
   try {
     facts += (await simulate(seed)).length;
@@ -17,6 +23,7 @@ for (let seed = from; seed < until; seed += 1) {
     console.error(`seed ${seed}: again with --from ${seed} --seeds 1`);
     throw error;
   }
+  if ((seed - from + 1) % EVERY === 0) progress(seed - from + 1);
 }
 const seconds = Math.round((performance.now() - start) / 1_000);
 console.log(JSON.stringify({ worlds: until - from, facts, seconds }));
