@@ -167,6 +167,8 @@ const TWO_DIGITS: readonly string[] = Array.from({ length: 60 }, (_, count) =>
 
 /** RFC 3339 in UTC with three digits of a second, as `Date.toISOString` writes it and six times as fast. */
 export const instantText = (at: Instant): string => {
+  // Stored before there were bounds, or forged: it has a spelling too.
+  if (!isBetween(at)) return new Date(at).toISOString();
   const inDay = at - Math.floor(at / DAY_MS) * DAY_MS;
   const ms = inDay % 1_000;
   const seconds = (inDay - ms) / 1_000;

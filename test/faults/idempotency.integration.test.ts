@@ -13,6 +13,8 @@ const NDJSON = 'application/x-ndjson';
 // Few enough to be stored by one statement: a COPY waits for a word of the server, which does not come.
 const LINES = 20;
 const REMEMBERED_MS = 1_200;
+const SETTLED_MS = 250;
+const TRIES = 4;
 
 describe('the first answer, for ever', function () {
   this.timeout(120_000);
@@ -22,6 +24,7 @@ describe('the first answer, for ever', function () {
   /** Behind the proxy. */
   let exposed: Service;
   let other: Service;
+  let sentBefore = 0;
 
   before(async () => {
     site = await openSite();
@@ -50,25 +53,39 @@ describe('the first answer, for ever', function () {
     });
   const isStored = (id: string): Promise<boolean> =>
     site.withStore(async (store) => (await store.find(ACME, claimId(ACME, id))) !== undefined);
-  /** Sends it, lets it be stored, and kills the process while the database's answer is on its way. */
-  const killBetweenCommitAndReply = async (id: string, send: () => Promise<Answer>): Promise<void> => {
-    // Admission and the store remember for a second what they need to know. What they know is let grow too old, and asked
-    // anew by the first; the next one goes straight to its commit.
-    await pause(REMEMBERED_MS);
-    await post(exposed, BARE, { key: `before-${id}` });
-    proxy.turn('one-way');
-    const lost = send().then(
-      (answer) => new Error(`answered with ${answer.status} ${answer.body}`),
-      () => undefined,
-    );
-    for (let looks = 0; !(await isStored(id)); looks += 1) {
-      if (looks > 500) throw new Error(`${id} was not stored`);
-      await pause(20);
-    }
+  const startAnew = async (): Promise<void> => {
     await exposed.kill();
-    expect(await lost, 'nobody got an answer').to.equal(undefined);
     proxy.turn('open');
     exposed = await site.service({ databaseUrl: through(proxy, site.databaseUrl) });
+  };
+  const storedSoon = async (id: string): Promise<boolean> => {
+    for (let looks = 0; looks < 200; looks += 1) {
+      if (await isStored(id)) return true;
+      await pause(20);
+    }
+    return false;
+  };
+  /** Sends it, lets it be stored, and kills the process while the database's answer is on its way. */
+  const killBetweenCommitAndReply = async (id: string, send: () => Promise<Answer>): Promise<void> => {
+    for (let tries = 0; tries < TRIES; tries += 1) {
+      // Admission and the store remember for a second what they need to know. What they know is let grow too old, and asked
+      // anew by the first; the next one goes straight to its commit, for which a number has come by then.
+      await pause(REMEMBERED_MS);
+      await post(exposed, BARE, { key: `before-${id}-${tries}` });
+      sentBefore += 1;
+      await pause(SETTLED_MS);
+      proxy.turn('one-way');
+      const lost = send().then(
+        (answer) => new Error(`answered with ${answer.status} ${answer.body}`),
+        () => undefined,
+      );
+      const isThere = await storedSoon(id);
+      await startAnew();
+      expect(await lost, 'nobody got an answer').to.equal(undefined);
+      // On a crowded machine it may have had to ask something first, whose answer did not come either.
+      if (isThere) return;
+    }
+    throw new Error(`${id} was not stored`);
   };
 
   it('a process killed between commit and reply: another one and its successor give one and the same answer', async () => {
@@ -146,7 +163,7 @@ describe('the first answer, for ever', function () {
 
   it('leaves a sound ledger, with each receipt in it once', async () => {
     const { facts } = await site.sound();
-    // Three tenants with a token each; three sent before; lost-1, both-1 and the lines.
-    expect(facts).to.equal(6 + 3 + 2 + LINES);
+    // Three tenants with a token each; what was sent before; lost-1, both-1 and the lines.
+    expect(facts).to.equal(6 + sentBefore + 2 + LINES);
   });
 });

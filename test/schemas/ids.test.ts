@@ -151,7 +151,7 @@ describe('schemas/ids', () => {
       const units = [1, 10, 100, 1_000, 10_000, 60_000, 3_600_000, 36_000_000, 86_400_000];
       for (const unit of units)
         for (const off of [-unit - 1, -unit, 1 - unit, -1, 0, 1, unit - 1, unit, unit + 1]) agrees(off);
-      for (const at of [FIRST, FIRST + 1, LAST - 1, LAST]) agrees(at);
+      for (const at of [FIRST - 1, FIRST, FIRST + 1, LAST - 1, LAST, LAST + 1, -8.64e15, 8.64e15]) agrees(at);
       fc.assert(fc.property(fc.integer({ min: FIRST, max: LAST }), agrees), { numRuns: 5000 });
     });
   });
