@@ -31,6 +31,8 @@ export interface KeepAttestedOptions {
   readonly namesMax?: number;
 }
 
+/** Between two reads, for appends and whoever else waits; less where half of the cycle would go by with it. */
+const REST_MS_MAX = 20;
 /** Looks in one cycle. */
 const LOOKS = 4;
 /** Clean attestations that go on record after one that was not, and at the start. */
@@ -67,7 +69,7 @@ export const keepAttested = async ({
   const watched = new Map<string, Watched>();
   const looking = (async () => {
     while (!ending.signal.aborted) {
-      await look({ ledger, log, graph, watched, signal: ending.signal }).catch((error: unknown) =>
+      await look({ ledger, log, graph, watched, cycleMs, signal: ending.signal }).catch((error: unknown) =>
         log('debug', 'tables and graph are not compared now', errorFields(error)),
       );
       await pause(cycleMs / LOOKS, undefined, { signal: ending.signal }).catch(() => undefined);
@@ -141,7 +143,7 @@ const figuresOf = (watched: ReadonlyMap<string, Watched>, namesMax: number): rea
   ];
 };
 
-interface Look extends Pick<KeepAttestedOptions, 'ledger' | 'log'> {
+interface Look extends Pick<KeepAttestedOptions, 'ledger' | 'log' | 'cycleMs'> {
   readonly graph: Graph;
   readonly watched: Map<string, Watched>;
   readonly signal: AbortSignal;
@@ -168,16 +170,19 @@ const look = async (at: Look): Promise<void> => {
   }
 };
 
-const compare = async ({ ledger, log, graph }: Look, known: Watched): Promise<void> => {
+const compare = async ({ ledger, log, graph, cycleMs, signal }: Look, known: Watched): Promise<void> => {
   const { tenant, mapping, trees } = known;
   const { pool, store } = ledger;
+  const again = Math.ceil(Math.max(trees.left.size, trees.right.size) / LOOKS);
+  const restMs = Math.min(REST_MS_MAX, cycleMs / LOOKS / 2 / (again + 1));
   const found = await attest({
     tenant,
     left: attestedTables({ pool, mapping }),
     right: attestedGraph({ graph, projector: mapping.graph }),
     trees,
-    again: Math.ceil(Math.max(trees.left.size, trees.right.size) / LOOKS),
+    again,
     head: async () => (await store.head(tenant))?.seq ?? 0,
+    rest: () => pause(restMs, undefined, { signal }),
   });
   if (found.verdict === 'lag') return;
   known.comparedAt = performance.now();

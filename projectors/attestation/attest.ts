@@ -5,15 +5,7 @@ import type { Seq, TenantId } from '#schemas/ids.ts';
 import { type Difference, differences } from './difference.ts';
 import type { CanonicalElement, Ends } from './element.ts';
 import type { AttestedStore } from './store.ts';
-import {
-  BUCKET_FACTS,
-  type BucketDigest,
-  bucketOf,
-  bucketsOf,
-  differingBuckets,
-  factsOf,
-  tenantRoot,
-} from './tree.ts';
+import { type BucketDigest, bucketOf, bucketsOf, differingBuckets, factsOf, tenantRoot } from './tree.ts';
 
 export interface SideFound {
   readonly store: string;
@@ -60,10 +52,12 @@ export interface AttestOptions {
   readonly again?: number;
   /** The end of the tenant's chain, asked when it is needed. */
   readonly head: () => Promise<number>;
+  /** Awaited between two reads, which are small then, by who has others to serve meanwhile. */
+  readonly rest?: () => Promise<unknown>;
 }
 
-/** Facts whose elements are read at once. */
-const READ_FACTS = 64 * BUCKET_FACTS;
+/** Buckets read at once. Their elements are digested in one go, and meanwhile nothing else is served. */
+const READ_BUCKETS = 16;
 /** Places to name at most; there may be more. */
 const NAMED_MAX = 1_000;
 
@@ -137,17 +131,17 @@ const lagging = (
 
 /** Reads the buckets with new facts and those whose turn it is; how many elements that was. */
 const renew = async (options: AttestOptions, asOf: number): Promise<number> => {
-  const { trees, again = Number.POSITIVE_INFINITY } = options;
+  const { trees, again = Number.POSITIVE_INFINITY, rest } = options;
+  const atOnce = rest ? 1 : READ_BUCKETS;
   const fresh = trees.asOf === 0 ? 0 : bucketOf(trees.asOf + 1);
   const last = bucketOf(asOf);
   let read = 0;
   const spans = again >= fresh ? [[0, last] as const] : [turn(trees, fresh, again), [fresh, last] as const];
   for (const [from, to] of spans)
-    for (let bucket = from; bucket <= to; bucket += READ_FACTS / BUCKET_FACTS)
-      read += await readBuckets(options, bucket, {
-        to: Math.min(bucket + READ_FACTS / BUCKET_FACTS - 1, to),
-        asOf,
-      });
+    for (let bucket = from; bucket <= to; bucket += atOnce) {
+      read += await readBuckets(options, bucket, { to: Math.min(bucket + atOnce - 1, to), asOf });
+      await rest?.();
+    }
   return read;
 };
 
