@@ -1,5 +1,6 @@
-// What may be put on record about attestations: a stream for each route, and one for each operation that a service attests. Two stores are compared only at one place in
-// the chain, and the verdict follows from the digests: nobody can record one that they do not bear out.
+// What may be put on record about attestations: a stream for each route, and one for each operation that a service
+// attests. Two stores are compared only at one place in the chain, and the verdict follows from the digests: nobody can
+// record one that they do not bear out.
 import type { AttestationEvent, DriftClass } from '#schemas/attestations.ts';
 import { streamName } from '#schemas/ids.ts';
 import { accept, type Decider, type Refusal, refuse } from './decider.ts';

@@ -9,6 +9,7 @@ import type { Figure } from '#gateway/http/metrics.ts';
 import { routes, type Service } from '#gateway/http/routes.ts';
 import { type Attested, attest, noTrees, type Trees } from '#projectors/attestation/attest.ts';
 import { catalog, type Mapping } from '#projectors/attestation/catalog.ts';
+import { bucketOf } from '#projectors/attestation/tree.ts';
 import { attestedGraph } from '#projectors/neo4j/attested.ts';
 import type { Graph } from '#projectors/neo4j/connect.ts';
 import { attestedTables } from '#projectors/postgres/attested.ts';
@@ -31,7 +32,7 @@ export interface KeepAttestedOptions {
   readonly namesMax?: number;
 }
 
-/** Between two reads, for appends and whoever else waits; less where half of the cycle would go by with it. */
+/** Between two reads, for appends and whoever else waits; less where half of the time of a look would go by with it. */
 const REST_MS_MAX = 20;
 /** Looks in one cycle. */
 const LOOKS = 4;
@@ -150,37 +151,54 @@ interface Look extends Pick<KeepAttestedOptions, 'ledger' | 'log' | 'cycleMs'> {
 }
 
 const look = async (at: Look): Promise<void> => {
-  for (const { tenant } of await at.ledger.store.heads()) {
-    for (const mapping of catalog) {
-      if (at.signal.aborted) return;
-      const key = `${mapping.route} ${tenant}`;
-      const known = at.watched.get(key) ?? {
-        tenant,
-        mapping,
-        trees: noTrees(),
-        divergent: 0,
-        comparedAt: performance.now(),
-        clean: 0,
-        recorded: '',
-        recordedAt: 0,
-      };
-      at.watched.set(key, known);
-      await compare(at, known);
-    }
+  const pairs = (await at.ledger.store.heads()).flatMap((head) =>
+    catalog.map((mapping) => ({ head, mapping })),
+  );
+  const reads = pairs.reduce((sum, { head: { tenant, seq }, mapping }) => {
+    const { trees } = watchedOf(at, tenant, mapping);
+    return sum + inTurn(trees) + bucketOf(seq) - bucketOf(trees.asOf) + 1;
+  }, 0);
+  const restMs = Math.min(REST_MS_MAX, at.cycleMs / LOOKS / 2 / reads);
+  for (const { head, mapping } of pairs) {
+    if (at.signal.aborted) return;
+    const known = watchedOf(at, head.tenant, mapping);
+    at.watched.set(keyOf(known), known);
+    await compare(at, known, restMs);
   }
 };
 
-const compare = async ({ ledger, log, graph, cycleMs, signal }: Look, known: Watched): Promise<void> => {
+const keyOf = ({ tenant, mapping }: Pick<Watched, 'tenant' | 'mapping'>): string =>
+  `${mapping.route} ${tenant}`;
+
+/** As it is kept, or as it begins. */
+const watchedOf = ({ watched }: Look, tenant: TenantId, mapping: Mapping): Watched =>
+  watched.get(keyOf({ tenant, mapping })) ?? {
+    tenant,
+    mapping,
+    trees: noTrees(),
+    divergent: 0,
+    comparedAt: performance.now(),
+    clean: 0,
+    recorded: '',
+    recordedAt: 0,
+  };
+
+/** Buckets of a look that are read again. */
+const inTurn = ({ left, right }: Trees): number => Math.ceil(Math.max(left.size, right.size) / LOOKS);
+
+const compare = async (
+  { ledger, log, graph, signal }: Look,
+  known: Watched,
+  restMs: number,
+): Promise<void> => {
   const { tenant, mapping, trees } = known;
   const { pool, store } = ledger;
-  const again = Math.ceil(Math.max(trees.left.size, trees.right.size) / LOOKS);
-  const restMs = Math.min(REST_MS_MAX, cycleMs / LOOKS / 2 / (again + 1));
   const found = await attest({
     tenant,
     left: attestedTables({ pool, mapping }),
     right: attestedGraph({ graph, projector: mapping.graph }),
     trees,
-    again,
+    again: inTurn(trees),
     head: async () => (await store.head(tenant))?.seq ?? 0,
     rest: () => pause(restMs, undefined, { signal }),
   });

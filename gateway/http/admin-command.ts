@@ -74,6 +74,15 @@ export interface Change {
 
 export type Changed = { readonly fact: Recorded; readonly repeated: boolean } | Problem;
 
+/** Of what is recorded at once, or was by an earlier request with the same key. */
+export const RECORDED_ANSWERS = {
+  201: {
+    description: 'It is recorded: now, or by an earlier request with the same key.',
+    headers: { [REPLAYED]: 'true when an earlier request recorded it' },
+    media: [{ type: 'application/json', schema: 'Change' }],
+  },
+} as const;
+
 export const tenantParameter = {
   in: 'path',
   description: 'the tenant',

@@ -11,12 +11,18 @@ import type { StreamStore } from '#streams/stream.ts';
 import { recordAttestation } from '../attestation/record.ts';
 import { readGate } from '../tenancy/write-gate.ts';
 import { writeAttestationSchema } from './admin-bodies.ts';
-import { bodyReader, changeBy, changeReply, keyParameter, NO_STORE } from './admin-command.ts';
+import {
+  bodyReader,
+  changeBy,
+  changeReply,
+  keyParameter,
+  NO_STORE,
+  RECORDED_ANSWERS,
+} from './admin-command.ts';
 import type { Caller } from './auth.ts';
 import type { Operation } from './operation.ts';
 import { type ProblemCode, problem } from './problems.ts';
 import { isProblem } from './query.ts';
-import { REPLAYED } from './receipt-answers.ts';
 import { type Call, jsonReply, problemReply, type Reply, type Route } from './route.ts';
 
 const digest = (of: string) => of.repeat(64);
@@ -45,13 +51,7 @@ export const attestationOperations = {
         },
       },
     ],
-    answers: {
-      201: {
-        description: 'It is recorded: now, or by an earlier request with the same key.',
-        headers: { [REPLAYED]: 'true when an earlier request recorded it' },
-        media: [{ type: 'application/json', schema: 'Change' }],
-      },
-    },
+    answers: RECORDED_ANSWERS,
     problems: [
       'attestation-not-borne-out',
       'no-such-tenant',

@@ -8,13 +8,12 @@ import type { Instant } from '#schemas/ids.ts';
 import type { StreamStore } from '#streams/stream.ts';
 import { flagSpec } from '../flags/spec.ts';
 import { type ObservationBody, observationSchema, type ReadingBody } from './admin-bodies.ts';
-import { bodyReader, changeBy, changeReply, keyParameter } from './admin-command.ts';
+import { bodyReader, changeBy, changeReply, keyParameter, RECORDED_ANSWERS } from './admin-command.ts';
 import type { Caller } from './auth.ts';
 import { digestTag, isKnown, notModified, tagged } from './conditional.ts';
 import type { Operation } from './operation.ts';
 import { type ProblemCode, problem } from './problems.ts';
 import { isProblem } from './query.ts';
-import { REPLAYED } from './receipt-answers.ts';
 import { type Call, JSON_TYPE, jsonReply, problemReply, type Reply, type Route } from './route.ts';
 
 export const flagsOperation = {
@@ -83,13 +82,7 @@ export const observeOperation = {
       },
     },
   ],
-  answers: {
-    201: {
-      description: 'It is recorded: now, or by an earlier request with the same key.',
-      headers: { [REPLAYED]: 'true when an earlier request recorded it' },
-      media: [{ type: 'application/json', schema: 'Change' }],
-    },
-  },
+  answers: RECORDED_ANSWERS,
   problems: [
     'no-such-flag',
     'ramp-forbids',

@@ -57,7 +57,7 @@ export interface AttestOptions {
 }
 
 /** Buckets read at once. Their elements are digested in one go, and meanwhile nothing else is served. */
-const READ_BUCKETS = 16;
+const READ_BUCKETS = 64;
 /** Places to name at most; there may be more. */
 const NAMED_MAX = 1_000;
 

@@ -3,8 +3,9 @@
 // own topics and left to a person.
 import { setTimeout as pause } from 'node:timers/promises';
 import kafkajs, { type Admin } from 'kafkajs';
+import { askedAdmin } from './asking.ts';
 import type { KafkaConnection } from './connect.ts';
-import { KafkaError, kafkaError } from './errors.ts';
+import { KafkaError } from './errors.ts';
 import { topics as declaredTopics, type TopicDeclaration, topicSettings } from './topics.ts';
 
 export type TopicDifference =
@@ -36,15 +37,7 @@ export const topicsAdmin = async (
   connection: KafkaConnection,
   options: TopicsOptions = {},
 ): Promise<TopicsAdmin> => {
-  const admin = connection.kafka.admin({ retry: { retries: 2 } });
-  const asked = async <T>(work: () => Promise<T>): Promise<T> => {
-    try {
-      return await work();
-    } catch (error) {
-      throw kafkaError(error);
-    }
-  };
-  await asked(() => admin.connect());
+  const { admin, asked } = await askedAdmin(connection);
   const diff = () => asked(() => differences(admin, connection, options));
   return {
     diff,

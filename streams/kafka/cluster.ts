@@ -1,7 +1,7 @@
 // What a cluster says of itself and of its consumer groups, for whoever looks whether everything is well.
+import { askedAdmin } from './asking.ts';
 import type { KafkaConnection } from './connect.ts';
 import { type Span, spansOf } from './ends.ts';
-import { kafkaError } from './errors.ts';
 
 export interface GroupState {
   /** As Kafka calls it: `Stable`, `PreparingRebalance`, `Empty`, `Dead` for one that it does not know. */
@@ -17,16 +17,8 @@ export interface ClusterView extends AsyncDisposable {
 }
 
 /** Throws `KafkaError`. */
-export const viewCluster = async ({ kafka }: KafkaConnection): Promise<ClusterView> => {
-  const admin = kafka.admin({ retry: { retries: 2 } });
-  const asked = async <T>(work: () => Promise<T>): Promise<T> => {
-    try {
-      return await work();
-    } catch (error) {
-      throw kafkaError(error);
-    }
-  };
-  await asked(() => admin.connect());
+export const viewCluster = async (connection: KafkaConnection): Promise<ClusterView> => {
+  const { admin, asked } = await askedAdmin(connection);
   return {
     brokers: () => asked(async () => (await admin.describeCluster()).brokers.length),
     spans: (topic) => asked(() => spansOf(admin, topic)),
