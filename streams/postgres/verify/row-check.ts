@@ -95,6 +95,7 @@ const rowHashes = (preimage: Preimage): RowHashes => {
     }
     const payloads = putPayloadDigests(messages, { bytes, rows }, digests);
     messages.clear();
+    preimage.take(bytes);
     let before = first;
     for (let index = 0; index < rows.length; index += 1) {
       const at = rows[index] as number;

@@ -13,6 +13,7 @@ import {
   SEQ,
   TYPE,
 } from './row-layout.ts';
+import { type RowTexts, rowTexts } from './row-texts.ts';
 
 /** Bytes that stand somewhere: a row from its first column on, or a digest. */
 export interface Place {
@@ -31,6 +32,8 @@ export interface Target {
 }
 
 export interface Preimage {
+  /** The rows put next stand in these bytes, in the order in which they are put. */
+  take(bytes: Buffer): void;
   /** No preimage of the row is longer. */
   most(row: Row): number;
   /**
@@ -43,13 +46,15 @@ export interface Preimage {
 const ABSENT = 0xffff_ffff;
 
 /** The columns that are NULL where the payload says the same, in the order of the preimage. */
-const ELIDED = ['actor', 'op_id', 'op_parent_id', 'region'].map((name) => `"${name}":"`);
+const ELIDED = ['actor', 'op_id', 'op_parent_id', 'region'];
 
 export const preimageOf = (tenant: TenantId): Preimage => {
   const name = Buffer.from(tenant);
   const head = Buffer.concat([Buffer.from(CHAIN_TAG), Buffer.alloc(4), name]);
   head.writeUInt32BE(name.length, CHAIN_TAG.length);
+  const texts = rowTexts(ELIDED);
   return {
+    take: texts.take,
     // Each text of it is one of the row's, and stands in it once.
     most: ({ bytes, at }) => head.length + bytes.length - at + 256,
     put: (row, { before, payload }, to) => {
@@ -69,7 +74,8 @@ export const preimageOf = (tenant: TenantId): Preimage => {
       to.at = putU32(to.bytes, to.at, version);
       copy(bytes, payloadEnd, streamEnd - payloadEnd, to);
       to.at = putI64(to.bytes, putI64(to.bytes, to.at, occurredAt), recordedAt);
-      if (!putElided(row, streamEnd, to)) return false;
+      texts.payload(typeEnd + 4, payloadEnd);
+      if (!putElided(texts, { bytes, at: streamEnd }, to)) return false;
       copy(payload.bytes, payload.at, 32, to);
       return true;
     },
@@ -83,73 +89,22 @@ const copy = (from: Uint8Array, at: number, length: number, to: Target): void =>
   to.at += length;
 };
 
-/** The four texts whose columns stand from `from` on, or in the payload. */
-const putElided = (row: Row, from: number, to: Target): boolean => {
-  const { bytes } = row;
-  const payload = fieldEnd(bytes, row.at + TYPE) + 4;
-  // One character a byte, whatever the bytes are: places in it are places in the payload, and it is searched quickly.
-  const text = bytes.toString('latin1', payload, fieldEnd(bytes, payload - 4));
-  const nested = nesting(text);
-  let behind = 0;
-  for (const member of ELIDED) {
+/** The four texts whose columns stand from `from` on, or in the payload that `texts` is at. */
+const putElided = (texts: RowTexts, { bytes, at }: Row, to: Target): boolean => {
+  let from = at;
+  for (let member = 0; member < ELIDED.length; member += 1) {
     const end = fieldEnd(bytes, from);
     const length = bytes.readInt32BE(from);
     if (length > 0) copy(bytes, from, end - from, to);
     else if (length === 0) to.at = putU32(to.bytes, to.at, ABSENT);
     else {
-      const found = topLevelText(text, member, nested, behind);
-      if (!found) return false;
-      behind = Math.max(behind, found.end);
-      const absent = found.end === found.start;
-      to.at = putU32(to.bytes, to.at, absent ? ABSENT : found.end - found.start);
-      copy(bytes, payload + found.start, found.end - found.start, to);
+      if (!texts.find(member)) return false;
+      const { found } = texts;
+      const size = found.end - found.start;
+      to.at = putU32(to.bytes, to.at, size === 0 ? ABSENT : size);
+      copy(bytes, found.start, size, to);
     }
     from = end;
   }
   return true;
-};
-
-/** What lies before the first brace after the outermost object's own, or behind the last one before its end, is in no other. */
-interface Nesting {
-  readonly first: number;
-  readonly last: number;
-}
-
-const nesting = (text: string): Nesting => {
-  const first = text.indexOf('{', 1);
-  return first === -1
-    ? { first: text.length, last: 0 }
-    : { first, last: text.lastIndexOf('}', text.length - 2) };
-};
-
-interface TextPlace {
-  readonly start: number;
-  readonly end: number;
-}
-
-const NONE: TextPlace = { start: 0, end: 0 };
-
-/**
- * Where the text of a top-level member stands in canonical JSON behind the place `from`; empty when there is no such
- * text, `undefined` when that cannot be said without parsing. In canonical JSON the members stand in order, none comes
- * twice, and a name with its quotes and the quote that opens its text stands nowhere but behind a brace or comma.
- */
-const topLevelText = (
-  text: string,
-  member: string,
-  { first, last }: Nesting,
-  from: number,
-): TextPlace | undefined => {
-  // Most stand behind everything nested: looked for there first.
-  let at = text.indexOf(member, Math.max(from, last));
-  if (at === -1 && from < last) {
-    at = text.indexOf(member, from);
-    if (at > first) return undefined;
-  }
-  if (at === -1) return NONE;
-  if (text[at - 1] !== ',' && at !== 1) return undefined;
-  const start = at + member.length;
-  const end = text.indexOf('"', start);
-  const escape = text.indexOf('\\', start);
-  return escape !== -1 && escape < end ? undefined : { start, end };
 };
