@@ -1,12 +1,14 @@
 // What follows, by domain: the sagas that react to its facts first.
 import { alarms, drift } from './attestations.ts';
 import { ramps } from './flags.ts';
+import { reopenings } from './gates.ts';
 import type { AnySaga } from './saga.ts';
 
 /** One line each. */
 export const sagas = {
   attestations: [drift, alarms],
   flags: [ramps],
+  gates: [reopenings],
 } as const satisfies { readonly [domain: string]: readonly AnySaga[] };
 
 /** Domains from which nothing follows by itself, and why. */
@@ -17,7 +19,6 @@ export const absent = {
   projections: 'a read model goes on when somebody has looked at it',
   timers: 'who waits for a timer reacts to it',
   placements: 'a tenant is moved by people',
-  gates: 'a gate is moved by the drift saga, and by people',
 } as const;
 
 export const allSagas: readonly AnySaga[] = Object.values(sagas).flat();

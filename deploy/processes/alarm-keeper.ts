@@ -1,7 +1,8 @@
-// Drift alarms told outside by a service: logged, and sent to a webhook where one is configured. Each alarm is told once to
-// each sink, whichever of several services does it and however often they start; what is not taken is tried again, later
-// and later, until its deadline. A replay runs no service, and so tells nobody.
+// Drift alarms told outside by a service, and their ends behind them: logged, and sent to a webhook where one is configured.
+// Each is told once to each sink, whichever of several services does it and however often they start; what is not taken is
+// tried again, later and later, until its deadline. A replay runs no service, and so tells nobody.
 import { setTimeout as pause } from 'node:timers/promises';
+import { alarmMessage } from '#gateway/alarms/message.ts';
 import { sendWebhook, type WebhookFault, type WebhookTarget } from '#gateway/alarms/webhook.ts';
 import type { Figure } from '#gateway/http/metrics.ts';
 import {
@@ -10,7 +11,6 @@ import {
   type DueAlarm,
   type Told,
 } from '#sagas/postgres/alarms/deliveries.ts';
-import { type Instant, instantText } from '#schemas/ids.ts';
 import type { Pool } from '#streams/postgres/connect.ts';
 import { webhookSink } from '../alarm-settings.ts';
 import { errorFields, type Log } from '../telemetry/logs.ts';
@@ -78,7 +78,7 @@ export const keepAlarms = (options: KeepAlarmsOptions): AlarmKeeper => {
 const figuresOf = (latest: () => Awaited<ReturnType<AlarmDeliveries['load']>>): readonly Figure[] => [
   {
     name: 'ledger_alarms_undelivered',
-    help: 'Drift alarms that a sink has not taken: still on their way, or given up.',
+    help: 'Drift alarms, and ends of them, that a sink has not taken: still on their way, or given up.',
     labels: ['sink', 'state'],
     read: () =>
       latest().flatMap(({ sink, waiting, givenUp }) => [
@@ -96,9 +96,10 @@ const tell = async (telling: Telling, due: DueAlarm): Promise<void> => {
   await telling.deliveries.settle(due, told);
   if (told.kind === 'delivered') return;
   const { tenant, alarmId: alarm, sink, attempt } = due;
+  const news = due.end ? 'the end of an alarm' : 'an alarm';
   const what = { tenant, alarm, sink, attempt, ...(told.kind === 'again' && { againInMs: told.inMs }) };
-  if (told.kind === 'again') telling.log('warn', `an alarm was not taken: ${told.fault}`, what);
-  else telling.log('error', `an alarm is given up: ${told.fault}`, what);
+  if (told.kind === 'again') telling.log('warn', `${news} was not taken: ${told.fault}`, what);
+  else telling.log('error', `${news} is given up: ${told.fault}`, what);
 };
 
 const toldOf = (
@@ -114,40 +115,30 @@ const toldOf = (
   return ageMs + inMs > deadlineMs ? { kind: 'given up', fault } : { kind: 'again', inMs, fault };
 };
 
-const logged = ({ log }: Telling, { tenant, alarmId: alarm, alarm: raised }: DueAlarm): undefined => {
-  const { route, asOfSeq, divergent, seq } = raised;
-  log('error', 'a drift alarm was raised: docs/operations/drift.md', {
-    tenant,
-    route,
-    alarm,
-    asOfSeq,
-    divergent,
-    seq,
-  });
+const logged = ({ log }: Telling, { tenant, alarmId, alarm, end }: DueAlarm): undefined => {
+  const { route, asOfSeq, divergent, seq } = alarm;
+  const of = { tenant, route, alarm: alarmId };
+  if (end === undefined)
+    log('error', 'a drift alarm was raised: docs/operations/drift.md', { ...of, asOfSeq, divergent, seq });
+  else {
+    const { grounds, by, reason } = end;
+    log('info', 'a drift alarm is over: the write path is open', {
+      ...of,
+      grounds,
+      by,
+      reason,
+      seq: end.seq,
+    });
+  }
   return undefined;
 };
 
 const sent = async (
   { webhook, signal, answerWithinMs }: Telling,
-  { tenant, alarmId, alarm }: DueAlarm,
+  due: DueAlarm,
 ): Promise<WebhookFault | undefined> =>
-  await sendWebhook(
-    webhook as WebhookTarget,
-    {
-      id: alarmId,
-      body: JSON.stringify({
-        type: 'drift.alarm.raised',
-        timestamp: instantText(alarm.raisedAt as Instant),
-        data: {
-          tenant,
-          route: alarm.route,
-          alarm_id: alarmId,
-          as_of_seq: alarm.asOfSeq,
-          divergent: alarm.divergent,
-          in_a_row: alarm.inARow,
-          seq: alarm.seq,
-        },
-      }),
-    },
-    { clock: Date.now, signal, ...(answerWithinMs !== undefined && { withinMs: answerWithinMs }) },
-  );
+  await sendWebhook(webhook as WebhookTarget, alarmMessage(due), {
+    clock: Date.now,
+    signal,
+    ...(answerWithinMs !== undefined && { withinMs: answerWithinMs }),
+  });

@@ -1,9 +1,10 @@
-// docs/operations/alarms.md: its two programs take what we sign, and nothing else.
+// docs/operations/alarms.md: its two bodies are what we send; its two programs take what we sign, and nothing else.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { type AlarmNews, alarmMessage } from '#gateway/alarms/message.ts';
 import { webhookHeaders } from '#gateway/alarms/webhook.ts';
 import { blocksOf, page } from './pages.ts';
 
@@ -20,6 +21,35 @@ describe('docs/operations/alarms.md', function () {
     folder = mkdtempSync(join(tmpdir(), 'prov-ledger-alarms-'));
   });
   after(() => rmSync(folder, { recursive: true, force: true }));
+
+  for (const label of ['firing', 'resolved'])
+    it(`the body of an alarm that is ${label} is what a receiver gets`, () => {
+      const block = blocksOf(page('docs/operations/alarms.md')).find((each) => each.label === label);
+      const shown = JSON.parse(block?.text ?? '');
+      const { data } = shown;
+      expect(data.status).to.equal(label);
+      const news: AlarmNews = {
+        tenant: data.tenant,
+        alarmId: data.alarm_id,
+        alarm: {
+          route: data.route,
+          asOfSeq: data.as_of_seq,
+          divergent: data.divergent,
+          inARow: data.in_a_row,
+          raisedAt: Date.parse(data.raised_at),
+          seq: data.seq,
+        },
+        end: data.resolved_at && {
+          route: data.route,
+          grounds: data.grounds,
+          by: data.by,
+          reason: data.reason,
+          reopenedAt: Date.parse(data.resolved_at),
+          seq: data.resolved_seq,
+        },
+      };
+      expect(JSON.parse(alarmMessage(news).body)).to.deep.equal(shown);
+    });
 
   for (const [label, command] of [
     ['verify.mjs', process.execPath],

@@ -109,7 +109,7 @@ const folder = mkdtempSync(join(tmpdir(), 'prov-ledger-drift-loop-'));
 try {
   await using neo4j = await startDevNeo4j({ parts: await graphParts(), dataDir: folder });
   await using site = await openSite();
-  await using loop = await openDriftLoop(site, neo4j.url, seconds);
+  await using loop = await openDriftLoop(site, neo4j.url, { seconds });
   for (let receipt = 0; receipt < 20; receipt += 1) await loop.publish(`r-${receipt}`);
   await loop.until('it is attested', async () =>
     (await loop.said()).includes('attestations.AttestationRecorded clean'),

@@ -1,22 +1,32 @@
 // docs/operations/drift.md, step by step, on real processes, with the service killed after every step.
 import { expect } from 'chai';
+import { openReceiver, type Receiver } from '#test/deploy/processes/alarm-site.ts';
 import { testNeo4j } from '#test/support/neo4j.ts';
 import { type DriftLoop, expectOneWayBack, openDriftLoop } from './drift-loop.ts';
 import { openSite, type Site } from './site.ts';
 
+const SECRET = Buffer.alloc(32, 5);
+
 describe('from a drift alarm to a restored write path', function () {
-  this.timeout(300_000);
+  this.timeout(600_000);
   let site: Site;
   let loop: DriftLoop;
+  let receiver: Receiver;
 
   before(async function () {
     const { url } = await testNeo4j(this);
     site = await openSite();
-    loop = await openDriftLoop(site, url);
+    receiver = await openReceiver(SECRET);
+    const beside = {
+      PROV_LEDGER_ALARM_WEBHOOK_URL: receiver.url,
+      PROV_LEDGER_ALARM_WEBHOOK_SECRET: `whsec_${SECRET.toString('base64')}`,
+    };
+    loop = await openDriftLoop(site, url, { beside });
   });
   after(async () => {
     await loop?.[Symbol.asyncDispose]();
     await site?.[Symbol.asyncDispose]();
+    await receiver?.[Symbol.asyncDispose]();
   });
 
   const times = async (line: string): Promise<number> =>
@@ -82,6 +92,20 @@ describe('from a drift alarm to a restored write path', function () {
       async () => (await times('attestations.AttestationRecorded clean')) > 0,
     );
     await wayBack(() => loop.killed());
+    await loop.until('the receiver knows that it is over', async () =>
+      receiver.heard.some(({ id }) => id.endsWith('-resolved')),
+    );
+    // Killed between an answer and its note, a service says the same again, under the same id.
+    const heard = [...new Map(receiver.heard.map(({ id, body }) => [id, JSON.parse(body)])).values()];
+    expect(heard.map(({ type, data }) => `${type} ${data.status}`)).to.deep.equal([
+      'drift.alarm.raised firing',
+      'drift.alarm.resolved resolved',
+    ]);
+    expect(heard[1].data, 'of the same alarm').to.include({
+      alarm_id: heard[0].data.alarm_id,
+      grounds: 'attested',
+      by: 'saga:drift',
+    });
     await site.sound();
   });
 });

@@ -31,11 +31,22 @@ const describing = (recorded: Recorded): string => {
   return type === 'attestations.AttestationRecorded' ? `${type} ${data.verdict}` : type;
 };
 
-/** Empties the graph at `url`, and starts a service that compares all of it once in so many seconds. */
-export const openDriftLoop = async (site: Site, url: string, seconds = 1): Promise<DriftLoop> => {
+export interface DriftLoopOptions {
+  /** Of PROV_LEDGER_ATTEST_SECONDS; 1 unless told. */
+  readonly seconds?: number;
+  /** Of the service, beside those it needs. */
+  readonly beside?: Settings;
+}
+
+/** Empties the graph at `url`, and starts a service that compares all of it again and again. */
+export const openDriftLoop = async (
+  site: Site,
+  url: string,
+  { seconds = 1, beside = {} }: DriftLoopOptions = {},
+): Promise<DriftLoop> => {
   const graph = connectGraph({ url });
   await graph.inBatches('MATCH (n) CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 10000 ROWS');
-  const settings: Settings = { NEO4J_URL: url, PROV_LEDGER_ATTEST_SECONDS: String(seconds) };
+  const settings: Settings = { NEO4J_URL: url, PROV_LEDGER_ATTEST_SECONDS: String(seconds), ...beside };
   let service: Service = await site.service({ settings });
   const said = async (): Promise<readonly string[]> =>
     await site.withStore(async (store) => {

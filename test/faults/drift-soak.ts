@@ -32,7 +32,7 @@ const COMPARED_EVERY_SECONDS = 4;
 const ON_RECORD = 2;
 
 export const soak = async ({ site, url, seconds, callers = 4 }: SoakOptions): Promise<Soaked> => {
-  await using loop = await openDriftLoop(site, url, COMPARED_EVERY_SECONDS);
+  await using loop = await openDriftLoop(site, url, { seconds: COMPARED_EVERY_SECONDS });
   const until = performance.now() + seconds * 1_000;
   let [taken, refused] = [0, 0];
   const caller = async (who: number): Promise<void> => {
