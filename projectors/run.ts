@@ -110,7 +110,8 @@ const follow = async (run: Run): Promise<'over' | 'again'> => {
     untilCaughtUp,
     ...(batchSize && { batchSize }),
   });
-  const ahead = readAhead(feed, Math.max(batchSize ?? 0, GROUP_FACTS));
+  const batch = batchSize ?? GROUP_FACTS;
+  const ahead = readAhead(feed, { batch, group: Math.max(batch, GROUP_FACTS) });
   try {
     for await (const group of ahead.groups) {
       // What was delivered ahead comes again in the next subscription.

@@ -1,6 +1,10 @@
 // Between the feed and the read models: while one group of batches is being folded the next ones are delivered, and
-// whatever is there by then is the next group. So many tenants with a fact each cost what one with many does, and no
-// timer makes anybody wait.
+// whatever is there by then is the next group. So many tenants with a fact each cost what one with many does, and so does
+// one whose facts come a few at a time. After a group it rests for some milliseconds, since the transactions
+// of a group cost as much for one fact as for many: who waits for nothing begins at once, and under a steady flow appends
+// have the database in between.
+import type { Recorded } from '#schemas/event.ts';
+import type { TenantId } from '#schemas/ids.ts';
 import type { FeedBatch } from '#streams/stream.ts';
 
 export interface Ahead {
@@ -10,11 +14,21 @@ export interface Ahead {
   readonly over: Promise<void>;
 }
 
-/** `most` facts a group, and as many waiting; a batch is never cut. */
-export const readAhead = (feed: AsyncIterable<FeedBatch>, most: number): Ahead => {
+/** Between two groups, where the second is not full. */
+const REST_MS = 50;
+
+/** Facts at most; a batch of the feed is never cut. */
+export interface AheadBounds {
+  /** In a group, and as many waiting. */
+  readonly group: number;
+  /** Of one tenant in a group. */
+  readonly batch: number;
+}
+
+export const readAhead = (feed: AsyncIterable<FeedBatch>, bounds: AheadBounds): Ahead => {
   const state: State = { waiting: [], facts: 0, ended: false, stopped: false, bell: Promise.withResolvers() };
-  const over = pump(feed, most, state);
-  return { groups: taken(state, most), over };
+  const over = pump(feed, bounds.group, state);
+  return { groups: taken(state, bounds), over };
 };
 
 interface State {
@@ -50,13 +64,15 @@ const pump = async (feed: AsyncIterable<FeedBatch>, most: number, state: State):
   ring(state);
 };
 
-const taken = async function* (state: State, most: number): AsyncGenerator<readonly FeedBatch[]> {
+const taken = async function* (state: State, bounds: AheadBounds): AsyncGenerator<readonly FeedBatch[]> {
   try {
     for (;;) {
       while (state.waiting.length === 0 && !state.ended) await state.bell.promise;
-      const group = nextGroup(state, most);
-      if (group.length > 0) yield group;
-      else if (state.failure !== undefined) throw state.failure;
+      const group = nextGroup(state, bounds);
+      if (group.length > 0) {
+        yield group;
+        await rest(state, bounds);
+      } else if (state.failure !== undefined) throw state.failure;
       else return;
     }
   } finally {
@@ -65,18 +81,33 @@ const taken = async function* (state: State, most: number): AsyncGenerator<reado
   }
 };
 
-const nextGroup = (state: State, most: number): readonly FeedBatch[] => {
-  const tenants = new Set<string>();
-  let facts = 0;
+/** Leaves the database to others for a while, unless a whole group waits already. */
+const rest = async (state: State, { group }: AheadBounds): Promise<void> => {
+  let rested = false;
+  const timer = setTimeout(() => {
+    rested = true;
+    ring(state);
+  }, REST_MS);
+  while (!rested && !state.ended && state.facts < group) await state.bell.promise;
+  clearTimeout(timer);
+};
+
+/** What waits, in its order; of each tenant one batch. */
+const nextGroup = (state: State, most: AheadBounds): readonly FeedBatch[] => {
+  const facts = new Map<TenantId, Recorded[]>();
+  let taken = 0;
   let count = 0;
   for (const batch of state.waiting) {
-    if (tenants.has(batch.tenant) || (count > 0 && facts + batch.facts.length > most)) break;
-    tenants.add(batch.tenant);
-    facts += batch.facts.length;
+    const more = batch.facts.length;
+    const own = facts.get(batch.tenant) ?? [];
+    if (count > 0 && (taken + more > most.group || (own.length > 0 && own.length + more > most.batch))) break;
+    for (const fact of batch.facts) own.push(fact);
+    facts.set(batch.tenant, own);
+    taken += more;
     count += 1;
   }
-  const group = state.waiting.splice(0, count);
-  state.facts -= facts;
+  state.waiting.splice(0, count);
+  state.facts -= taken;
   ring(state);
-  return group;
+  return Array.from(facts, ([tenant, own]) => ({ tenant, facts: own }));
 };
