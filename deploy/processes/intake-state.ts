@@ -1,5 +1,5 @@
 // What an intake waits for, as its events say it: kept for the readiness, and put into the log when it changes.
-import type { ConsumptionEvent } from '#streams/kafka/consume.ts';
+import type { ConsumptionEvent } from '#streams/kafka/consuming.ts';
 import type { KafkaErrorCode } from '#streams/kafka/errors.ts';
 import { errorFields, type Log } from '../telemetry/logs.ts';
 
