@@ -1,7 +1,4 @@
 // `prov-ledger doctor` where a cluster and a registry are named: against the real pair, well and not well.
-import { randomUUID } from 'node:crypto';
-import { rmSync } from 'node:fs';
-import { dirname } from 'node:path';
 import { expect } from 'chai';
 import { readConfiguration } from '#deploy/configuration.ts';
 import { examineMessages, examineServers } from '#deploy/processes/examine-kafka.ts';
@@ -11,63 +8,39 @@ import { viewRegistry } from '#streams/kafka/registry-view.ts';
 import { EVENTS_TOPIC } from '#streams/kafka/relay.ts';
 import { connect, type Pool } from '#streams/postgres/connect.ts';
 import { oneDatabase } from '#streams/postgres/databases.ts';
-import { type KafkaPair, kafkaPair } from '#test/support/kafka.ts';
-import { type FreshDatabase, freshDatabase } from '#test/support/postgres.ts';
 import { makeAnew, withAdmin } from '#test/support/topics.ts';
-import { dataFolder, endAll, run, start } from './program.ts';
+import { type KafkaSite, kafkaSite } from './kafka-site.ts';
+import { endAll, run, start } from './program.ts';
 
 const RECEIPTS = 'provenance.receipts.v1';
 
 describe('prov-ledger doctor, of Kafka and the registry', function () {
   this.timeout(240_000);
-  const dataDir = dataFolder();
-  const prefix = `${randomUUID().slice(0, 8)}.`;
-  let pair: KafkaPair;
+  let site: KafkaSite;
   let connection: KafkaConnection;
-  let database: FreshDatabase;
   let pool: Pool;
-  let env: { readonly [name: string]: string };
 
   before(async function () {
-    pair = await kafkaPair(this);
-    connection = kafkaConnection({ brokers: [pair.broker], topicPrefix: prefix });
-    database = await freshDatabase();
-    pool = connect({ url: database.url, max: 2 });
-    env = {
-      DATABASE_URL: database.url,
-      PROV_LEDGER_DATA_DIR: dataDir,
-      PROV_LEDGER_OPERATORS_PORT: '0',
-      PROV_LEDGER_KAFKA_BROKERS: pair.broker,
-      PROV_LEDGER_REGISTRY_URL: pair.registryUrl,
-      PROV_LEDGER_KAFKA_PREFIX: prefix,
-      PROV_LEDGER_KAFKA_GROUP: prefix,
-      PROV_LEDGER_WORKER_FEED: 'kafka',
-    };
-    await cli('migrate');
+    site = await kafkaSite(this, { PROV_LEDGER_WORKER_FEED: 'kafka' });
+    connection = kafkaConnection({ brokers: [site.pair.broker], topicPrefix: site.prefix });
+    pool = connect({ url: site.database.url, max: 2 });
   });
   after(async () => {
-    await endAll();
     await pool?.end();
-    rmSync(dirname(dataDir), { recursive: true, force: true });
-    await database?.[Symbol.asyncDispose]();
+    await site?.[Symbol.asyncDispose]();
   });
-
-  const cli = async (...args: readonly string[]): Promise<void> => {
-    const { code, stderr } = await run('cli.ts', args, { env });
-    expect(code, `${args.join(' ')}: ${stderr}`).to.equal(0);
-  };
 
   const linesOf = (findings: readonly Finding[]): string =>
     findings
       .map(
         ({ check, state, detail, remedy = '' }) =>
-          `${state} ${check}: ${detail.replaceAll(prefix, '')} -> ${remedy}`,
+          `${state} ${check}: ${detail.replaceAll(site.prefix, '')} -> ${remedy}`,
       )
       .join('\n');
 
   /** What is found of brokers, registry and messages. */
   const examined = async (): Promise<string> => {
-    const read = readConfiguration(env, () => dataDir);
+    const read = readConfiguration(site.env, () => site.dataDir);
     if (!read.ok) throw new Error(JSON.stringify(read.faults));
     const { configuration } = read;
     const servers = await Array.fromAsync(examineServers(configuration));
@@ -81,8 +54,8 @@ describe('prov-ledger doctor, of Kafka and the registry', function () {
     expect(text).to.match(
       /^failed topics: ledger\.events\.v1 is not there -> run `prov-ledger topics apply`$/m,
     );
-    await cli('topics', 'apply');
-    await cli('schemas', 'publish');
+    await site.cli('topics', 'apply');
+    await site.cli('schemas', 'publish');
     await withAdmin(connection, (admin) =>
       admin.alterConfigs({
         validateOnly: false,
@@ -96,7 +69,7 @@ describe('prov-ledger doctor, of Kafka and the registry', function () {
       }),
     );
     expect(await examined()).to.match(/^warning topics: \S+ retention\.ms is 1000, declared is 1209600000/m);
-    await cli('topics', 'apply');
+    await site.cli('topics', 'apply');
   });
 
   it('all is well, and whoever is not there is named with what waits for it', async () => {
@@ -116,8 +89,8 @@ describe('prov-ledger doctor, of Kafka and the registry', function () {
   });
 
   it('what was taken and sent is held against the topics: letters, and a topic that ends before it', async () => {
-    await cli('tenant', 'create', 'acme');
-    for (const command of ['kafka-ingest', 'kafka-relay']) start('cli.ts', [command], { env });
+    await site.cli('tenant', 'create', 'acme');
+    for (const command of ['kafka-ingest', 'kafka-relay']) start('cli.ts', [command], { env: site.env });
     const wanted =
       /^ok intake: .* is Stable with 1 members; 0 messages[^]*^warning letters: 1 are dead[^]*^ok relay: \S+ has every fact/m;
     let text = await examined();
@@ -125,7 +98,7 @@ describe('prov-ledger doctor, of Kafka and the registry', function () {
       if (Date.now() > deadline) throw new Error(text);
     await endAll();
     await makeAnew(connection, EVENTS_TOPIC);
-    await cli('tenant', 'create', 'birch');
+    await site.cli('tenant', 'create', 'birch');
     expect(await examined()).to.match(
       /^warning relay: \S+ ends before what was sent .* -> start `prov-ledger kafka-relay`/m,
     );
@@ -136,7 +109,7 @@ describe('prov-ledger doctor, of Kafka and the registry', function () {
       PROV_LEDGER_KAFKA_BROKERS: '127.0.0.1:1',
       PROV_LEDGER_REGISTRY_URL: 'http://127.0.0.1:1/apis/ccompat/v7',
     };
-    const { code, stdout } = await run('cli.ts', ['doctor', '--json'], { env: { ...env, ...away } });
+    const { code, stdout } = await run('cli.ts', ['doctor', '--json'], { env: { ...site.env, ...away } });
     expect(code).to.equal(1);
     const { ok, findings } = JSON.parse(stdout) as { ok: boolean; findings: readonly Finding[] };
     expect(ok).to.equal(false);
@@ -150,9 +123,11 @@ describe('prov-ledger doctor, of Kafka and the registry', function () {
 
   it('schemas that the registry lacks, and a compatibility that somebody has changed', async () => {
     const schema = '{"type":"record","name":"Nothing","namespace":"tests","fields":[]}';
-    const { missing } = await viewRegistry({ url: pair.registryUrl }, [{ name: 'tests.Nothing', schema }]);
+    const { missing } = await viewRegistry({ url: site.pair.registryUrl }, [
+      { name: 'tests.Nothing', schema },
+    ]);
     expect(missing).to.deep.equal(['tests.Nothing']);
-    const config = `${pair.registryUrl}/config/receipts.ReceiptRecorded`;
+    const config = `${site.pair.registryUrl}/config/receipts.ReceiptRecorded`;
     const set = async (compatibility: string): Promise<void> => {
       const headers = { 'content-type': 'application/json' };
       const body = JSON.stringify({ compatibility });

@@ -1,7 +1,5 @@
 // The process `kafka-ingest` and the commands about letters, as an operator has them: against a real broker and registry.
-import { randomUUID } from 'node:crypto';
-import { rmSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { expect } from 'chai';
 import type { Producer } from 'kafkajs';
@@ -9,52 +7,34 @@ import { type Subject, subjectOf } from '#schemas/registry/subjects.ts';
 import { type KafkaConnection, kafkaConnection } from '#streams/kafka/connect.ts';
 import { wireSchemas } from '#streams/kafka/registry.ts';
 import { connect } from '#streams/postgres/connect.ts';
-import { type KafkaPair, kafkaPair } from '#test/support/kafka.ts';
-import { type FreshDatabase, freshDatabase } from '#test/support/postgres.ts';
 import { aReceipt, receiptValue } from '#test/support/transport.ts';
-import { dataFolder, type Ended, endAll, type Program, run, start } from './program.ts';
+import { type KafkaSite, kafkaSite } from './kafka-site.ts';
+import { type Ended, type Program, run, start } from './program.ts';
 
 describe('prov-ledger kafka-ingest', function () {
   this.timeout(180_000);
-  const dataDir = dataFolder();
-  let pair: KafkaPair;
+  let site: KafkaSite;
   let connection: KafkaConnection;
   let topic: string;
-  let database: FreshDatabase;
   let producer: Producer;
   let schemaId: number;
-  let env: Record<string, string>;
 
   before(async function () {
-    pair = await kafkaPair(this);
-    const topicPrefix = `${randomUUID().slice(0, 8)}.`;
-    connection = kafkaConnection({ brokers: [pair.broker], topicPrefix });
+    site = await kafkaSite(this);
+    connection = kafkaConnection({ brokers: [site.pair.broker], topicPrefix: site.prefix });
     topic = connection.topic('provenance.receipts.v1');
-    database = await freshDatabase();
-    env = {
-      DATABASE_URL: database.url,
-      PROV_LEDGER_DATA_DIR: dataDir,
-      PROV_LEDGER_OPERATORS_PORT: '0',
-      PROV_LEDGER_KAFKA_BROKERS: pair.broker,
-      PROV_LEDGER_KAFKA_PREFIX: topicPrefix,
-      PROV_LEDGER_KAFKA_GROUP: topicPrefix,
-      PROV_LEDGER_REGISTRY_URL: pair.registryUrl,
-    };
-    await cli('migrate');
-    await cli('tenant', 'create', 'acme');
-    const schemas = wireSchemas({ url: pair.registryUrl });
+    await site.cli('tenant', 'create', 'acme');
+    const schemas = wireSchemas({ url: site.pair.registryUrl });
     schemaId = await schemas.publish(subjectOf('receipts.ReceiptRecorded') as Subject);
     producer = connection.kafka.producer({ allowAutoTopicCreation: false });
     await producer.connect();
   });
   after(async () => {
-    await endAll();
     await producer?.disconnect();
-    await database?.[Symbol.asyncDispose]();
-    rmSync(dirname(dataDir), { recursive: true, force: true });
+    await site?.[Symbol.asyncDispose]();
   });
 
-  const cli = (...args: readonly string[]): Promise<Ended> => run('cli.ts', args, { env });
+  const cli = (...args: readonly string[]): Promise<Ended> => run('cli.ts', args, { env: site.env });
   const json = async <T>(...args: readonly string[]): Promise<T> => {
     const { code, stdout, stderr } = await cli(...args, '--json');
     expect(code, stderr).to.equal(0);
@@ -93,7 +73,7 @@ describe('prov-ledger kafka-ingest', function () {
     );
   const received = (count: number) => (page: string) => sum(page, 'messages_received\\{.*') === count;
   const facts = async (tenant: string): Promise<readonly { type: string; payload: { id?: string } }[]> => {
-    const pool = connect({ url: database.url, max: 1 });
+    const pool = connect({ url: site.database.url, max: 1 });
     try {
       const { rows } = await pool.query<{ type: string; payload: { id?: string } }>(
         'SELECT type, payload FROM ledger.fact_texts WHERE tenant = $1 ORDER BY seq',
@@ -106,7 +86,7 @@ describe('prov-ledger kafka-ingest', function () {
   };
 
   it('waits for its topics, takes what is sent, says what became of it, and drains', async () => {
-    const program = start('cli.ts', ['kafka-ingest'], { env });
+    const program = start('cli.ts', ['kafka-ingest'], { env: site.env });
     expect(await until(program, '/readyz', /topics apply/)).to.match(/not-ready/);
     expect((await cli('topics', 'apply')).code).to.equal(0);
     await until(program, '/readyz', /"ready"/);
@@ -172,7 +152,7 @@ describe('prov-ledger kafka-ingest', function () {
 
   it('a letter is given up with a reason, which stands in the ledger with all that was done', async () => {
     await send({ key: 'z', value: Buffer.from('poison\u001b[2J') }, ...receiptsOf('acme', 'z', ['z-1']));
-    const program = start('cli.ts', ['kafka-ingest'], { env });
+    const program = start('cli.ts', ['kafka-ingest'], { env: site.env });
     await until(program, '/metrics', /error_class="not-framed"\} 1/);
     const { letters } = await json<{ letters: { letter: number }[] }>('dlq', 'list', '--topic', topic);
     const letter = String(letters[0]?.letter);
@@ -201,10 +181,10 @@ describe('prov-ledger kafka-ingest', function () {
   });
 
   it('is part of a service on the embedded database', async () => {
-    const { DATABASE_URL: _, ...rest } = env;
+    const { DATABASE_URL: _, ...rest } = site.env;
     const own = {
       ...rest,
-      PROV_LEDGER_DATA_DIR: join(dataDir, '..', 'embedded'),
+      PROV_LEDGER_DATA_DIR: join(site.dataDir, '..', 'embedded'),
       PROV_LEDGER_KAFKA_GROUP: `${topic}.embedded`,
     };
     const program = start('cli.ts', ['serve', '--port', '0'], { env: own });
@@ -221,7 +201,7 @@ describe('prov-ledger kafka-ingest', function () {
 
   it('does not begin without what it needs, and says what', async () => {
     const without = async (name: string): Promise<Ended> => {
-      const rest = Object.fromEntries(Object.entries(env).filter(([given]) => given !== name));
+      const rest = Object.fromEntries(Object.entries(site.env).filter(([given]) => given !== name));
       return await run('cli.ts', ['kafka-ingest'], { env: rest });
     };
     expect(await without('PROV_LEDGER_KAFKA_BROKERS')).to.include({ code: 2 });
