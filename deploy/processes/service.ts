@@ -2,16 +2,19 @@
 
 import { setTimeout as pause } from 'node:timers/promises';
 import type { RunningService, ServeOptions } from '#gateway/cli/world.ts';
-import { readModelsWithin, readWithin, storeWithin } from '#gateway/http/deadline.ts';
+import { jobsWithin, readModelsWithin, readWithin, storeWithin } from '#gateway/http/deadline.ts';
 import type { Figure, Measure } from '#gateway/http/metrics.ts';
 import { oidcIdentities } from '#gateway/http/oidc.ts';
 import { createGateway, type Gateway } from '#gateway/http/server.ts';
 import type { TlsMaterial } from '#gateway/http/tls.ts';
 import { type TokenUses, tokenUses } from '#gateway/http/token-uses.ts';
+import { type Jobs, projectionJobs } from '#gateway/projections/jobs.ts';
 import { type ReadModels, readModels } from '#gateway/projections/read-models.ts';
 import { projectors } from '#projectors/index.ts';
 import { dueTimers } from '#projectors/postgres/due-timers.ts';
 import { flagList } from '#projectors/postgres/flag-list.ts';
+import { jobRegister } from '#projectors/postgres/jobs.ts';
+import { processName } from '#projectors/postgres/rebuild/claim.ts';
 import { receiptList } from '#projectors/postgres/receipt-list.ts';
 import type { Instant } from '#schemas/ids.ts';
 import { writeTokenUses } from '#streams/postgres/token-uses.ts';
@@ -39,6 +42,7 @@ import { startReport } from './start-report.ts';
 import { keepTimers } from './timer-keeper.ts';
 import { version } from './version.ts';
 import type { WiredLedger } from './wire.ts';
+import { withoutHurry } from './without-hurry.ts';
 
 /** What the embedded server does by itself, for whoever watches. */
 export const logServerEvent = (log: Log, event: ServerEvent): void => {
@@ -91,6 +95,7 @@ export const startService = async (
     messages: intake?.measures ?? [],
     tls: tlsFiles && readTls(tlsFiles, Date.now()),
     uses: opening.use(usesOf(ledger, log)),
+    jobs: opening.use(jobsOf(ledger, log)),
     sagas: sagaInstruments(observed.sagaLag),
     figures: [...graph.figures, ...observed.figures, ...(alarms?.figures ?? [])],
   };
@@ -147,13 +152,14 @@ interface GatewayParts {
   readonly messages: readonly Measure[];
   readonly tls: TlsMaterial | undefined;
   readonly uses: TokenUses;
+  readonly jobs: Jobs;
   readonly sagas: SagaInstruments;
   readonly figures: readonly Figure[];
 }
 
 const gatewayOf = (
   { configuration, ledger, telemetry }: ServiceParts,
-  { stopping, observed, graph, messages, tls, uses, sagas, figures }: GatewayParts,
+  { stopping, observed, graph, messages, tls, uses, jobs, sagas, figures }: GatewayParts,
 ): Gateway => {
   const patienceMs = configuration.storeSeconds * 1_000;
   const list = receiptList(ledger.pool);
@@ -184,6 +190,7 @@ const gatewayOf = (
     listReceipts: (question) => readWithin(patienceMs, list(question)),
     listFlags: (tenant) => readWithin(patienceMs, flagsOf(tenant)),
     readModels: readModelsWithin(patienceMs, readModelsOf(ledger)),
+    jobs: jobsWithin(patienceMs, jobs),
     jwks: ledger.jwks,
     readiness: () => (stopping.aborted ? Promise.resolve(STOPPING) : ready()),
     build: {
@@ -207,14 +214,32 @@ const gatewayOf = (
   });
 };
 
-const readModelsOf = (ledger: WiredLedger): ReadModels =>
+const readModelsOf = (ledger: WiredLedger, databases = ledger.databases): ReadModels =>
   readModels({
-    databases: ledger.databases,
+    databases,
     store: ledger.store,
     // Opened when somebody rebuilds.
     feed: () => ledger.feed,
     clock: () => Date.now() as Instant,
   });
+
+/** Ended before the connections are that its work is done on. */
+const jobsOf = (ledger: WiredLedger, log: Log): Jobs => {
+  const patient = withoutHurry(ledger.databases);
+  const jobs = projectionJobs({
+    readModels: readModelsOf(ledger, patient.databases),
+    register: jobRegister({ pool: ledger.pool }),
+    runner: processName(),
+    onFault: (error) => log('error', 'work on a read model failed', errorFields(error)),
+  });
+  return {
+    ...jobs,
+    [Symbol.asyncDispose]: async () => {
+      await jobs[Symbol.asyncDispose]();
+      await patient[Symbol.asyncDispose]();
+    },
+  };
+};
 
 const graphOf = (
   { configuration: { attestSeconds, metricsTenants: namesMax }, ledger, telemetry: { log } }: ServiceParts,

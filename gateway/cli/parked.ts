@@ -1,10 +1,8 @@
 // prov-ledger projections parked show|retry|skip: facts that a read model could not take, at which it has halted.
 import type { Command } from 'commander';
-import { projections } from '#commands/projections.ts';
-import { runCommand } from '#commands/run.ts';
-import { type ProjectionStatus, projectionStatus, resumeHalted } from '#projectors/postgres/status.ts';
-import type { Seq, TenantId } from '#schemas/ids.ts';
-import { tenantId } from '#schemas/ids.ts';
+import { type ParkedFact, parkedFacts, resumeHalted } from '#projectors/postgres/status.ts';
+import { type Seq, type TenantId, tenantId } from '#schemas/ids.ts';
+import { skipParked } from '../projections/parked.ts';
 import { type OfTenant, ofTenant } from './by-hand.ts';
 import { aSeq, group, headOf, type LedgerContext, ledgerLeaf, type Run } from './command.ts';
 import { CliError } from './exit.ts';
@@ -20,10 +18,7 @@ const show = (run: Run): Command =>
       examples: ['projections parked show', 'projections parked show acme --json'],
     },
     async ({ ledger, output }, _, [of]) => {
-      const rows = await projectionStatus(ledger.databases, of === undefined ? undefined : tenantId(of));
-      const parked = rows.flatMap(({ tenant, projection, version, fault }) =>
-        fault ? [{ tenant, projection, version, ...fault }] : [],
-      );
+      const parked = await parkedFacts(ledger.pool, { tenant: of === undefined ? undefined : tenantId(of) });
       output.answer({ parked }, () =>
         parked.length === 0
           ? 'no read model has halted'
@@ -48,11 +43,11 @@ const retry = (run: Run): Command =>
       build: tenantRequired,
     },
     async ({ ledger, output }, { tenant }, [name = '']) => {
-      const { fault } = await haltOf({ ledger }, name, tenant);
+      const { seq } = await haltOf({ ledger }, name, tenant);
       await resumeHalted(ledger.pool, name, tenant);
       output.answer(
-        { projection: name, tenant, seq: fault.seq, status: 'running' },
-        () => `${name} of ${tenant} tries fact ${fault.seq} again; running services notice within seconds`,
+        { projection: name, tenant, seq, status: 'running' },
+        () => `${name} of ${tenant} tries fact ${seq} again; running services notice within seconds`,
       );
       return 'ok';
     },
@@ -71,26 +66,20 @@ const skip = (run: Run): Command =>
           .requiredOption('--reason <text>', 'why; it stands in the ledger for good'),
     },
     async ({ ledger, output, world }, { tenant, seq, reason }, [name = '']) => {
-      const { fault } = await haltOf({ ledger }, name, tenant);
-      if (fault.seq !== seq)
+      const { name: projection } = projectorNamed(name);
+      await headOf(ledger, tenant);
+      const skipped = await skipParked(
+        { pool: ledger.pool, store: ledger.store, clock: world.clock },
+        { projection, tenant, seq, reason, actor: 'prov-ledger projections parked skip' },
+      );
+      if (skipped.kind === 'not-halted') throw notHalted(projection, tenant);
+      if (skipped.kind === 'halted-elsewhere')
         throw new CliError(
           'refused',
           'not-parked',
-          `${name} of ${tenant} has halted at fact ${fault.seq}, not at ${seq}`,
+          `${name} of ${tenant} has halted at fact ${skipped.at}, not at ${seq}`,
         );
-      const outcome = await runCommand(
-        { store: ledger.store, decider: projections },
-        { type: 'SkipFact', projection: name, seq, reason },
-        {
-          tenant,
-          actor: 'prov-ledger projections parked skip',
-          at: world.clock(),
-          key: `skip ${name} ${seq}`,
-        },
-      );
-      if (outcome.kind === 'refused' && outcome.refusal.refusal === 'Malformed')
-        throw new CliError('usage', 'bad-reason', outcome.refusal.message);
-      await resumeHalted(ledger.pool, name, tenant);
+      if (skipped.kind === 'malformed') throw new CliError('usage', 'bad-reason', skipped.message);
       output.answer(
         { projection: name, tenant, seq, status: 'skipped' },
         () => `${name} of ${tenant} passes over fact ${seq} and goes on`,
@@ -99,20 +88,20 @@ const skip = (run: Run): Command =>
     },
   );
 
-type Halted = ProjectionStatus & { readonly fault: NonNullable<ProjectionStatus['fault']> };
-
 const haltOf = async (
   { ledger }: Pick<LedgerContext, 'ledger'>,
   name: string,
   tenant: TenantId,
-): Promise<Halted> => {
+): Promise<ParkedFact> => {
   const { name: projection } = projectorNamed(name);
   await headOf(ledger, tenant);
-  const rows = await projectionStatus(ledger.databases, tenant);
-  const halted = rows.find((row): row is Halted => row.projection === projection && row.fault !== undefined);
-  if (halted) return halted;
-  throw new CliError('refused', 'not-halted', `${projection} of ${tenant} has not halted at any fact`);
+  const [parked] = await parkedFacts(ledger.pool, { projection, tenant });
+  if (parked) return parked;
+  throw notHalted(projection, tenant);
 };
+
+const notHalted = (projection: string, tenant: TenantId): CliError =>
+  new CliError('refused', 'not-halted', `${projection} of ${tenant} has not halted at any fact`);
 
 export const parkedCommands = (run: Run): Command =>
   group('parked', 'facts that a read model has halted at', [show(run), retry(run), skip(run)]);

@@ -53,6 +53,13 @@ export interface NewTokenBody {
   readonly label?: string;
 }
 
+export const nothingSchema = {
+  type: 'object',
+  description: 'nothing',
+  properties: {},
+  additionalProperties: false,
+} as const;
+
 export const pauseSchema = {
   type: 'object',
   description: 'why nobody takes it further',
@@ -65,6 +72,23 @@ export const ofTenantSchema = {
   type: 'object',
   description: 'one tenant; all of them where it is left out',
   properties: { tenant: tenantName },
+  additionalProperties: false,
+} as const;
+
+export const skipSchema = {
+  type: 'object',
+  description: 'which fact of which tenant is passed over, and why',
+  properties: {
+    tenant: tenantName,
+    seq: {
+      type: 'integer',
+      minimum: 1,
+      maximum: Number.MAX_SAFE_INTEGER,
+      description: 'the fact that it has halted at, so that no other one is passed over',
+    },
+    reason: text(512, 'the reason; it stands in the ledger for good'),
+  },
+  required: ['tenant', 'seq', 'reason'],
   additionalProperties: false,
 } as const;
 

@@ -39,6 +39,9 @@ export const forOperators =
     return problemReply(problem('scope-missing', detail, { scope }), call.requestId);
   };
 
+/** Who did it, as it is put on record: the token. */
+export const actorOf = ({ tenant, tokenId }: Caller): string => `${tenant}/${tokenId}`.slice(0, 256);
+
 /** Holds a body to the schema that the route declares for it. A body may be left out where `{}` fits. */
 export const bodyReader = <Body>(schema: object): ((call: Call) => Body | Problem) => {
   const faultsOf = faultsAgainst(schema as never);
@@ -139,7 +142,7 @@ export const changeBy = async <Command, State, E extends DomainEvent, R extends 
   if (typeof key === 'object') return key;
   const context = {
     tenant,
-    actor: `${caller.tenant}/${caller.tokenId}`.slice(0, 256),
+    actor: actorOf(caller),
     at: clock(),
     // No receipt's id has a space in it: the two never meet.
     key: key === undefined ? randomUUID() : `admin ${key}`,

@@ -6,7 +6,7 @@ import { tenantName } from '#schemas/faults.ts';
 import { tenantId } from '#schemas/ids.ts';
 import type { Head } from '#streams/stream.ts';
 import { tenantDocument, tenantState } from '../tenancy/documents.ts';
-import { newTenantSchema, suspensionSchema, tenantNameSchema } from './admin-bodies.ts';
+import { newTenantSchema, nothingSchema, suspensionSchema, tenantNameSchema } from './admin-bodies.ts';
 import {
   type AdminParts,
   bodyReader,
@@ -157,11 +157,9 @@ export const tenantRoutes = (parts: AdminParts): readonly Route[] => [
     path: '/tenants/{tenant}/resume',
     guard: GUARD,
     about: tenantOperations.resume,
-    handle: changing(parts, NOTHING, () => ({ type: 'ResumeTenant' })),
+    handle: changing(parts, nothingSchema, () => ({ type: 'ResumeTenant' })),
   },
 ];
-
-const NOTHING = { type: 'object', properties: {}, additionalProperties: false, description: 'nothing' };
 
 const create = (parts: AdminParts) => {
   const read = bodyReader<{ readonly tenant: string; readonly display_name?: string }>(newTenantSchema);

@@ -3,6 +3,7 @@
 // answered as in doubt, and found when it is repeated.
 import { StreamError } from '#streams/errors.ts';
 import type { StreamStore } from '#streams/stream.ts';
+import type { Jobs } from '../projections/jobs.ts';
 import type { ReadModels } from '../projections/read-models.ts';
 
 /** The same promise, or after so many milliseconds the failure. */
@@ -44,6 +45,14 @@ export const readModelsWithin = (ms: number, models: ReadModels): ReadModels => 
   ...models,
   lag: () => readWithin(ms, models.lag()),
   status: (tenant) => readWithin(ms, models.status(tenant)),
+  parked: (projection, limit) => readWithin(ms, models.parked(projection, limit)),
+});
+
+/** Questions about jobs. */
+export const jobsWithin = (ms: number, jobs: Jobs): Jobs => ({
+  ...jobs,
+  find: (projection, id) => readWithin(ms, jobs.find(projection, id)),
+  list: (projection) => readWithin(ms, jobs.list(projection)),
 });
 
 const pagesWithin = async function* <T>(ms: number, pages: AsyncIterable<T>): AsyncGenerator<T> {

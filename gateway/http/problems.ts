@@ -1,6 +1,7 @@
 // Everything that can go wrong with a request, in one catalogue: RFC 9457 problem documents. A code is a promise to
 // callers: it is never given another meaning. `todo` says what the caller does about it; what exactly happened
 // in one case goes into `detail`. No document carries a stack, a payload or a secret.
+import { projectionProblems } from './projection-problems.ts';
 
 interface Entry {
   readonly status: number;
@@ -186,26 +187,7 @@ export const catalogue = {
     title: 'The state of the tenant or token forbids this',
     todo: 'Nothing was stored. "detail" says what stands in the way.',
   },
-  'no-such-projection': {
-    status: 404,
-    title: 'There is no read model of this name',
-    todo: 'Check the name; GET /v1/projections lists those there are.',
-  },
-  'no-such-job': {
-    status: 404,
-    title: 'This process was asked for no work on the read model',
-    todo: 'Ask the process that answered 202, or begin anew: a rebuild goes on where it stands.',
-  },
-  'job-under-way': {
-    status: 409,
-    title: 'Another rebuild or verification of the read model is under way',
-    todo: 'Wait for it: GET /v1/projections/{projection}/job says how far it is.',
-  },
-  'projection-goes-on': {
-    status: 409,
-    title: 'The read model is neither paused nor halted there',
-    todo: 'Nothing is to be done; GET /v1/tenants/{tenant}/projections says how far it is.',
-  },
+  ...projectionProblems,
   'idempotency-key-taken': {
     status: 409,
     title: 'This Idempotency-Key stands for another request',

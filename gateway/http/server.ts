@@ -6,6 +6,7 @@ import type { KeySet } from '#proofs/keys/public-key.ts';
 import type { Instant } from '#schemas/ids.ts';
 import type { LastUses } from '#streams/postgres/token-uses.ts';
 import type { StreamFeed, StreamStore } from '#streams/stream.ts';
+import type { Jobs } from '../projections/jobs.ts';
 import type { ReadModels } from '../projections/read-models.ts';
 import { type AuthOptions, type Authorise, authoriser } from './auth.ts';
 import { bulkShares } from './bulk-shares.ts';
@@ -38,6 +39,8 @@ export interface GatewayOptions {
   readonly listFlags: ListFlags;
   /** For operators' /projections. */
   readonly readModels: ReadModels;
+  /** The work that is begun on them there; not ended with the gateway. */
+  readonly jobs: Jobs;
   /** The public keys that receipts of this ledger are verified with. */
   readonly jwks: () => KeySet | Promise<KeySet>;
   /** Asked at each GET /readyz. */
@@ -136,7 +139,7 @@ export const createGateway = (options: GatewayOptions): Gateway => {
 
 /** What the routes are made of. */
 const serviceOf = (
-  { store, listReceipts, listFlags, readModels, jwks, readiness, lastUses }: GatewayOptions,
+  { store, listReceipts, listFlags, readModels, jobs, jwks, readiness, lastUses }: GatewayOptions,
   rest: Pick<
     Service,
     'metrics' | 'admission' | 'clock' | 'fault' | 'watch' | 'stillMay' | 'ending' | 'patienceMs'
@@ -156,6 +159,7 @@ const serviceOf = (
   listReceipts,
   listFlags,
   readModels,
+  jobs,
   jwks,
   readiness,
   lastUses,

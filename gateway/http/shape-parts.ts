@@ -3,6 +3,9 @@
 export const text = (description: string) => ({ type: 'string', description });
 export const count = (description: string, minimum = 1) => ({ type: 'integer', minimum, description });
 
+/** A shape by its name. */
+export const ref = (name: string) => ({ $ref: `#/components/schemas/${name}` });
+
 /** An object that has these members and no others; names ending in `?` are optional. */
 export const object = (description: string, members: { readonly [name: string]: object }) => ({
   type: 'object',

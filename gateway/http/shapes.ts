@@ -11,15 +11,15 @@ import {
   ofTenantSchema,
   pauseSchema,
   revocationSchema,
+  skipSchema,
   suspensionSchema,
   tenantNameSchema,
   writeAttestationSchema,
 } from './admin-bodies.ts';
 import { catalogue } from './problems.ts';
 import { projectionShapes } from './projection-shapes.ts';
-import { count, object, text } from './shape-parts.ts';
+import { count, object, ref, text } from './shape-parts.ts';
 
-const ref = (name: string) => ({ $ref: `#/components/schemas/${name}` });
 const nullable = (description: string) => ({
   type: ['string', 'null'],
   description: `${description}; null when the receipt does not say`,
@@ -198,6 +198,7 @@ export const shapes = {
   ...projectionShapes,
   Pause: pauseSchema,
   OfTenant: ofTenantSchema,
+  FactSkip: skipSchema,
   NewTenant: newTenantSchema,
   TenantName: tenantNameSchema,
   Suspension: suspensionSchema,

@@ -1,17 +1,17 @@
-// What operators do with read models, whatever they do it with: looked at, held, let go, rebuilt and verified.
+// What operators do with read models, whatever they do it with: looked at, held, let go, rebuilt, verified and put back.
 import { projections } from '#commands/projections.ts';
 import { runCommand } from '#commands/run.ts';
 import { projectors } from '#projectors/index.ts';
+import type { JobProgress } from '#projectors/postgres/jobs.ts';
 import { type ProjectionLag, projectionLag } from '#projectors/postgres/lag.ts';
-import {
-  type RebuildProgress,
-  type RebuildProved,
-  type Rebuilt,
-  rebuild,
-} from '#projectors/postgres/rebuild/rebuild.ts';
+import { type DroppedBuild, dropOld } from '#projectors/postgres/rebuild/drop.ts';
+import { type RebuildProved, type Rebuilt, rebuild } from '#projectors/postgres/rebuild/rebuild.ts';
+import { type RolledBack, rollback } from '#projectors/postgres/rebuild/rollback.ts';
 import { type Verified, verifyReadModel } from '#projectors/postgres/rebuild/verify.ts';
 import {
+  type ParkedFact,
   type ProjectionStatus,
+  parkedFacts,
   pauseReadModel,
   projectionStatus,
   resumeHalted,
@@ -21,6 +21,7 @@ import { skipsIn } from '#projectors/rebuild/skips.ts';
 import type { Instant, TenantId } from '#schemas/ids.ts';
 import type { LedgerDatabases } from '#streams/postgres/databases.ts';
 import type { StreamFeed, StreamStore } from '#streams/stream.ts';
+import { type Skip, type Skipped, skipParked } from './parked.ts';
 
 /** Work on one read model, of all tenants or of one. */
 export interface WorkRequest {
@@ -29,7 +30,7 @@ export interface WorkRequest {
   /** Who asked: the author of what is recorded of it. */
   readonly actor: string;
   readonly signal: AbortSignal;
-  readonly onProgress: (progress: Omit<RebuildProgress, 'phase'> & { readonly phase: string }) => void;
+  readonly onProgress: (progress: JobProgress) => void;
 }
 
 /** Throw `StreamError`, `RebuildError`. */
@@ -43,8 +44,13 @@ export interface ReadModels {
   readonly resume: (projection: string) => Promise<boolean>;
   /** Lets one that has halted for a tenant try the same fact again; false when it has not halted. */
   readonly retry: (projection: string, tenant: TenantId) => Promise<boolean>;
+  /** The facts it has halted at, so many at most. */
+  readonly parked: (projection: string, limit: number) => Promise<readonly ParkedFact[]>;
+  readonly skip: (skip: Skip) => Promise<Skipped>;
   readonly rebuild: (request: WorkRequest) => Promise<Rebuilt>;
   readonly verify: (request: WorkRequest) => Promise<Verified>;
+  readonly rollback: (request: Pick<WorkRequest, 'projection' | 'signal'>) => Promise<RolledBack>;
+  readonly dropOld: (projection: string) => Promise<readonly DroppedBuild[]>;
 }
 
 export interface ReadModelsOptions {
@@ -69,6 +75,8 @@ export const readModels = ({ databases, store, feed, clock }: ReadModelsOptions)
     pause: (projection, reason) => pauseReadModel(pool, projection, reason),
     resume: (projection) => resumeReadModel(pool, projection),
     retry: (projection, tenant) => resumeHalted(pool, projection, tenant),
+    parked: (projection, limit) => parkedFacts(pool, { projection, limit }),
+    skip: (skip) => skipParked({ pool, store, clock }, skip),
     rebuild: ({ projection, actor, ...request }) =>
       rebuild({
         ...request,
@@ -90,6 +98,16 @@ export const readModels = ({ databases, store, feed, clock }: ReadModelsOptions)
         signal,
         onFacts: (facts, total) => onProgress({ phase: 'replaying', facts, total }),
       }),
+    rollback: ({ projection, signal }) =>
+      rollback({
+        pool,
+        store,
+        feed: feed(),
+        projector: named(projection),
+        skips: skipsIn(store),
+        signal,
+      }),
+    dropOld: (projection) => dropOld(pool, named(projection).name),
   };
 };
 

@@ -94,6 +94,43 @@ const statusOf = (row: StatusRow): ProjectionStatus => ({
   }),
 });
 
+/** A fact that a read model has halted at. */
+export interface ParkedFact {
+  readonly tenant: TenantId;
+  readonly projection: string;
+  readonly version: number;
+  readonly seq: Seq;
+  readonly id: string;
+  readonly message: string;
+}
+
+export interface ParkedQuestion {
+  readonly projection?: string | undefined;
+  readonly tenant?: TenantId | undefined;
+  /** All unless told. */
+  readonly limit?: number | undefined;
+}
+
+/** Ordered by tenant and read model. Throws `StreamError`. */
+export const parkedFacts = async (
+  pool: Pool,
+  { projection, tenant, limit }: ParkedQuestion = {},
+): Promise<readonly ParkedFact[]> => {
+  try {
+    const { rows } = await pool.query<ParkedFact>(
+      `SELECT c.tenant, c.projection, c.version, c.fault_seq AS seq, c.fault_id AS id, c.fault_message AS message
+       FROM projections.checkpoints c JOIN projections.read_models m
+         ON m.projection = c.projection AND m.version = c.version AND m.live_build = c.build
+       WHERE c.status = 'halted' AND ($1::text IS NULL OR c.projection = $1) AND ($2::text IS NULL OR c.tenant = $2)
+       ORDER BY 1, 2, 3 LIMIT $3`,
+      [projection ?? null, tenant ?? null, limit ?? null],
+    );
+    return rows;
+  } catch (error) {
+    throw streamError(error);
+  }
+};
+
 /**
  * Lets a halted read model try the same fact again, after its cause was put right; no fact is ever skipped. Running
  * processes notice by themselves. False when it had not halted. Throws `StreamError`.

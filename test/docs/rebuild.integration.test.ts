@@ -11,7 +11,7 @@ import { blocksOf, page } from './pages.ts';
 
 const blocks = blocksOf(page('docs/operations/rebuild.md'));
 const lines = blocks
-  .filter(({ language }) => language === 'sh')
+  .filter(({ language, label }) => language === 'sh' && label === '')
   .flatMap(({ text }) => text.trim().split('\n'))
   .map((line) => line.replace(/^prov-ledger /, '').split(' '));
 

@@ -4,6 +4,7 @@
 import { type AnyProjector, keyText } from '#projectors/batch.ts';
 import { rowForm } from '#projectors/digest.ts';
 import { type Row, type RowKey } from '#projectors/projector.ts';
+import { RebuildError } from '#projectors/rebuild/errors.ts';
 import { type HashSet, hashDifference, hashSet } from '#projectors/rebuild/hash-set.ts';
 import { replayHashes, replayTenant } from '#projectors/rebuild/replay.ts';
 import { rowFacts } from '#projectors/rebuild/row-facts.ts';
@@ -28,6 +29,7 @@ export interface VerifyOptions {
   readonly tenant?: TenantId | undefined;
   readonly skips: Skips;
   readonly decode?: ((recorded: Recorded) => Fact) | undefined;
+  /** Ends it without an answer. */
   readonly signal?: AbortSignal | undefined;
   readonly onFacts?: ((facts: number, total: number) => void) | undefined;
 }
@@ -49,7 +51,7 @@ export interface Verified extends Proofs {
   readonly first?: RowDifference;
 }
 
-/** Throws `StreamError`. */
+/** Throws `RebuildError`: `interrupted`; `StreamError`. */
 export const verifyReadModel = async (options: VerifyOptions): Promise<Verified> => {
   const { pool, projector, tenant, onFacts, decode = decodeFact } = options;
   try {
@@ -73,11 +75,14 @@ export const verifyReadModel = async (options: VerifyOptions): Promise<Verified>
       },
       found,
     );
+    // What a replay came to that was cut off says nothing about the rows.
+    if (options.signal?.aborted)
+      throw new RebuildError('interrupted', `the verification of ${projector.name} was ended; run it again`);
     const [unequal] = proofs.unequal;
     const first = unequal && (await firstDifference({ ...options, decode }, build, unequal.tenant));
     return { build, ...proofs, ...(first && { first }) };
   } catch (error) {
-    throw streamError(error);
+    throw error instanceof RebuildError ? error : streamError(error);
   }
 };
 

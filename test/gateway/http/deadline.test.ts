@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { readModelsWithin, storeWithin } from '#gateway/http/deadline.ts';
+import { jobsWithin, readModelsWithin, storeWithin } from '#gateway/http/deadline.ts';
 import type { FactId, Seq, StreamName } from '#schemas/ids.ts';
 import type { StreamStore } from '#streams/stream.ts';
 import { append, draft, refused } from '#test/contracts/ledger-adapter.ts';
@@ -53,12 +53,29 @@ describe('gateway/http: a store that does not answer', () => {
       pause: never,
       resume: never,
       retry: never,
+      parked: never,
+      skip: never,
+      rollback: never,
+      dropOld: never,
       rebuild: () => new Promise((resolve) => setTimeout(() => resolve(done as never), 90)),
       verify: never,
     });
     expect(await refused(models.lag())).to.have.property('code', 'unavailable');
     expect(await refused(models.status(ACME))).to.have.property('code', 'unavailable');
+    expect(await refused(models.parked('receipts', 1))).to.have.property('code', 'unavailable');
     expect(await models.rebuild({} as never)).to.equal(done);
+  });
+
+  it('is unavailable to questions about jobs', async () => {
+    const jobs = jobsWithin(30, {
+      begin: never,
+      cancel: never,
+      find: never,
+      list: never,
+      [Symbol.asyncDispose]: never,
+    });
+    expect(await refused(jobs.find('receipts', 'x'))).to.have.property('code', 'unavailable');
+    expect(await refused(jobs.list('receipts'))).to.have.property('code', 'unavailable');
   });
 
   it('that does answer is passed through, pages and failures too, and a reader that stops is heard', async () => {

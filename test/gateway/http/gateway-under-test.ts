@@ -10,7 +10,7 @@ import { type Instant, type TenantId, tenantId } from '#schemas/ids.ts';
 import { memoryLedger } from '#streams/memory/ledger.ts';
 import type { StreamFeed, StreamStore } from '#streams/stream.ts';
 import { testSigner } from '#test/support/test-signer.ts';
-import { heldReadModels } from './held-read-models.ts';
+import { heldProjections } from './held-read-models.ts';
 import { flagsFrom } from './listed-flags.ts';
 import { listedFrom } from './listed-receipts.ts';
 
@@ -94,17 +94,19 @@ export const gatewayOn = async ({
 }: GatewayOn): Promise<GatewayUnderTest> => {
   const faults: unknown[] = [];
   const ready = { missing: [] as string[] };
+  const onFault = (error: unknown): void => void faults.push(error);
+  const projections = heldProjections(() => clock.now, onFault, over.readModels);
   const gateway = createGateway({
     store: wrap(store),
     feed,
     patienceMs: 200,
     listReceipts: listedFrom(store),
     listFlags: flagsFrom(store),
-    readModels: heldReadModels(),
+    ...projections,
     jwks: () => keySet,
     clock: () => clock.now,
     readiness: async () => ({ ready: ready.missing.length === 0, missing: ready.missing }),
-    onFault: (error) => faults.push(error),
+    onFault,
     ...over,
   });
   const command = async (tenant: TenantId, of: TenantCommand): Promise<void> => {
@@ -147,6 +149,7 @@ export const gatewayOn = async ({
       }),
     [Symbol.asyncDispose]: async () => {
       await gateway.drain(1_000);
+      await projections.jobs[Symbol.asyncDispose]();
       await close();
     },
   };

@@ -16,7 +16,7 @@ import {
   NO_FEED,
   receipt,
 } from './gateway-under-test.ts';
-import { heldReadModels } from './held-read-models.ts';
+import { heldProjections } from './held-read-models.ts';
 import { flagsFrom } from './listed-flags.ts';
 import { listedFrom } from './listed-receipts.ts';
 
@@ -44,7 +44,10 @@ describe('gateway/http on PostgreSQL', function () {
       store,
       feed: NO_FEED,
       listFlags: flagsFrom(store),
-      readModels: heldReadModels(),
+      ...heldProjections(
+        () => under.clock.now,
+        (error) => under.faults.push(error),
+      ),
       listReceipts: listedFrom(store),
       jwks: () => under.jwks,
       readiness: async () => ({ ready: true, missing: [] }),
