@@ -174,7 +174,7 @@ describe('work on read models over HTTP', function () {
       result: { ...(done['result'] as object), build: 2 },
     });
     const { document } = await there.ask(`${AT}/jobs`);
-    const kinds = (document['jobs'] as readonly Answer['document'][]).map(
+    const kinds = (document['jobs'] as readonly Record<string, string>[]).map(
       ({ kind, state }) => `${kind} ${state}`,
     );
     expect(kinds).to.deep.equal([
@@ -201,7 +201,7 @@ describe('work on read models over HTTP', function () {
       const [, path = ''] = /"\$URL\/v1([^"]+)"/.exec(line) ?? [];
       const [, body] = / -d '([^']+)'$/.exec(line) ?? [];
       const { status, document } = await there.ask(path, body === undefined ? undefined : JSON.parse(body));
-      statuses.push(`${path.slice(AT.length + 1)} ${status} ${document['code'] ?? ''}`.trim());
+      statuses.push(`${path.slice(AT.length + 1)} ${status} ${String(document['code'] ?? '')}`.trim());
     }
     expect(statuses).to.deep.equal([
       'rebuild 202',
