@@ -34,7 +34,8 @@ export interface JavaServer extends AsyncDisposable {
 /** Small and quick to start: for tests and developers, not for throughput. */
 const QUICK = ['-Xmx512m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1'];
 
-const READY_WITHIN_MS = 60_000;
+/** Seconds, unless the machine does a great deal else: one that ends is noticed at once. */
+const READY_WITHIN_MS = 180_000;
 
 /** Starts it and waits until it answers. Throws `PartsFault` with its last words when it ends before that. */
 export const startJava = async ({ name, args, cwd, env, isReady }: JavaProgram): Promise<JavaProcess> => {

@@ -11,10 +11,15 @@ import type { Service, Settings, Site } from './site.ts';
 
 export const ACME: TenantId = tenantId('acme');
 
+export interface Published {
+  readonly status: number;
+  readonly type: string | undefined;
+}
+
 export interface DriftLoop extends AsyncDisposable {
   readonly graph: Graph;
-  /** One receipt sent; the status and, of a problem, its type. */
-  readonly publish: (id: string) => Promise<{ readonly status: number; readonly type: string | undefined }>;
+  /** One receipt sent, of acme unless told; the status and, of a problem, its type. */
+  readonly publish: (id: string, tenant?: TenantId) => Promise<Published>;
   readonly cli: (...args: readonly string[]) => Promise<Ended>;
   /** Facts of attestations and gates in the order of the chain, as `type verdict`. */
   readonly said: () => Promise<readonly string[]>;
@@ -59,11 +64,11 @@ export const openDriftLoop = async (
   return {
     graph,
     said,
-    publish: async (id) => {
+    publish: async (id, tenant = ACME) => {
       const response = await fetch(`${service.url}/receipts`, {
         method: 'POST',
         headers: {
-          authorization: `Bearer ${site.tokens.get(ACME)}`,
+          authorization: `Bearer ${site.tokens.get(tenant)}`,
           'content-type': 'application/json',
         },
         body: JSON.stringify({ id, action: 'db.export', actor: 'alice', decision: 'allow' }),

@@ -88,6 +88,8 @@ export interface SiteOptions {
   readonly settings?: Settings;
   /** Where the cluster lies; in a folder of its own unless told. */
   readonly dataDir?: string;
+  /** `TENANTS` unless told. */
+  readonly tenants?: readonly TenantId[];
 }
 
 const ORACLE_TRIES = 12;
@@ -104,7 +106,7 @@ const patiently = async <T>(open: () => Promise<T>): Promise<T> => {
   }
 };
 
-export const openSite = async ({ settings, dataDir }: SiteOptions = {}): Promise<Site> => {
+export const openSite = async ({ settings, dataDir, tenants = TENANTS }: SiteOptions = {}): Promise<Site> => {
   await using opening = new AsyncDisposableStack();
   const folder = siteFolder();
   opening.defer(() => rmSync(folder, { recursive: true, force: true }));
@@ -124,7 +126,7 @@ export const openSite = async ({ settings, dataDir }: SiteOptions = {}): Promise
       await pool.end();
     }
   };
-  const tokens = await withStore(openTenants);
+  const tokens = await withStore((store) => openTenants(store, tenants));
   await checkpoint(server.url);
   const running = new Set<Service>();
   opening.defer(async () => {
@@ -157,9 +159,12 @@ const checkpoint = async (url: string): Promise<void> => {
   await owner.end();
 };
 
-const openTenants = async (store: PostgresStore): Promise<ReadonlyMap<TenantId, string>> => {
+const openTenants = async (
+  store: PostgresStore,
+  tenants: readonly TenantId[],
+): Promise<ReadonlyMap<TenantId, string>> => {
   const tokens = new Map<TenantId, string>();
-  for (const tenant of TENANTS) {
+  for (const tenant of tenants) {
     const send = async (command: TenantCommand): Promise<void> => {
       const context = { tenant, actor: 'operator', at: Date.now() as Instant, key: randomUUID() };
       const { kind } = await runCommand({ store, decider: tenantsDecider }, command, context);
