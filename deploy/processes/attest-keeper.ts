@@ -68,6 +68,7 @@ export const keepAttested = async ({
   if (!graph) return { figures: [], [Symbol.asyncDispose]: async () => undefined };
   const ending = new AbortController();
   const watched = new Map<string, Watched>();
+  const figures = figuresOf(watched, namesMax);
   const looking = (async () => {
     while (!ending.signal.aborted) {
       await look({ ledger, log, graph, watched, cycleMs, signal: ending.signal }).catch((error: unknown) =>
@@ -77,7 +78,7 @@ export const keepAttested = async ({
     }
   })();
   return {
-    figures: figuresOf(watched, namesMax),
+    figures,
     [Symbol.asyncDispose]: async () => {
       ending.abort();
       await looking;

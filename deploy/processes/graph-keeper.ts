@@ -47,12 +47,12 @@ export const keepGraph = async ({
 }: KeepGraphOptions): Promise<GraphKeeper> => {
   if (!ledger.graph) return NO_GRAPH;
   const graph = await ledger.graph();
-  const ending = new AbortController();
-  const kept = project ? follow({ ledger, log, graph, signal: ending.signal }) : Promise.resolve();
   const attested =
     project && attestSeconds > 0
       ? await keepAttested({ ledger, log, cycleMs: attestSeconds * 1_000, namesMax })
       : undefined;
+  const ending = new AbortController();
+  const kept = project ? follow({ ledger, log, graph, signal: ending.signal }) : Promise.resolve();
   const lag = sampled(lagOf(ledger, graph), ASK_EVERY_MS);
   return {
     lag: () => lag.latest()?.lags ?? [],

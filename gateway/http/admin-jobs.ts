@@ -179,7 +179,7 @@ const begin = (
   kind: JobKind,
   read: (call: Call) => Promise<Begun | Problem> | Begun | Problem,
 ) =>
-  forReadModel(readModels, async (call, name, caller) => {
+  forReadModel({ readModels }, async (call, name, caller) => {
     const body = await read(call);
     if (isProblem(body)) return body;
     const { tenant } = body;
@@ -190,14 +190,14 @@ const begin = (
   });
 
 const lastJob = ({ readModels, jobs }: JobParts) =>
-  forReadModel(readModels, async (_, name) => {
+  forReadModel({ readModels }, async (_, name) => {
     const [of] = await jobs.list(name);
     if (of) return jsonReply(jobDocument(of), 200, NO_STORE);
     return problem('no-such-job', `no work on ${name} has been asked for`);
   });
 
 const listJobs = ({ readModels, jobs }: JobParts) =>
-  forReadModel(readModels, async (_, name) => {
+  forReadModel({ readModels }, async (_, name) => {
     const of = await jobs.list(name);
     return jsonReply({ projection: name, jobs: of.map(jobDocument) }, 200, NO_STORE);
   });
@@ -206,14 +206,14 @@ const noSuchJob = (name: string, id: string): Problem =>
   problem('no-such-job', `${name} has no job ${id.slice(0, 36)}`);
 
 const oneJob = ({ readModels, jobs }: JobParts) =>
-  forReadModel(readModels, async ({ params: { job: id = '' } }, name) => {
+  forReadModel({ readModels }, async ({ params: { job: id = '' } }, name) => {
     const of = isUuid(id) ? await jobs.find(name, id) : undefined;
     return of ? jsonReply(jobDocument(of), 200, NO_STORE) : noSuchJob(name, id);
   });
 
 const cancelling = ({ readModels, jobs }: JobParts) => {
   const read = bodyReader<object>(nothingSchema);
-  return forReadModel(readModels, async (call, name, caller) => {
+  return forReadModel({ readModels }, async (call, name, caller) => {
     const body = read(call);
     if (isProblem(body)) return body;
     const { job: id = '' } = call.params;

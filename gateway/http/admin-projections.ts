@@ -193,7 +193,7 @@ const resuming = (parts: ProjectionParts) =>
 const PARKED_MAX = 1_000;
 
 const listParked = ({ readModels }: ProjectionParts) =>
-  forReadModel(readModels, async (_, name) => {
+  forReadModel({ readModels }, async (_, name) => {
     const facts = await readModels.parked(name, PARKED_MAX);
     const parked = facts.map(({ tenant, version, seq, id, message }) => ({
       tenant,
@@ -209,7 +209,7 @@ type SkipBody = Pick<Skip, 'tenant' | 'seq' | 'reason'>;
 
 const skipping = ({ store, readModels }: ProjectionParts) => {
   const read = bodyReader<SkipBody>(skipSchema);
-  return forReadModel(readModels, async (call, name, caller) => {
+  return forReadModel({ readModels }, async (call, name, caller) => {
     const body = read(call);
     if (isProblem(body)) return body;
     const { tenant } = body;

@@ -25,11 +25,12 @@ export const OF_TENANT_BODY = [
 
 /** For the read model that the path names. */
 export const forReadModel = (
-  { names }: Pick<ReadModels, 'names'>,
+  { readModels }: { readonly readModels: Pick<ReadModels, 'names'> },
   handle: (call: Call, name: string, caller: Caller) => Promise<Reply | Problem>,
 ) =>
   forOperators(PROJECTIONS_SCOPE, async (call, caller) => {
     const { projection: name = '' } = call.params;
+    const { names } = readModels;
     const done = names.includes(name)
       ? await handle(call, name, caller)
       : problem('no-such-projection', `there is no read model ${name.slice(0, 63)}`, { projections: names });
