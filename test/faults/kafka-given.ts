@@ -16,7 +16,7 @@ import { oneDatabase } from '#streams/postgres/databases.ts';
 import { relayLag } from '#streams/postgres/transport/relayed.ts';
 import { run } from '#test/deploy/processes/program.ts';
 import type { Cluster } from './kafka-cluster.ts';
-import { untilNone } from './kafka-taken.ts';
+import { type Around, untilNone } from './kafka-taken.ts';
 import type { Site } from './site.ts';
 
 const NEVER = new AbortController().signal;
@@ -28,10 +28,11 @@ export interface Given {
 }
 
 /** Until the topic has every fact, the announced heads are those of the store, and every read model is current. */
-export const untilGiven = async (site: Site, { connection }: Cluster, pool: Pool): Promise<void> => {
+export const untilGiven = async ({ site, cluster: { connection }, pool, log }: Around): Promise<void> => {
   await untilNone(
     'facts that are not relayed',
     async () => (await relayLag(oneDatabase(pool), connection.topic(EVENTS_TOPIC))).facts,
+    log,
   );
   await untilNone('heads that are not announced', () => headsBehind(site, connection));
   await untilNone('read models that are not current', async () => {

@@ -6,7 +6,7 @@ import type { Parts } from '#deploy/dev/parts.ts';
 import { type Subject, subjectOf } from '#schemas/registry/subjects.ts';
 import { wireSchemas } from '#streams/kafka/registry.ts';
 import { EVENTS_TOPIC } from '#streams/kafka/relay.ts';
-import { connect, RUNTIME_ROLE } from '#streams/postgres/connect.ts';
+import { connect, type Pool, RUNTIME_ROLE } from '#streams/postgres/connect.ts';
 import { makeAnew, removeWhatIsThere } from '#test/support/topics.ts';
 import { type Cluster, openCluster } from './kafka-cluster.ts';
 import { expectGiven, untilGiven } from './kafka-given.ts';
@@ -107,16 +107,11 @@ export const runKafkaKills = async (options: KafkaKillOptions): Promise<KafkaKil
   stack.defer(() => pool.end());
   const began = performance.now();
   const scene = stack.use(openScene(options, { site, cluster }));
-  const { ingest, relay, worker } = scene;
-  const sent = await sendThroughHarm(options, scene);
-  log(`sent: ${sent.duplicates} duplicates, ${sent.poison} that cannot be taken`);
-  await untilTaken(pool, cluster.connection);
-  const memberships = ingest.changes() + worker.changes();
-  await scene.allAlive();
-  await ingest[Symbol.asyncDispose]();
-  await giveUpPoison(site, cluster, pool);
-  await untilGiven(site, cluster, pool);
-  await scene.allAlive();
+  const { relay } = scene;
+  const { sent, memberships } = await untilLevel(options, scene, pool).catch((error: unknown) => {
+    log(scene.lastWords());
+    throw error;
+  });
   const seconds = Math.round((performance.now() - began) / 1_000);
   if (victims.includes('topic of facts'))
     expect(relay.said(ANEW), 'times that the relay told of a topic made anew').to.be.greaterThan(0);
@@ -130,9 +125,27 @@ export const runKafkaKills = async (options: KafkaKillOptions): Promise<KafkaKil
   return { messages, ...taken, kills: victims.length, memberships, keys, relayed, dropped, seconds };
 };
 
+/** Until all that was sent through harm is taken, or given up, and given. */
+const untilLevel = async (options: KafkaKillOptions, scene: OpenScene, pool: Pool) => {
+  const { log = () => undefined } = options;
+  const { site, cluster, ingest, worker } = scene;
+  const sent = await sendThroughHarm(options, scene);
+  log(`sent: ${sent.duplicates} duplicates, ${sent.poison} that cannot be taken`);
+  await untilTaken(pool, cluster.connection, log);
+  const memberships = ingest.changes() + worker.changes();
+  await scene.allAlive();
+  await ingest[Symbol.asyncDispose]();
+  await giveUpPoison({ site, cluster, pool, log });
+  await untilGiven({ site, cluster, pool, log });
+  await scene.allAlive();
+  return { sent, memberships };
+};
+
 interface OpenScene extends Scene, AsyncDisposable {
   /** Throws when a process has ended by itself. */
   readonly allAlive: () => Promise<void>;
+  /** What those that run said last. */
+  readonly lastWords: () => string;
 }
 
 const openScene = (
@@ -157,6 +170,7 @@ const openScene = (
     allAlive: async () => {
       for (const each of [ingest, relay, worker]) await each.alive();
     },
+    lastWords: () => [ingest, relay, worker].map((each) => each.lastWords()).join('\n'),
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   };
 };

@@ -29,18 +29,34 @@ export interface Taken {
 /** No gate moves here. */
 const NO_GATES: Gates = { gateOf: () => undefined, standing: async () => [] };
 
+export type Tell = (line: string) => void;
+
 const STANDS_STILL_AFTER_MS = 300_000;
+const TELL_EVERY_MS = 10_000;
 
 /** Resolves when `left` says that nothing is left; throws when that has not changed for minutes. */
-export const untilNone = async (what: string, left: () => Promise<number>): Promise<void> => {
+export const untilNone = async (what: string, left: () => Promise<number>, tell?: Tell): Promise<void> => {
   let [last, lastAt] = [Number.NaN, Date.now()];
-  for (;;) {
+  for (const progress = progressOf(what, tell); ; ) {
     const now = await left();
     if (now === 0) return;
+    progress(now);
     if (now !== last) [last, lastAt] = [now, Date.now()];
     if (Date.now() > lastAt + STANDS_STILL_AFTER_MS) throw new Error(`${what}: ${now} for minutes`);
     await pause(200);
   }
+};
+
+/** Says now and then how many are left, how many a second that goes, and how long it will take at that. */
+const progressOf = (what: string, tell: Tell = () => undefined): ((left: number) => void) => {
+  let [first, began, saidAt] = [Number.NaN, Date.now(), Date.now()];
+  return (left) => {
+    if (Number.isNaN(first)) [first, began] = [left, Date.now()];
+    if (Date.now() < saidAt + TELL_EVERY_MS) return;
+    saidAt = Date.now();
+    const rate = Math.max(0, first - left) / ((saidAt - began) / 1_000);
+    tell(`${what}: ${left} left, ${Math.round(rate)}/s, ${rate > 0 ? Math.ceil(left / rate) : '?'} s to go`);
+  };
 };
 
 /** How many messages the brokers hold, all partitions together. */
@@ -50,19 +66,20 @@ const held = (connection: KafkaConnection): Promise<number> =>
   );
 
 /** Until every message is taken, and none waits for a registry that was away. */
-export const untilTaken = async (pool: Pool, connection: KafkaConnection): Promise<void> => {
+export const untilTaken = async (pool: Pool, connection: KafkaConnection, tell?: Tell): Promise<void> => {
   const wanted = await held(connection);
   const taken = async (): Promise<number> =>
     (await readPartitions(pool)).reduce((sum, { next_offset }) => sum + next_offset, 0);
-  await untilNone('messages that are not taken', async () => Math.abs(wanted - (await taken())));
+  await untilNone('messages that are not taken', async () => Math.abs(wanted - (await taken())), tell);
   await untilNone(
     'letters that wait for the registry',
     async () => (await waitingForRegistry(pool, 1_000)).length,
+    tell,
   );
 };
 
 /** As a person would, after all: what was held behind them goes in, in its order. */
-export const giveUpPoison = async (site: Site, { registry }: Cluster, pool: Pool): Promise<void> => {
+export const giveUpPoison = async ({ site, cluster: { registry }, pool, log }: Around): Promise<void> => {
   const { signer } = site.keys;
   const ledgerId = await site.withStore(async (store) => store.ledgerId);
   const settle = {
@@ -76,12 +93,29 @@ export const giveUpPoison = async (site: Site, { registry }: Cluster, pool: Pool
       clock: Date.now as () => Instant,
     }),
   };
-  for (;;) {
-    const dead = await listLetters(pool, { states: ['dead'], limit: 1_000 });
-    if (dead.length === 0) return;
-    for (const { letter } of dead) await discardLetter(settle, letter);
+  const dead = async (): Promise<number> =>
+    (
+      await pool.query<{ count: number }>(
+        `SELECT count(*)::int AS count FROM transport.letters WHERE state = 'dead'`,
+      )
+    ).rows[0]?.count ?? 0;
+  const progress = progressOf('letters that nobody has given up', log);
+  for (let left = await dead(); left > 0; left = await dead()) {
+    const some = await listLetters(pool, { states: ['dead'], limit: 1_000 });
+    for (const [index, { letter }] of some.entries()) {
+      await discardLetter(settle, letter);
+      progress(left - index - 1);
+    }
   }
 };
+
+/** What a run is made of, and who is told how far it is. */
+export interface Around {
+  readonly site: Site;
+  readonly cluster: Cluster;
+  readonly pool: Pool;
+  readonly log: Tell;
+}
 
 /** Throws when a message was lost, doubled or put out of order, or when the counts do not add up. */
 export const expectTaken = async (

@@ -13,6 +13,8 @@ export interface Supervised extends AsyncDisposable {
   readonly said: (text: string) => number;
   /** Throws when one of them has ended by itself. */
   readonly alive: () => Promise<void>;
+  /** The last lines on standard error of those that run. */
+  readonly lastWords: () => string;
 }
 
 export interface SupervisedOptions {
@@ -27,20 +29,26 @@ export interface SupervisedOptions {
 const UNAVAILABLE = 3;
 const AGAIN_MS = 500;
 const ENDS_WITHIN_MS = 90_000;
+const LAST_LINES = 12;
 
 export const supervise = ({ command, members: count, env, heard = [] }: SupervisedOptions): Supervised => {
   const members: Program[] = [];
   const ending = new Set<Program>();
+  const words: string[][] = [];
   const counts = new Map(heard.map((text) => [text, 0]));
   let changes = 0;
   const keep = (index: number): void => {
     const program = start('cli.ts', [command], { env });
     changes += 1;
     members[index] = program;
+    const last: string[] = [];
+    words[index] = last;
     let line = '';
     program.child.stderr?.on('data', (text: string) => {
       const lines = (line + text).split('\n');
       line = lines.pop() ?? '';
+      last.push(...lines);
+      last.splice(0, last.length - LAST_LINES);
       for (const each of lines)
         for (const [wanted, times] of counts) if (each.includes(wanted)) counts.set(wanted, times + 1);
     });
@@ -64,6 +72,7 @@ export const supervise = ({ command, members: count, env, heard = [] }: Supervis
   return {
     members: count,
     changes: () => changes,
+    lastWords: () => words.map((lines, index) => [`${command} ${index}:`, ...lines].join('\n  ')).join('\n'),
     said: (text) => counts.get(text) ?? 0,
     replace: async (index, signal) => {
       await end(index, signal);
