@@ -167,7 +167,7 @@ const statusOf = ({ store, readModels }: ProjectionParts) =>
 
 const pausing = (parts: ProjectionParts) => {
   const read = bodyReader<{ readonly reason: string }>(pauseSchema);
-  return forReadModel(parts.readModels, async (call, name) => {
+  return forReadModel(parts, async (call, name) => {
     const body = read(call);
     if (isProblem(body)) return body;
     const changed = await parts.readModels.pause(name, body.reason);
@@ -176,7 +176,7 @@ const pausing = (parts: ProjectionParts) => {
 };
 
 const resuming = (parts: ProjectionParts) =>
-  forReadModel(parts.readModels, async (call, name) => {
+  forReadModel(parts, async (call, name) => {
     const body = await tenantInBody(parts, call);
     if (isProblem(body)) return body;
     const { tenant } = body;
