@@ -23,6 +23,9 @@ describe('gateway/attestation/coverage', () => {
     expect(attestationCoverage(all).recordNothing.map((each) => each.split(' ')[0])).to.have.members([
       'verifyReceipt',
       'verifyProjection',
+      'rollbackProjection',
+      'dropOldProjection',
+      'cancelProjectionJob',
       'pauseProjection',
       'resumeProjection',
     ]);
