@@ -8,7 +8,7 @@ import { openSite, type Site } from './site.ts';
 const SECRET = Buffer.alloc(32, 5);
 
 describe('from a drift alarm to a restored write path', function () {
-  this.timeout(600_000);
+  this.timeout(300_000);
   let site: Site;
   let loop: DriftLoop;
   let receiver: Receiver;

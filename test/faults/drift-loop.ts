@@ -6,7 +6,7 @@ import { connectGraph, type Graph } from '#projectors/neo4j/connect.ts';
 import type { Recorded } from '#schemas/event.ts';
 import { type TenantId, tenantId } from '#schemas/ids.ts';
 import { decodeFact } from '#schemas/index.ts';
-import { type Ended, run } from '#test/deploy/processes/program.ts';
+import { type Ended, start } from '#test/deploy/processes/program.ts';
 import type { Service, Settings, Site } from './site.ts';
 
 export const ACME: TenantId = tenantId('acme');
@@ -30,6 +30,7 @@ export interface DriftLoop extends AsyncDisposable {
 }
 
 const PATIENCE_MS = 120_000;
+const COMMAND_MS = 90_000;
 
 const describing = (recorded: Recorded): string => {
   const { type, data } = decodeFact(recorded);
@@ -76,7 +77,12 @@ export const openDriftLoop = async (
       const { type } = (await response.json()) as { readonly type?: string };
       return { status: response.status, type };
     },
-    cli: async (...args) => await run('cli.ts', args, { env: { ...site.environment, ...settings } }),
+    cli: async (...args) => {
+      const program = start('cli.ts', args, { env: { ...site.environment, ...settings } });
+      // A command that hangs fails its test, and not all that come after it.
+      const killing = setTimeout(() => program.child.kill('SIGKILL'), COMMAND_MS);
+      return await program.ended.finally(() => clearTimeout(killing));
+    },
     until: async (what, holds) => {
       const end = performance.now() + PATIENCE_MS;
       while (!(await holds())) {
