@@ -6,7 +6,7 @@ import { attestationAwaited } from '#gateway/attestation/awaited.ts';
 import { attestationCoverage } from '#gateway/attestation/coverage.ts';
 import { recordAttestation } from '#gateway/attestation/record.ts';
 import type { Figure } from '#gateway/http/metrics.ts';
-import { routes, type Service } from '#gateway/http/routes.ts';
+import { routeTable } from '#gateway/http/routes.ts';
 import { type Attested, attest, noTrees, type Trees } from '#projectors/attestation/attest.ts';
 import { catalog, type Mapping } from '#projectors/attestation/catalog.ts';
 import { bucketOf } from '#projectors/attestation/tree.ts';
@@ -97,7 +97,7 @@ const named = (watched: ReadonlyMap<string, Watched>, namesMax: number): Readonl
   );
 
 const figuresOf = (watched: ReadonlyMap<string, Watched>, namesMax: number): readonly Figure[] => {
-  const { percent } = attestationCoverage({ routes: routes({} as Service), domains, catalog });
+  const { percent } = attestationCoverage({ routes: routeTable(), domains, catalog });
   const all = (): readonly Watched[] => [...watched.values()];
   const byRoute = (valueOf: (of: Watched) => number, join: (a: number, b: number) => number) => () => {
     const names = named(watched, namesMax);

@@ -6,7 +6,7 @@ import { streamName, type TenantId, tenantId } from '#schemas/ids.ts';
 import { decodeFact, domains } from '#schemas/index.ts';
 import { attestationCoverage } from '../attestation/coverage.ts';
 import { recordAttestation } from '../attestation/record.ts';
-import { routes, type Service } from '../http/routes.ts';
+import { routeTable } from '../http/routes.ts';
 import { backfillCommand } from './attest-backfill.ts';
 import { policyCommands } from './attest-policy.ts';
 import { differenceText, storesOf } from './attested-route.ts';
@@ -141,8 +141,7 @@ const coverage = (of: Run): Command =>
       examples: ['attest coverage', 'attest coverage --json'],
     },
     async ({ output }) => {
-      // Of the routes only what they say of themselves is looked at; nothing is called.
-      const found = attestationCoverage({ routes: routes({} as Service), domains, catalog });
+      const found = attestationCoverage({ routes: routeTable(), domains, catalog });
       output.answer(found, () =>
         [
           `${found.percent} %: ${found.covered} of ${count(found.operations.length, 'write operation')} are attested`,

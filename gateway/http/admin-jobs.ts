@@ -175,49 +175,54 @@ const jobDocument = (of: Job) => ({
 type Begun = Pick<Job, 'tenant'>;
 
 const begin = (
-  { readModels, jobs }: JobParts,
+  parts: JobParts,
   kind: JobKind,
   read: (call: Call) => Promise<Begun | Problem> | Begun | Problem,
 ) =>
-  forReadModel({ readModels }, async (call, name, caller) => {
+  forReadModel(parts, async (call, name, caller) => {
     const body = await read(call);
     if (isProblem(body)) return body;
     const { tenant } = body;
-    const { begun, job: of } = await jobs.begin({ kind, projection: name, tenant, actor: actorOf(caller) });
+    const { begun, job: of } = await parts.jobs.begin({
+      kind,
+      projection: name,
+      tenant,
+      actor: actorOf(caller),
+    });
     if (begun) return jsonReply(jobDocument(of), 202, { location: hrefOf(of), ...NO_STORE });
     const detail = `a ${of.kind} of ${name} is under way since ${instantText(of.startedAt)}`;
     return problem('job-under-way', detail, { job: hrefOf(of) });
   });
 
-const lastJob = ({ readModels, jobs }: JobParts) =>
-  forReadModel({ readModels }, async (_, name) => {
-    const [of] = await jobs.list(name);
+const lastJob = (parts: JobParts) =>
+  forReadModel(parts, async (_, name) => {
+    const [of] = await parts.jobs.list(name);
     if (of) return jsonReply(jobDocument(of), 200, NO_STORE);
     return problem('no-such-job', `no work on ${name} has been asked for`);
   });
 
-const listJobs = ({ readModels, jobs }: JobParts) =>
-  forReadModel({ readModels }, async (_, name) => {
-    const of = await jobs.list(name);
+const listJobs = (parts: JobParts) =>
+  forReadModel(parts, async (_, name) => {
+    const of = await parts.jobs.list(name);
     return jsonReply({ projection: name, jobs: of.map(jobDocument) }, 200, NO_STORE);
   });
 
 const noSuchJob = (name: string, id: string): Problem =>
   problem('no-such-job', `${name} has no job ${id.slice(0, 36)}`);
 
-const oneJob = ({ readModels, jobs }: JobParts) =>
-  forReadModel({ readModels }, async ({ params: { job: id = '' } }, name) => {
-    const of = isUuid(id) ? await jobs.find(name, id) : undefined;
+const oneJob = (parts: JobParts) =>
+  forReadModel(parts, async ({ params: { job: id = '' } }, name) => {
+    const of = isUuid(id) ? await parts.jobs.find(name, id) : undefined;
     return of ? jsonReply(jobDocument(of), 200, NO_STORE) : noSuchJob(name, id);
   });
 
-const cancelling = ({ readModels, jobs }: JobParts) => {
+const cancelling = (parts: JobParts) => {
   const read = bodyReader<object>(nothingSchema);
-  return forReadModel({ readModels }, async (call, name, caller) => {
+  return forReadModel(parts, async (call, name, caller) => {
     const body = read(call);
     if (isProblem(body)) return body;
     const { job: id = '' } = call.params;
-    const of = isUuid(id) ? await jobs.cancel(name, id, actorOf(caller)) : undefined;
+    const of = isUuid(id) ? await parts.jobs.cancel(name, id, actorOf(caller)) : undefined;
     if (!of) return noSuchJob(name, id);
     if (of.state === 'running' || of.state === 'cancelled')
       return jsonReply(jobDocument(of), 202, { location: hrefOf(of), ...NO_STORE });

@@ -192,9 +192,9 @@ const resuming = (parts: ProjectionParts) =>
 /** More halts than anybody goes through by hand. */
 const PARKED_MAX = 1_000;
 
-const listParked = ({ readModels }: ProjectionParts) =>
-  forReadModel({ readModels }, async (_, name) => {
-    const facts = await readModels.parked(name, PARKED_MAX);
+const listParked = (parts: ProjectionParts) =>
+  forReadModel(parts, async (_, name) => {
+    const facts = await parts.readModels.parked(name, PARKED_MAX);
     const parked = facts.map(({ tenant, version, seq, id, message }) => ({
       tenant,
       version,
@@ -207,14 +207,14 @@ const listParked = ({ readModels }: ProjectionParts) =>
 
 type SkipBody = Pick<Skip, 'tenant' | 'seq' | 'reason'>;
 
-const skipping = ({ store, readModels }: ProjectionParts) => {
+const skipping = (parts: ProjectionParts) => {
   const read = bodyReader<SkipBody>(skipSchema);
-  return forReadModel({ readModels }, async (call, name, caller) => {
+  return forReadModel(parts, async (call, name, caller) => {
     const body = read(call);
     if (isProblem(body)) return body;
     const { tenant } = body;
-    if (!(await store.head(tenant))) return noSuchTenant(tenant);
-    const skipped = await readModels.skip({ ...body, projection: name, actor: actorOf(caller) });
+    if (!(await parts.store.head(tenant))) return noSuchTenant(tenant);
+    const skipped = await parts.readModels.skip({ ...body, projection: name, actor: actorOf(caller) });
     switch (skipped.kind) {
       case 'skipped':
         return jsonReply({ projection: name, state: 'running', changed: true }, 200, NO_STORE);

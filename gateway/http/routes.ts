@@ -77,6 +77,9 @@ export const routes = (service: Service): readonly Route[] => [
   ...serviceRoutes(service),
 ];
 
+/** What the routes say of themselves, where there is no service behind them; none of them may be called. */
+export const routeTable = (): readonly Route[] => routes({} as Service);
+
 const serviceRoutes = (service: Service): readonly Route[] => [
   {
     method: 'GET',

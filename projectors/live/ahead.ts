@@ -1,8 +1,7 @@
 // Between the feed and the read models: while one group of batches is being folded the next ones are delivered, and
 // whatever is there by then is the next group. So many tenants with a fact each cost what one with many does, and so does
-// one whose facts come a few at a time. After a group it rests for some milliseconds, since the transactions
-// of a group cost as much for one fact as for many: who waits for nothing begins at once, and under a steady flow appends
-// have the database in between.
+// one whose facts come a few at a time. The first fact after a pause is folded at once; under a steady flow groups keep a
+// distance, in which appends have the database: the transactions of a group cost as much for one fact as for many.
 import type { Recorded } from '#schemas/event.ts';
 import type { TenantId } from '#schemas/ids.ts';
 import type { FeedBatch } from '#streams/stream.ts';

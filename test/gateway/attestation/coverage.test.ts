@@ -1,10 +1,10 @@
 import { expect } from 'chai';
 import { attestationCoverage } from '#gateway/attestation/coverage.ts';
-import { routes, type Service } from '#gateway/http/routes.ts';
+import { routeTable } from '#gateway/http/routes.ts';
 import { catalog, type Mapping } from '#projectors/attestation/catalog.ts';
 import { domains } from '#schemas/index.ts';
 
-const all = { routes: routes({} as Service), domains, catalog };
+const all = { routes: routeTable(), domains, catalog };
 const posts = all.routes.filter(({ method }) => method === 'POST');
 
 describe('gateway/attestation/coverage', () => {
