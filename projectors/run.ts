@@ -52,6 +52,8 @@ export interface RunOptions {
   readonly decode?: (recorded: Recorded) => Fact;
   /** How often to look whether a read model that halted or is held may go on; 2,000 ms unless told. */
   readonly resumeCheckMs?: number;
+  /** Waits before the next try; by the clock unless told. */
+  readonly wait?: (ms: number, signal: AbortSignal) => Promise<void>;
   readonly onBatch?: (done: BatchDone) => void;
   /** Called once for each halt: when it happens, and at the start for those that were there before. */
   readonly onHalt?: (halt: Halt) => void;
@@ -81,10 +83,13 @@ export const runProjectors = async (options: RunOptions): Promise<void> => {
       const delayMs = Math.min(RETRY_MS * 2 ** run.failures, RETRY_MS_MAX);
       run.failures += 1;
       run.onRetry?.(error, delayMs);
-      await pause(delayMs, undefined, { signal: run.signal }).catch(() => undefined);
+      await (run.wait ?? byTheClock)(delayMs, run.signal);
     }
   }
 };
+
+const byTheClock = async (ms: number, signal: AbortSignal): Promise<void> =>
+  await pause(ms, undefined, { signal }).catch(() => undefined);
 
 type Board = Map<TenantId, Checkpoint>;
 
@@ -101,8 +106,8 @@ interface Run extends RunOptions {
 const follow = async (run: Run): Promise<'over' | 'again'> => {
   await readBoards(run);
   const again = new AbortController();
-  const watch = watchResumed(run, again);
   const signal = AbortSignal.any([run.signal, again.signal]);
+  const watch = watchResumed(run, again, signal);
   const { batchSize, untilCaughtUp = false, decode = decodeFact } = run;
   const feed = run.feed.subscribe({
     from: startingPoint(run),
@@ -225,11 +230,11 @@ const projectOne = async (
 };
 
 /** Ends the subscription when a read model that stood still may go on: its facts have passed by and must come again. */
-const watchResumed = async (run: Run, again: AbortController): Promise<void> => {
-  while (!again.signal.aborted) {
-    await pause(run.resumeCheckMs ?? 2000, undefined, { signal: again.signal }).catch(() => undefined);
+const watchResumed = async (run: Run, again: AbortController, signal: AbortSignal): Promise<void> => {
+  while (!signal.aborted) {
+    await byTheClock(run.resumeCheckMs ?? 2000, signal);
     // A failure here is met by the subscription as well, which reports it.
-    if (!again.signal.aborted && (await anyResumed(run).catch(() => false))) again.abort();
+    if (!signal.aborted && (await anyResumed(run).catch(() => false))) again.abort();
   }
 };
 

@@ -63,7 +63,7 @@ const elementOf = (graph: AnyGraphProjector, row: ElementRow): CanonicalElement 
 };
 
 /** As the tables say the same value. */
-const observed = (type: ColumnType, value: RowValue): Observed | undefined => {
+export const observed = (type: ColumnType, value: RowValue): Observed | undefined => {
   if (value === null || value === undefined) return undefined;
   const text = typeof value === 'object' ? JSON.stringify(value) : String(value);
   switch (type) {

@@ -1,7 +1,7 @@
-// Worlds out of seeds, as many as are asked for: the nightly form of test/sagas/simulation.test.ts. A seed that fails is
+// Worlds out of seeds, as many as are asked for: the nightly form of test/simulation/simulation.test.ts. A seed that fails is
 // printed, and gives the same world again.   node test/faults/sagas.fault.ts [--seeds N] [--from N]
 import { parseArgs } from 'node:util';
-import { simulate } from '#test/sagas/simulated-world.ts';
+import { simulate } from '#test/simulation/simulate.ts';
 
 const { values } = parseArgs({
   options: { seeds: { type: 'string', default: '10000' }, from: { type: 'string', default: '1' } },
@@ -18,7 +18,7 @@ const progress = (done: number): void => {
 };
 for (let seed = from; seed < until; seed += 1) {
   try {
-    facts += (await simulate(seed)).length;
+    facts += (await simulate(seed)).history.length;
   } catch (error) {
     console.error(`seed ${seed}: again with --from ${seed} --seeds 1`);
     throw error;

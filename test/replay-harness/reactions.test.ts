@@ -5,7 +5,7 @@ import { drift } from '#sagas/attestations.ts';
 import { allSagas } from '#sagas/index.ts';
 import type { AnySaga } from '#sagas/saga.ts';
 import type { Recorded } from '#schemas/event.ts';
-import { simulate } from '#test/sagas/simulated-world.ts';
+import { simulate } from '#test/simulation/simulate.ts';
 
 describe('replay-harness/reactions', function () {
   this.timeout(60_000);
@@ -13,7 +13,7 @@ describe('replay-harness/reactions', function () {
   before(async () => {
     // The first whose saga closes a path and opens it again.
     for (let seed = 1; ; seed += 1) {
-      history = (await simulate(seed)) as unknown as readonly Recorded[];
+      ({ history } = (await simulate(seed)) as unknown as { readonly history: readonly Recorded[] });
       const byDrift = history.filter(({ actor }) => actor === 'saga:drift').map(({ type }) => type);
       if (byDrift.includes('gates.WritePathRestored') && byDrift.includes('gates.WritePathRolledBack')) break;
     }

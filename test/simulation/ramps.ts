@@ -8,8 +8,8 @@ import type { Chance } from '#schemas/fixture.ts';
 import { type Instant, instant, instantText } from '#schemas/ids.ts';
 import type { LedgerEvent } from '#schemas/index.ts';
 import type { StreamStore } from '#streams/stream.ts';
+import { dueFrom } from '#test/sagas/due-timers.ts';
 import { ACME } from '#test/support/memory-ledger.ts';
-import { dueFrom } from './due-timers.ts';
 
 const FEATURES = ['new-checkout', 'dark-mode'] as const;
 const POLICY = {
