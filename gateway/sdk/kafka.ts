@@ -4,9 +4,10 @@
 // Law: what is acknowledged is on the topic on every replica in sync. One request is under way at a time, and what
 // failed is sent again before anything behind it: receipts with one key stand on the topic in the order in which they
 // were given. A receipt that comes twice has the same id, and counts once.
-import { Kafka, type KafkaConfig } from 'kafkajs';
+import { Kafka, type KafkaConfig, type Producer } from 'kafkajs';
 import { type RecordWriter, recordWriter } from './avro.ts';
 import { ClientError } from './errors.ts';
+import { timeoutSignal } from './timeout.ts';
 import type { Carrier, Outcome, Sending } from './transport.ts';
 import type { ReceiptBody } from './types.ts';
 import { uuidMaker } from './uuid.ts';
@@ -22,6 +23,8 @@ export interface KafkaReceiptsOptions {
   readonly topic?: string;
   /** What stays in order: the tenant unless told. A message that cannot be taken holds those behind it with its key. */
   readonly keyOf?: (receipt: KafkaReceipt) => string;
+  /** One request, the driver's own tries among it, in milliseconds: 60,000 unless given. */
+  readonly requestTimeoutMs?: number;
 }
 
 /** A receipt as it is sent: with its id, its time and its tenant. */
@@ -52,25 +55,11 @@ const FRAME_BYTES = 5;
 
 /** Connects with the first receipt. */
 export const kafkaReceipts = (options: KafkaReceiptsOptions): KafkaReceipts => {
-  const { topic = 'provenance.receipts.v1' } = options;
-  const producer = new Kafka({ retry: { retries: 3 }, ...options.kafka }).producer({
-    allowAutoTopicCreation: false,
-    maxInFlightRequests: 1,
-  });
+  const { topic = 'provenance.receipts.v1', requestTimeoutMs = 60_000 } = options;
+  const kafka = new Kafka({ retry: { retries: 3 }, ...options.kafka });
+  const { send, close } = sender(kafka, topic, requestTimeoutMs);
   const contract = kept(() => contractOf(options.registry));
-  const connected = kept(() => producer.connect());
   const newId = uuidMaker();
-
-  const send = async (messages: readonly Encoded[], { traceparent, signal }: Sending): Promise<void> => {
-    const sending = (async (): Promise<void> => {
-      await connected();
-      const headers = traceparent === undefined ? {} : { headers: { traceparent } };
-      const batch = messages.map(({ key, value }) => ({ key, value, ...headers }));
-      await producer.send({ topic, acks: -1, messages: batch });
-    })();
-    // The driver cannot be told to stop: what it still sends is sent again, and counts once.
-    await (signal ? Promise.race([sending, aborted(signal)]) : sending);
-  };
 
   const post: KafkaReceipts['post'] = async (receipts, sending) => {
     const outcomes: Outcome<SentReceipt>[] = receipts.map(() => again('those before it were not sent'));
@@ -90,7 +79,6 @@ export const kafkaReceipts = (options: KafkaReceiptsOptions): KafkaReceipts => {
     }
   };
 
-  const close = async (): Promise<void> => await producer.disconnect();
   return {
     post,
     record: async (receipt) => {
@@ -107,6 +95,64 @@ export const kafkaReceipts = (options: KafkaReceiptsOptions): KafkaReceipts => {
     },
     close,
     [Symbol.asyncDispose]: close,
+  };
+};
+
+interface Sender {
+  readonly send: (messages: readonly Encoded[], of: Sending) => Promise<void>;
+  readonly close: () => Promise<void>;
+}
+
+const sender = (kafka: Kafka, topic: string, requestTimeoutMs: number): Sender => {
+  let way = wayTo(kafka);
+  const send: Sender['send'] = async (messages, of) => {
+    const taken = way;
+    const timeout = timeoutSignal(of.timeoutMs ?? requestTimeoutMs, of.signal);
+    const sending = (async (): Promise<void> => {
+      const producer = await taken.producer();
+      const headers = of.traceparent === undefined ? {} : { headers: { traceparent: of.traceparent } };
+      const batch = messages.map(({ key, value }) => ({ key, value, ...headers }));
+      await producer.send({ topic, acks: -1, messages: batch });
+    })();
+    try {
+      // The driver cannot be told to stop: what it still sends is sent again, and counts once.
+      await Promise.race([sending, timeout.fired]);
+    } catch (error) {
+      if (timeout.signal.aborted && way === taken) {
+        // It may wait for ever, and everything behind it with it.
+        way = wayTo(kafka);
+        void taken.leave().catch(() => undefined);
+      }
+      throw error;
+    } finally {
+      timeout.clear();
+    }
+  };
+  return { send, close: async () => await way.leave() };
+};
+
+interface Way {
+  /** Connects when first asked for. */
+  readonly producer: () => Promise<Producer>;
+  readonly leave: () => Promise<void>;
+}
+
+/** The driver's own leaving may wait for ever for a broker that has died. */
+const LEAVE_WITHIN_MS = 10_000;
+
+const wayTo = (kafka: Kafka): Way => {
+  const producer = kafka.producer({ allowAutoTopicCreation: false, maxInFlightRequests: 1 });
+  return {
+    producer: kept(async () => {
+      await producer.connect();
+      return producer;
+    }),
+    leave: async () => {
+      const timeout = timeoutSignal(LEAVE_WITHIN_MS, undefined);
+      await Promise.race([producer.disconnect(), timeout.fired.catch(() => undefined)]).finally(
+        timeout.clear,
+      );
+    },
   };
 };
 
@@ -223,10 +269,3 @@ const failureOf =
         }
       : again(`the brokers did not take it: ${message}`, cause);
   };
-
-const aborted = (signal: AbortSignal): Promise<never> =>
-  new Promise((_, reject) => {
-    const gone = (): void => reject(new Error('the caller gave up'));
-    if (signal.aborted) gone();
-    signal.addEventListener('abort', gone, { once: true });
-  });

@@ -1,6 +1,7 @@
 // One try of one request: what the service answers, as values. Whether and when to try again is for retry.ts.
 import { ClientError, type ClientErrorCode } from './errors.ts';
 import { retryAfterMs } from './retry-after.ts';
+import { timeoutSignal } from './timeout.ts';
 import type { ProblemDocument, RecordedReceipt } from './types.ts';
 
 /** `again`: it was not recorded, or it is not known; the same request may succeed later. */
@@ -151,25 +152,6 @@ const again = (message: string, cause?: unknown): Extract<Outcome, { kind: 'agai
   error: new ClientError('deadline', message, { cause }),
   afterMs: 0,
 });
-
-// AbortSignal.any is not in every Node 20; the timer must not outlive the request.
-const timeoutSignal = (ms: number, outer: AbortSignal | undefined) => {
-  const controller = new AbortController();
-  const abort = (): void => controller.abort(outer?.reason);
-  const timer = setTimeout(() => controller.abort(new Error(`no answer within ${ms} ms`)), ms);
-  if (outer?.aborted) abort();
-  outer?.addEventListener('abort', abort);
-  return {
-    signal: controller.signal,
-    fired: new Promise<never>((_, reject) => {
-      controller.signal.addEventListener('abort', () => reject(controller.signal.reason as Error));
-    }),
-    clear: (): void => {
-      clearTimeout(timer);
-      outer?.removeEventListener('abort', abort);
-    },
-  };
-};
 
 const linesOf = async function* (body: ReadableStream<Uint8Array>): AsyncGenerator<string> {
   const reader = body.getReader();

@@ -1,5 +1,6 @@
 // The one place where the program meets the Kafka driver: addresses, TLS, SASL, retries, and where its log goes.
 import { Kafka, type KafkaConfig, logLevel, type SASLOptions } from 'kafkajs';
+import { boundedDriver, type Driver } from './driver.ts';
 
 export interface KafkaSettings {
   /** `host:port`, one at least. */
@@ -26,7 +27,8 @@ export interface KafkaSettings {
 }
 
 export interface KafkaConnection {
-  readonly kafka: Kafka;
+  /** Every wait for one of its clients has an end. */
+  readonly kafka: Driver;
   /** The declared name of a topic as it is called on this cluster. */
   readonly topic: (declared: string) => string;
 }
@@ -34,7 +36,10 @@ export interface KafkaConnection {
 /** Opens nothing yet: producers, consumers and admin clients connect by themselves. */
 export const kafkaConnection = (settings: KafkaSettings): KafkaConnection => {
   const { topicPrefix = '' } = settings;
-  return { kafka: new Kafka(configOf(settings)), topic: (declared) => `${topicPrefix}${declared}` };
+  return {
+    kafka: boundedDriver(new Kafka(configOf(settings))),
+    topic: (declared) => `${topicPrefix}${declared}`,
+  };
 };
 
 const configOf = ({ brokers, clientId, tls, sasl, retries = 8, onLog }: KafkaSettings): KafkaConfig => ({

@@ -7,6 +7,7 @@ import { type Subject, subjectOf } from '#schemas/registry/subjects.ts';
 import { wireSchemas } from '#streams/kafka/registry.ts';
 import { EVENTS_TOPIC } from '#streams/kafka/relay.ts';
 import { connect, type Pool, RUNTIME_ROLE } from '#streams/postgres/connect.ts';
+import { readRelayed } from '#streams/postgres/transport/relayed.ts';
 import { makeAnew, removeWhatIsThere } from '#test/support/topics.ts';
 import { type Cluster, openCluster } from './kafka-cluster.ts';
 import { expectGiven, untilGiven } from './kafka-given.ts';
@@ -42,6 +43,8 @@ export interface KafkaKillFigures {
 interface Scene {
   readonly site: Site;
   readonly cluster: Cluster;
+  /** Of the ledger's server, as the oracle asks it. */
+  readonly pool: Pool;
   readonly ingest: Supervised;
   readonly relay: Supervised;
   readonly worker: Supervised;
@@ -54,6 +57,13 @@ const AWAY_MS = 3_000;
 
 const replaceOne = ({ random }: Scene, of: Supervised, signal: NodeJS.Signals): Promise<void> =>
   of.replace(Math.floor(random() * of.members), signal);
+
+/** Whoever has sent nothing yet has nothing to say of a topic that is made anew. */
+const anyRelayed = async ({ pool, cluster: { connection } }: Scene): Promise<void> => {
+  const noted = () => readRelayed(pool, connection.topic(EVENTS_TOPIC)).catch(() => []);
+  for (const deadline = Date.now() + 120_000; (await noted()).length === 0; await pause(100))
+    if (Date.now() > deadline) throw new Error('the relay has sent nothing for two minutes');
+};
 
 /** Each kind of harm; it resolves when what was harmed is back, or on its way. */
 const HARMS = {
@@ -79,7 +89,10 @@ const HARMS = {
     await pause(AWAY_MS);
     await scene.cluster.registry.restart();
   },
-  'topic of facts': ({ cluster }: Scene) => makeAnew(cluster.connection, EVENTS_TOPIC),
+  'topic of facts': async (scene: Scene) => {
+    await anyRelayed(scene);
+    await makeAnew(scene.cluster.connection, EVENTS_TOPIC);
+  },
   /** A worker that is away meanwhile has its facts from the store. */
   retention: async (scene: Scene) => {
     const removed = removeWhatIsThere(scene.cluster.connection, EVENTS_TOPIC);
@@ -106,9 +119,9 @@ export const runKafkaKills = async (options: KafkaKillOptions): Promise<KafkaKil
   const pool = connect({ url: site.server.url, role: RUNTIME_ROLE, max: 4, name: 'oracle' });
   stack.defer(() => pool.end());
   const began = performance.now();
-  const scene = stack.use(openScene(options, { site, cluster }));
+  const scene = stack.use(openScene(options, { site, cluster, pool }));
   const { relay } = scene;
-  const { sent, memberships } = await untilLevel(options, scene, pool).catch((error: unknown) => {
+  const { sent, memberships } = await untilLevel(options, scene).catch((error: unknown) => {
     log(scene.lastWords());
     throw error;
   });
@@ -126,9 +139,9 @@ export const runKafkaKills = async (options: KafkaKillOptions): Promise<KafkaKil
 };
 
 /** Until all that was sent through harm is taken, or given up, and given. */
-const untilLevel = async (options: KafkaKillOptions, scene: OpenScene, pool: Pool) => {
+const untilLevel = async (options: KafkaKillOptions, scene: OpenScene) => {
   const { log = () => undefined } = options;
-  const { site, cluster, ingest, worker } = scene;
+  const { site, cluster, pool, ingest, worker } = scene;
   const sent = await sendThroughHarm(options, scene);
   log(`sent: ${sent.duplicates} duplicates, ${sent.poison} that cannot be taken`);
   await untilTaken(pool, cluster.connection, log);
@@ -150,7 +163,7 @@ interface OpenScene extends Scene, AsyncDisposable {
 
 const openScene = (
   { random }: Pick<KafkaKillOptions, 'random'>,
-  { site, cluster }: Pick<Scene, 'site' | 'cluster'>,
+  { site, cluster, pool }: Pick<Scene, 'site' | 'cluster' | 'pool'>,
 ): OpenScene => {
   const stack = new AsyncDisposableStack();
   const env = { ...site.environment, ...cluster.environment, PROV_LEDGER_OPERATORS_PORT: '0' };
@@ -163,6 +176,7 @@ const openScene = (
   return {
     site,
     cluster,
+    pool,
     ingest,
     relay,
     worker,

@@ -1,0 +1,50 @@
+// The driver's clients, with an end to every wait. By itself the driver tries a broker that does not answer for five
+// minutes, and some of its waits have no end that its source would show: for leaving a broker that has gone dark, for a
+// request that came between a lost connection and its clearing up. What has not answered in time counts as away: its
+// caller gives the client up and takes another (decision 0058).
+import { setTimeout as pause } from 'node:timers/promises';
+import type { Kafka } from 'kafkajs';
+import { KafkaError } from './errors.ts';
+
+export type Driver = Pick<Kafka, 'producer' | 'consumer' | 'admin'>;
+
+export interface Patience {
+  /** For an answer, the driver's own tries among it; 120,000 ms unless told. */
+  readonly answerMs?: number;
+  /** For leaving, with what is under way; 30,000 ms unless told. */
+  readonly leaveMs?: number;
+}
+
+/** Whatever its clients promise is kept or refused in time, with `KafkaError` `unavailable`. */
+export const boundedDriver = (kafka: Driver, patience: Patience = {}): Driver => ({
+  producer: (config) => bounded(kafka.producer(config), patience),
+  consumer: (config) => bounded(kafka.consumer(config), patience),
+  admin: (config) => bounded(kafka.admin(config), patience),
+});
+
+/** The driver's clients are plain objects of functions. */
+const bounded = <C extends object>(client: C, { answerMs = 120_000, leaveMs = 30_000 }: Patience): C => {
+  const members = Object.entries(client).map(([name, member]) => {
+    if (typeof member !== 'function') return [name, member];
+    const ms = name === 'disconnect' ? leaveMs : answerMs;
+    const asked = (...given: readonly unknown[]): unknown => {
+      const answer: unknown = member(...given);
+      return answer instanceof Promise ? within(ms, name, answer) : answer;
+    };
+    return [name, asked];
+  });
+  return Object.fromEntries(members) as C;
+};
+
+const LATE = Symbol('late');
+
+const within = async (ms: number, what: string, answer: Promise<unknown>): Promise<unknown> => {
+  const over = new AbortController();
+  const late = pause(ms, LATE, { signal: over.signal });
+  // Told of its end only where the answer was faster.
+  late.catch(() => undefined);
+  const first = await Promise.race([answer, late]).finally(() => over.abort());
+  if (first !== LATE) return first;
+  answer.catch(() => undefined);
+  throw new KafkaError('unavailable', `Kafka cannot be reached: no answer to ${what} for ${ms / 1_000} s`);
+};
