@@ -29,11 +29,10 @@ export interface Graph extends AsyncDisposable {
   readonly transaction: <T>(work: (run: Statement) => Promise<T>) => Promise<T>;
   /** One statement, in a transaction of its own. Throws `StreamError`. */
   readonly query: Statement;
-  /** A statement that ends its own transactions, for a great many rows. Throws `StreamError`. */
-  readonly inBatches: (cypher: string, parameters?: Parameters) => Promise<void>;
 }
 
 const CONNECT_WITHIN_MS = 5_000;
+const CLOSE_WITHIN_MS = 5_000;
 
 /** Nothing is asked of the server before the first statement. */
 export const connectGraph = ({
@@ -86,15 +85,9 @@ export const connectGraph = ({
   return {
     transaction: (work) => answered(transaction(work)),
     query: (cypher, parameters) => answered(transaction((run) => run(cypher, parameters))),
-    inBatches: async (cypher, parameters) => {
-      await using open = session();
-      try {
-        await open.run(cypher, parameters);
-      } catch (error) {
-        throw graphError(error);
-      }
-    },
-    [Symbol.asyncDispose]: () => driver.close(),
+    // Of a connection that broke the driver may not hear that it is closed.
+    [Symbol.asyncDispose]: () =>
+      Promise.race([driver.close(), pause(CLOSE_WITHIN_MS, undefined, { ref: false })]),
   };
 };
 

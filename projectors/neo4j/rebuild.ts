@@ -7,8 +7,9 @@ import type { Graph } from './connect.ts';
 import { quoted } from './elements.ts';
 import { CHECKPOINT, graphSource, READ_MODEL } from './schema.ts';
 import { named } from './sink.ts';
+import { asNumber } from './values.ts';
 
-/** Rows of one transaction: some 10 MB of the server's memory. */
+/** Nodes of one transaction: some 10 MB of the server's memory. */
 const BATCH = 10_000;
 
 /** Empties the graph read model; the runner then folds it from the beginning. Throws `StreamError`. */
@@ -24,11 +25,16 @@ export const clearGraph = async (graph: Graph, projector: AnyGraphProjector): Pr
     model,
   );
   for (const label of Object.keys(projector.nodes))
-    await graph.inBatches(
-      `MATCH (n:${quoted(label)}) WHERE n.tenant IS NOT NULL CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF ${BATCH} ROWS`,
-    );
+    await removeNodes(graph, `(n:${quoted(label)} WHERE n.tenant IS NOT NULL)`);
   await graph.query(
     `MATCH (m:${READ_MODEL} {projection: $name, version: $version}) SET m.clearing = false, m.source = $source`,
     { ...model, source: await graphSource(projector) },
   );
+};
+
+/** `pattern` names a node `n`. Each transaction is small, so whoever waits for one knows soon that the server is gone. */
+export const removeNodes = async (graph: Graph, pattern: string): Promise<void> => {
+  const statement = `MATCH ${pattern} WITH n LIMIT ${BATCH} DETACH DELETE n RETURN count(*) AS removed`;
+  for (let removed = BATCH; removed === BATCH; )
+    removed = asNumber((await graph.query(statement))[0]?.['removed']);
 };

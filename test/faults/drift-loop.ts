@@ -3,6 +3,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { expect } from 'chai';
 import { connectGraph, type Graph } from '#projectors/neo4j/connect.ts';
+import { removeNodes } from '#projectors/neo4j/rebuild.ts';
 import type { Recorded } from '#schemas/event.ts';
 import { type TenantId, tenantId } from '#schemas/ids.ts';
 import { decodeFact } from '#schemas/index.ts';
@@ -51,7 +52,7 @@ export const openDriftLoop = async (
   { seconds = 1, beside = {} }: DriftLoopOptions = {},
 ): Promise<DriftLoop> => {
   const graph = connectGraph({ url });
-  await graph.inBatches('MATCH (n) CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 10000 ROWS');
+  await removeNodes(graph, '(n)');
   const settings: Settings = { NEO4J_URL: url, PROV_LEDGER_ATTEST_SECONDS: String(seconds), ...beside };
   let service: Service = await site.service({ settings });
   const said = async (): Promise<readonly string[]> =>

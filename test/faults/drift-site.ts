@@ -2,6 +2,7 @@
 import { type Attested, attest, noTrees, type Trees } from '#projectors/attestation/attest.ts';
 import { attestedGraph } from '#projectors/neo4j/attested.ts';
 import { connectGraph } from '#projectors/neo4j/connect.ts';
+import { removeNodes } from '#projectors/neo4j/rebuild.ts';
 import { ensureGraph } from '#projectors/neo4j/schema.ts';
 import { neo4jSink } from '#projectors/neo4j/sink.ts';
 import { attestedTables } from '#projectors/postgres/attested.ts';
@@ -26,7 +27,7 @@ export const openDriftSite = async (
 ): Promise<OpenDriftSite> => {
   await using opening = new AsyncDisposableStack();
   const graph = opening.use(connectGraph({ url }));
-  await graph.inBatches('MATCH (n) CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 10000 ROWS');
+  await removeNodes(graph, '(n)');
   await ensureGraph(graph, [acquaintance]);
   const db = opening.use(await projectionDatabase([friendships], TABLES));
   const facts = chain(ACME, friends(edges, people));
