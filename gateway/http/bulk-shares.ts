@@ -9,8 +9,8 @@ export interface BulkShares {
   inShare<T>(tenant: string, work: () => Promise<T>): Promise<T>;
 }
 
-/** Pieces of work under way at once, of each tenant beside others. */
-const UNDER_WAY = 32;
+/** Pieces of work under way at once, of each tenant beside others: about a thousand a second; fewer would not be felt. */
+const UNDER_WAY = 4;
 /** Pieces let in during one turn of the event loop. */
 const A_TURN = 8;
 /** For so long after a single request the others count as being there. */
