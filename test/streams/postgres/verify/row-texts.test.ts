@@ -9,7 +9,8 @@ const NAMES = [...MEMBERS, 'a', 'zz', 'x","actor'];
 
 const texts = fc.oneof(
   fc.constantFrom('ada', '', '","actor":"eve', '"actor":"eve"', '{', '}', '\\', 'é', '𝄞', '\u0001'),
-  fc.string({ unit: 'binary', maxLength: 12 }).filter((text) => text.isWellFormed()),
+  // What no payload holds: the canonical form refuses it.
+  fc.string({ unit: 'binary', maxLength: 12 }).filter((text) => text.isWellFormed() && !text.includes('\0')),
 );
 const nested = fc.dictionary(fc.constantFrom(...NAMES), texts, { maxKeys: 4 });
 const bodies = fc.dictionary(
