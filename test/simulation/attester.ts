@@ -10,7 +10,7 @@ import { ACME } from '#test/support/memory-ledger.ts';
 import { type Faults, live, type Mortal } from './fates.ts';
 import type { Harm } from './harms.ts';
 import { RECEIPTS } from './stores.ts';
-import { listen, type Said, type World } from './world.ts';
+import { listen, type World } from './world.ts';
 
 const { route } = RECEIPTS;
 
@@ -36,9 +36,8 @@ const unlessAway = async (work: () => Promise<void>): Promise<void> => {
 
 /** Compares both stores and puts on record what it found. `again`: buckets that are read anew; all unless told. */
 export const compare = async (world: World, faults: Faults, again?: number): Promise<void> => {
-  const { stores, store, clock, plants } = world;
+  const { stores, store, clock } = world;
   const before = outstanding(world);
-  const reread = again ?? plants.again;
   const lived = await live(world.chance, faults, (mortal) =>
     unlessAway(async () => {
       const found = await attest({
@@ -46,7 +45,7 @@ export const compare = async (world: World, faults: Faults, again?: number): Pro
         left: mortal.through(stores[0].attested),
         right: mortal.through(stores[1].attested),
         trees: world.trees,
-        ...(reread !== undefined && { again: reread }),
+        ...(again !== undefined && { again }),
         head: async () => (await store.head(ACME))?.seq ?? 0,
       });
       expectFound(world, { found, before, whole: again === undefined });
@@ -73,19 +72,19 @@ const expectFound = (world: World, { found, before, whole }: Found): void => {
       `what nobody harmed does not differ: ${[...named].join()}`,
     ).to.be.greaterThan(0);
   if (found.verdict === 'lag' || !whole) return;
-  for (const { what, seq, elements } of throughout(world, before, found.asOf))
+  for (const { what, seq, elements } of throughout(world, before, found.asOf)) {
     expect(
       elements.some((element) => named.has(element)),
       `${what} at ${seq} is found at ${found.asOf}`,
     ).to.equal(true);
+    world.found.add(what);
+  }
 };
 
-const expectLocated = async ({ store }: World, { verdict, asOf, differences }: Attested): Promise<void> => {
+const expectLocated = async (world: World, { verdict, asOf, differences }: Attested): Promise<void> => {
   if (verdict !== 'divergent') return;
-  const said: Said[] = [];
-  await listen(store, said);
   const located = new Set<string>();
-  for (const { type, data } of said)
+  for (const { type, data } of await listen(world))
     if (type === 'attestations.DriftLocated' && data.route === route && data.as_of_seq === asOf)
       located.add(data.element);
   for (const { element } of differences.slice(0, LOCATED_MAX))

@@ -19,6 +19,9 @@ export interface Mortal {
   readonly through: <T extends object>(port: T) => T;
 }
 
+/** Said so, no error is made of it for nobody to see. */
+const OVER = 'the process is over';
+
 /** Runs a process to its end, or to its death; true when it came to its end. Throws what it throws. */
 export const live = async (
   chance: Chance,
@@ -29,7 +32,7 @@ export const live = async (
   const ending = new AbortController();
   const fate = async (): Promise<void> => {
     if (ending.signal.aborted || chance.perMille(killPerMille)) {
-      ending.abort();
+      ending.abort(OVER);
       killed.resolve(false);
       // A dead process answers nothing.
       await new Promise<never>(() => undefined);
@@ -55,6 +58,6 @@ export const live = async (
   try {
     return await Promise.race([ended, killed.promise]);
   } finally {
-    ending.abort();
+    ending.abort(OVER);
   }
 };

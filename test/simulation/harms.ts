@@ -5,7 +5,6 @@ import { elementKey } from '#projectors/attestation/element.ts';
 import { type AnyProjector, keyText } from '#projectors/batch.ts';
 import { receiptsGraph } from '#projectors/graph/receipts.ts';
 import type { Row } from '#projectors/projector.ts';
-import { receipts } from '#projectors/receipts.ts';
 import type { Chance } from '#schemas/fixture.ts';
 import type { KeptRows } from '#test/projectors/memory-sink.ts';
 
@@ -17,7 +16,10 @@ export interface Harm {
   readonly elements: readonly string[];
 }
 
-type Harming = (rows: KeptRows, victim: string, chance: Chance) => Omit<Harm, 'seq'> | undefined;
+/** Answers with the elements that differ then; `undefined` where it is none for this victim. */
+type Harming = (rows: KeptRows, victim: string, chance: Chance) => readonly string[] | undefined;
+/** By what it is. */
+type Harmings = { readonly [what: string]: Harming };
 
 const PROPERTIES = receiptsGraph.nodes['Receipt']?.properties ?? [];
 
@@ -30,36 +32,35 @@ const edited = (row: Row, column: string): Row => {
 const someProperty = (row: Row, chance: Chance): string =>
   chance.pick(PROPERTIES.filter((name) => row[name] !== null && row[name] !== undefined));
 
-const toTables: readonly Harming[] = [
-  (rows, victim) => {
+const receiptKeys = (id: string): readonly string[] => [elementKey('Receipt', id, '')];
+
+const toTables: Harmings = {
+  'a row dropped': (rows, victim) => {
     rows.delete(victim);
-    return { what: 'a row dropped', elements: [elementKey('Receipt', victim, '')] };
+    return receiptKeys(victim);
   },
-  (rows, victim, chance) => {
+  'a row too many': (rows, victim, chance) => {
     const id = chance.hex(12);
     rows.set(id, { ...rows.get(victim), receipt_id: id });
-    return { what: 'a row too many', elements: [elementKey('Receipt', id, '')] };
+    return receiptKeys(id);
   },
-  (rows, victim, chance) => {
+  'a column edited': (rows, victim, chance) => {
     const row = rows.get(victim) as Row;
     rows.set(victim, edited(row, someProperty(row, chance)));
-    return { what: 'a column edited', elements: [elementKey('Receipt', victim, '')] };
+    return receiptKeys(victim);
   },
-  (rows, victim, chance) => {
+  'a column emptied': (rows, victim, chance) => {
     const row = rows.get(victim) as Row;
     rows.set(victim, { ...row, [someProperty(row, chance)]: null });
-    return { what: 'a column emptied', elements: [elementKey('Receipt', victim, '')] };
+    return receiptKeys(victim);
   },
-  (rows, victim) => {
+  'an end of an edge edited': (rows, victim) => {
     const row = rows.get(victim) as Row;
     const now = edited(row, 'actor');
     rows.set(victim, now);
-    return {
-      what: 'an end of an edge edited',
-      elements: [row, now].map(({ actor }) => elementKey('ASKED_BY', victim, String(actor))),
-    };
+    return [row, now].map(({ actor }) => elementKey('ASKED_BY', victim, String(actor)));
   },
-];
+};
 
 interface Element extends Row {
   readonly element: string;
@@ -82,62 +83,60 @@ const drop = (rows: KeptRows, victim: string): void => {
   }
 };
 
-const toGraph: readonly Harming[] = [
-  (rows, victim) => {
-    const elements = keyOf(rows.get(victim) as Element);
+const toGraph: Harmings = {
+  'an element dropped': (rows, victim) => {
+    const keys = keyOf(rows.get(victim) as Element);
     drop(rows, victim);
-    return { what: 'an element dropped', elements };
+    return keys;
   },
-  (rows, victim, chance) => {
+  'a node too many': (rows, victim, chance) => {
     const extra = { ...(rows.get(victim) as Element), element: 'Receipt', id: chance.hex(12), target: '' };
     rows.set(keyText([extra.element, extra.id, extra.target]), extra);
-    return { what: 'a node too many', elements: keyOf(extra) };
+    return keyOf(extra);
   },
-  (rows, victim, chance) => {
+  'a property edited': (rows, victim, chance) => {
     const row = rows.get(victim) as Element;
-    rows.set(
-      victim,
-      row.element === 'Receipt' ? edited(row, someProperty(row, chance)) : { ...row, note: 'x' },
-    );
-    return { what: 'a property edited', elements: keyOf(row) };
+    const now = row.element === 'Receipt' ? edited(row, someProperty(row, chance)) : { ...row, note: 'x' };
+    rows.set(victim, now);
+    return keyOf(row);
   },
-  (rows, victim, chance) => {
+  'a property removed': (rows, victim, chance) => {
     const row = rows.get(victim) as Element;
     if (row.element !== 'Receipt') return undefined;
     rows.set(victim, { ...row, [someProperty(row, chance)]: null });
-    return { what: 'a property removed', elements: keyOf(row) };
+    return keyOf(row);
   },
-  (rows, victim) => {
+  'an edge turned round': (rows, victim) => {
     const row = rows.get(victim) as Element;
+    // One between two nodes of a kind is another edge then.
     if (row.target === '' || row.element === 'CAUSED_BY') return undefined;
     rows.set(victim, { ...row, direction: 'in' });
-    return { what: 'an edge turned round', elements: keyOf(row) };
+    return keyOf(row);
   },
-  (rows, victim, chance) => {
+  'an element moved to another fact': (rows, victim, chance) => {
     const row = rows.get(victim) as Element;
     rows.set(victim, { ...row, seq: chance.pick([row.seq + 1, 0, 1_000_000]) });
-    return { what: 'an element moved to another fact', elements: keyOf(row) };
+    return keyOf(row);
   },
-];
-
-/** The kinds of harm that there are, by what is harmed. */
-const HARMS: ReadonlyMap<AnyProjector, readonly Harming[]> = new Map<AnyProjector, readonly Harming[]>([
-  [receipts, toTables],
-  [receiptsGraph, toGraph],
-]);
-
-/** Changes `rows`, which are of this read model; `undefined` when nothing there can be harmed so. */
-export const harm = ({ projector, rows, spared }: Harmed, chance: Chance): Harm | undefined => {
-  const victims = [...rows].filter(([, { seq }]) => !spared.has(seq as number));
-  if (victims.length === 0) return undefined;
-  const [victim, { seq }] = chance.pick(victims);
-  const done = chance.pick(HARMS.get(projector) ?? [])(rows, victim, chance);
-  return done && { ...done, seq: seq as number };
 };
+
+/** All that there are. */
+export const harmKinds: readonly string[] = [toTables, toGraph].flatMap((each) => Object.keys(each));
 
 export interface Harmed {
   readonly projector: AnyProjector;
+  /** Of this read model: those of receipts in tables, or of receipts as a graph. */
   readonly rows: KeptRows;
   /** Facts that are harmed already. */
   readonly spared: ReadonlySet<number>;
 }
+
+/** Changes `rows`; `undefined` where nothing there can be harmed so. */
+export const harm = ({ projector, rows, spared }: Harmed, chance: Chance): Harm | undefined => {
+  const victims = [...rows].filter(([, { seq }]) => !spared.has(seq as number));
+  if (victims.length === 0) return undefined;
+  const [victim, { seq }] = chance.pick(victims);
+  const [what, harming] = chance.pick(Object.entries(projector === receiptsGraph ? toGraph : toTables));
+  const elements = harming(rows, victim, chance);
+  return elements && { what, seq: seq as number, elements };
+};

@@ -6,8 +6,9 @@ import type { History } from './world.ts';
 export interface Watched {
   epoch: number;
   closed: boolean;
-  /** The place of the last closing. */
+  /** The place of the last closing, and of the first. */
   closedAt: number;
+  firstClosedAt: number;
   byAlarm: boolean;
   alarms: Set<string>;
   filledTo: number | undefined;
@@ -21,6 +22,7 @@ const unwatched = (): Watched => ({
   epoch: 0,
   closed: false,
   closedAt: 0,
+  firstClosedAt: Number.POSITIVE_INFINITY,
   byAlarm: false,
   alarms: new Set<string>(),
   filledTo: undefined,
@@ -58,8 +60,8 @@ const routeOf = ({ type, data }: History[number]): string | undefined =>
 const watch = (watched: Watched, { type, data, seq }: History[number], asked: Asked['asked']): void => {
   switch (type) {
     case 'receipts.ReceiptRecorded':
-      // The first closing finds no epoch to fence by: who looked before it may be let through once.
-      if (watched.closed && !(watched.epoch === 1 && (asked?.get(data.id) ?? 0) < watched.closedAt))
+      // Before it moves for the first time a gate has no epoch to fence by: who looked then, and slept, is let through.
+      if (watched.closed && (asked?.get(data.id) ?? Number.POSITIVE_INFINITY) >= watched.firstClosedAt)
         expect.fail(
           `the receipt ${data.id} came in at ${seq}, past a path that was closed at ${watched.closedAt}`,
         );
@@ -90,6 +92,7 @@ const watch = (watched: Watched, { type, data, seq }: History[number], asked: As
         epoch: data.epoch,
         closed: true,
         closedAt: seq,
+        firstClosedAt: Math.min(watched.firstClosedAt, seq),
         byAlarm: data.alarm_id !== undefined,
         filledTo: undefined,
         cleanAt: [],

@@ -11,23 +11,14 @@ import { expectStoreSound, storeText } from './folds.ts';
 import { expectReactionsSound } from './loop.ts';
 import { anyRampAction, expectRampsSettled, expectRampsSound, fire, setFlags } from './ramps.ts';
 import { harmStore, project, rebuild } from './stores.ts';
-import {
-  context,
-  type History,
-  listen,
-  openWorld,
-  type Plants,
-  react,
-  type Said,
-  type World,
-} from './world.ts';
+import { context, type History, listen, openWorld, type Plants, react, type World } from './world.ts';
 
 /** One route that the ledger itself compares, and one of a service that does so and whose word it takes. */
 const ROUTES = ['receipts', 'orders'] as const;
 const FRAGILE: Faults = { killPerMille: 60, awayPerMille: 40 };
 const HARMS_MAX = 3;
 
-const STEPS = 96;
+const STEPS = 106;
 /** Calls of the clock, half a minute each: longer than any ramp waits, or takes figures for fresh. */
 const LONG = 40;
 
@@ -35,7 +26,7 @@ const LONG = 40;
 
 const anyAction = async (world: World, at: number): Promise<void> => {
   const { chance } = world;
-  if (chance.perMille(600)) {
+  if (chance.perMille(550)) {
     await anyRampAction(world);
     if (chance.perMille(600)) await react(world, { killPerMille: 100, awayPerMille: 50 });
     return;
@@ -84,14 +75,29 @@ const anyHarm = async ({ chance, stores }: World): Promise<void> => {
   if (harms < HARMS_MAX) harmStore(chance.pick(stores), stores, chance);
 };
 
-/** Somebody looks after a store, and holds both to the ledger then. */
+/** Somebody makes a store good and holds both to the ledger, and may see to it that they are compared until the path is open. */
 const anyRepair = async (world: World): Promise<void> => {
   const { chance, stores } = world;
-  const store = stores.find(({ harms }) => harms.length > 0) ?? chance.pick(stores);
-  if (chance.perMille(700)) store.away = false;
-  if (chance.perMille(800))
-    await together(rebuild(store, filling(world, FRAGILE)), chance.perMille(200) && compare(world, FRAGILE));
-  if (chance.perMille(700)) await fillUp(world, chance.perMille(700) ? SOUND : FRAGILE);
+  for (const store of stores) {
+    if (chance.perMille(700)) store.away = false;
+    if (store.harms.length > 0 || chance.perMille(200))
+      await together(
+        rebuild(store, filling(world, FRAGILE)),
+        chance.perMille(200) && compare(world, FRAGILE),
+      );
+  }
+  if (chance.perMille(600)) await wayBack(world, chance.perMille(500) ? SOUND : FRAGILE);
+  else if (chance.perMille(500)) await fillUp(world, FRAGILE);
+};
+
+/** Backfill, and two comparisons. */
+const wayBack = async (world: World, faults: Faults): Promise<void> => {
+  await fillUp(world, faults);
+  for (let look = 0; look < 2; look += 1) {
+    await together(...world.stores.map((store) => project(store, filling(world, faults))));
+    await compare(world, faults);
+    await react(world, faults);
+  }
 };
 
 /** What a service says of its own route, and what is done by hand. */
@@ -131,16 +137,26 @@ const moveGate = async (world: World, command: GateCommand): Promise<void> => {
   await runCommand({ store: world.store, decider: gates }, command, context(world));
 };
 
+/** From the first move on a gate has an epoch to fence by. */
+const moveOnce = async (world: World): Promise<void> => {
+  const move = { route: 'receipts', reason: 'by hand' };
+  await moveGate(world, { type: 'RollBackWritePath', ...move });
+  await moveGate(world, { type: 'RestoreWritePath', ...move, grounds: 'ordered' });
+};
+
 // --- what must hold
 
 /** Looks after each step, at what has changed since. */
 const oracle = (world: World) => {
-  const said: Said[] = [];
+  let heard = 0;
   const seen = new Map<string, number>();
   return async (): Promise<History> => {
-    await listen(world.store, said);
-    expectReactionsSound(said, world.writers);
-    expectRampsSound(said);
+    const said = await listen(world);
+    if (said.length > heard) {
+      expectReactionsSound(said, world.writers);
+      expectRampsSound(said);
+      heard = said.length;
+    }
     for (const store of world.stores) {
       if (seen.get(store.name) === store.revision) continue;
       seen.set(store.name, store.revision);
@@ -197,21 +213,13 @@ const recover = async (world: World): Promise<void> => {
 const heldUp = async ({ sink, attestedModel }: World['stores'][number]): Promise<boolean> =>
   (await sink.held(attestedModel)) !== undefined;
 
-/** Backfill and two clean comparisons: a path that an alarm has closed comes back, if not by hand it was closed. */
-const wayBack = async (world: World): Promise<void> => {
-  await fillUp(world, SOUND);
-  for (let look = 0; look < 2; look += 1) {
-    for (const store of world.stores) await project(store, filling(world, SOUND));
-    await compare(world, SOUND);
-    await react(world, SOUND);
-  }
-};
-
 /** A world at its end. */
 export interface Ended {
   readonly history: History;
   /** What both stores hold. */
   readonly stores: string;
+  /** Kinds of harm that a comparison has found. */
+  readonly found: ReadonlySet<string>;
 }
 
 /** Runs the world of a seed to its end. Throws what does not hold in it. */
@@ -220,6 +228,7 @@ export const simulate = async (seed: number, plants: Plants = {}): Promise<Ended
   const look = oracle(world);
   await react(world, SOUND);
   await setFlags(world);
+  if (world.chance.perMille(500)) await moveOnce(world);
   for (let step = 1; step <= STEPS; step += 1) {
     await anyAction(world, step * 10);
     await look();
@@ -232,10 +241,10 @@ export const simulate = async (seed: number, plants: Plants = {}): Promise<Ended
   for (const [route, { divergent, closed }] of expectReactionsSound(history, world.writers))
     if (divergent) expect(closed, `${route}: what drifts is closed`).to.equal(true);
   await recover(world);
-  await wayBack(world);
+  await wayBack(world, SOUND);
   await look();
   expectRecovered(world, history);
-  return { history, stores: world.stores.map(storeText).join('\n') };
+  return { history, stores: world.stores.map(storeText).join('\n'), found: world.found };
 };
 
 const expectRecovered = ({ stores, writers }: World, history: History): void => {

@@ -1,36 +1,59 @@
 import { expect } from 'chai';
+import { harmKinds } from './harms.ts';
 import { expectReactionsSound } from './loop.ts';
 import { expectRampsSettled, expectRampsSound } from './ramps.ts';
 import { simulate } from './simulate.ts';
-import type { History } from './world.ts';
+import type { History, Said } from './world.ts';
 
 const SEEDS = 200;
+
+/** A fact's type, and of some what it comes to. */
+const kindOf = ({ type, data }: Said): string => {
+  switch (type) {
+    case 'attestations.AttestationRecorded':
+      return data.route === 'receipts' ? `${type} ${data.verdict}` : type;
+    case 'gates.WritePathRolledBack':
+      return data.alarm_id === undefined ? type : `${type} for an alarm`;
+    case 'gates.WritePathRestored':
+      return `${type} ${data.grounds}`;
+    default:
+      return type;
+  }
+};
 
 describe('simulation: a world out of a seed', function () {
   this.timeout(600_000);
 
   it(`the oracle holds in ${SEEDS} worlds, and what it watches over happens in them`, async () => {
-    const types = new Map<string, number>();
+    const happened = new Map<string, number>();
+    const found = new Set<string>();
     for (let seed = 1; seed <= SEEDS; seed += 1) {
       try {
-        for (const { type } of (await simulate(seed)).history) types.set(type, (types.get(type) ?? 0) + 1);
+        const ended = await simulate(seed);
+        for (const said of ended.history) happened.set(kindOf(said), (happened.get(kindOf(said)) ?? 0) + 1);
+        for (const what of ended.found) found.add(what);
       } catch (cause) {
-        throw new Error(`seed ${seed}: ${(cause as Error).message}`, { cause });
+        const again = `npm run fault:sagas -- --from ${seed} --seeds 1`;
+        throw new Error(`seed ${seed}: ${(cause as Error).message} (${again})`, { cause });
       }
     }
-    for (const type of [
-      'attestations.DriftAlarmRaised',
-      'gates.WritePathRolledBack',
-      'gates.WritePathRestored',
-      'attestations.DriftLocated',
-      'attestations.BackfillCompleted',
+    for (const kind of [
       'receipts.ReceiptRecorded',
+      'attestations.AttestationRecorded clean',
+      'attestations.AttestationRecorded divergent',
+      'attestations.AttestationRecorded lag',
+      'attestations.DriftLocated',
+      'attestations.DriftAlarmRaised',
+      'attestations.BackfillCompleted',
+      'gates.WritePathRolledBack for an alarm',
+      'gates.WritePathRestored attested',
       'flags.FlagRamped',
       'flags.FlagFrozen',
       'flags.RampAdvised',
       'timers.TimerFired',
     ])
-      expect(types.get(type), type).to.be.greaterThan(20);
+      expect(happened.get(kind), kind).to.be.greaterThan(20);
+    expect([...found].sort()).to.deep.equal([...harmKinds].sort());
   });
 
   it('a seed gives the same world again', async () => {

@@ -37,7 +37,8 @@ export interface SimulatedStore {
 
 /** What a test puts in the place of a sound part, to see that it is found out. */
 export interface StorePlants {
-  readonly sink?: (sink: RowSink, kept: () => MemorySink) => RowSink;
+  readonly kept?: () => MemorySink;
+  readonly sink?: (sink: RowSink) => RowSink;
   readonly attested?: (store: AttestedStore) => AttestedStore;
 }
 
@@ -78,8 +79,8 @@ const openStore = (
     name,
     projectors,
     attestedModel,
-    kept: memorySink(),
-    sink: plants.sink?.(sink, () => store.kept) ?? sink,
+    kept: (plants.kept ?? memorySink)(),
+    sink: plants.sink?.(sink) ?? sink,
     attested: plants.attested?.(attested) ?? attested,
     away: false,
     harms: [],
@@ -133,11 +134,11 @@ export const rebuild = async (store: SimulatedStore, filling: Filling): Promise<
   if (store.away) return;
   if (store.name === 'postgres') return await rebuildBeside(store, filling);
   const cleared = await live(filling.chance, filling.faults, async ({ perhaps }) => {
-    for (const projector of store.projectors) {
-      await perhaps(async () => store.kept.beginClearing(projector));
-      await perhaps(async () => store.kept.clear(projector));
-    }
-    forgiven(store);
+    for (const projector of store.projectors) await perhaps(async () => store.kept.beginClearing(projector));
+    await perhaps(async () => {
+      for (const projector of store.projectors) store.kept.clear(projector);
+      forgiven(store);
+    });
   }).catch(away);
   if (cleared) await project(store, filling);
 };

@@ -31,8 +31,6 @@ export interface Plants extends StorePlants {
   readonly sagas?: readonly AnySaga[];
   /** In the place of the write gate. */
   readonly gates?: (store: StreamStore) => StreamStore;
-  /** Buckets that are read again by one who should read them all. */
-  readonly again?: number;
 }
 
 export interface World {
@@ -44,7 +42,10 @@ export interface World {
   readonly shelf: SagaShelf;
   readonly stores: readonly [tables: SimulatedStore, graph: SimulatedStore];
   readonly writers: Writers;
-  readonly plants: Plants;
+  /** Kinds of harm that a comparison has found. */
+  readonly found: Set<string>;
+  /** As far as somebody has listened. */
+  readonly said: Said[];
   /** Of whoever compares the stores; lost with the process. */
   trees: Trees;
 }
@@ -72,7 +73,8 @@ export const openWorld = async (seed: number, plants: Plants = {}): Promise<Worl
     shelf: memorySagaShelf(() => store.heads()),
     stores: openStores(plants),
     writers: openWriters({ store, chance, clock, gates: plants.gates }),
-    plants,
+    found: new Set(),
+    said: [],
     trees: noTrees(),
   };
 };
@@ -107,11 +109,12 @@ export const context = ({ clock, chance }: Pick<World, 'clock' | 'chance'>) => (
   key: chance.hex(24),
 });
 
-/** Adds to `said` what was recorded since. */
-export const listen = async (store: Pick<StreamStore, 'read'>, said: Said[]): Promise<void> => {
+/** Everything that was said so far. */
+export const listen = async ({ store, said }: Pick<World, 'store' | 'said'>): Promise<History> => {
   for await (const page of store.read(ACME, { from: (said.length + 1) as Seq }))
     for (const fact of page) {
       const { id, seq, hash } = fact;
       said.push({ ...decodeFact(fact), id, seq, hash } as never);
     }
+  return said;
 };
