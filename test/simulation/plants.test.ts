@@ -87,6 +87,11 @@ const PLANTED: { readonly [what: string]: { readonly plants: () => Plants; reado
       otherDrift((step) => (step.fact.type === 'attestations.DriftAlarmRaised' ? [] : drift.react(step))),
     found: /an alarm that was crossed is raised and in force|what drifts is closed/,
   },
+  'a saga that opens nothing again': {
+    plants: () =>
+      otherDrift((step) => drift.react(step).filter(({ command }) => command.type !== 'RestoreWritePath')),
+    found: /what an alarm has closed comes back|proof that is there is used/,
+  },
   'an attester that compares at unequal positions': {
     plants: () => ({ attested: beyond }),
     found: FALSE_ALARM,
