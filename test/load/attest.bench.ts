@@ -4,26 +4,31 @@
 //                    with both kept and not compared; --size: seconds of each run
 //   attest.compare   one value changed among all elements of both stores: what is read again to locate it, against a
 //                    thousandth of them; --size: edges (220,000 unless told; 1M with `--only compare --size 950000`)
+//   attest.coverage  the report of a day, as the timer makes it at night, against five minutes; --size: receipts of the
+//                    day (1,000,000 unless told)
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { startDevNeo4j } from '#deploy/dev/neo4j.ts';
 import { graphParts } from '#deploy/dev/parts.ts';
 import { keepGraph } from '#deploy/processes/graph-keeper.ts';
+import { importReceipts } from '#gateway/ingest/import.ts';
 import { projectors } from '#projectors/index.ts';
 import { connectGraph } from '#projectors/neo4j/connect.ts';
 import { postgresRowSink } from '#projectors/postgres/sink.ts';
 import { runProjectors } from '#projectors/run.ts';
 import type { Draft } from '#schemas/event.ts';
-import type { TenantId } from '#schemas/ids.ts';
+import type { Instant, TenantId } from '#schemas/ids.ts';
 import { postgresStreamFeed } from '#streams/postgres/feed.ts';
+import { run } from '#test/deploy/processes/program.ts';
 import { mutationsAt, named, type Pair } from '#test/faults/drift.ts';
 import { openDriftSite } from '#test/faults/drift-site.ts';
 import { stopTestServers } from '#test/support/postgres.ts';
 import { draftOf } from './drafts.ts';
 import { type BenchResult, benchArguments, median, quantile, report, seconds } from './harness.ts';
 import { type BenchLedger, benchLedger, createTenant } from './ledger.ts';
-import { receiptTexts } from './receipts.ts';
+import { receiptLines, receiptTexts } from './receipts.ts';
 
 const args = benchArguments({ runs: 3, size: 0 });
 const TENANT = 'bench' as TenantId;
@@ -131,12 +136,47 @@ const compareResult = async (url: string): Promise<BenchResult> => {
   };
 };
 
+const YESTERDAY = Date.now() - 86_400_000;
+
+const coverageResult = async (): Promise<BenchResult> => {
+  const count = args.size || 1_000_000;
+  await using ledger = await benchLedger({ clock: () => YESTERDAY as Instant });
+  const { pool, store, keys, url } = ledger;
+  await createTenant(ledger, TENANT);
+  await importReceipts({
+    pool,
+    ledgerId: store.ledgerId,
+    signer: keys.signer,
+    tenant: TENANT,
+    source: Readable.from(receiptLines({ tenant: TENANT, count })),
+    clock: () => YESTERDAY,
+  });
+  const told = { facts: 0 };
+  const took = await seconds(async () => {
+    const given = ['coverage', 'report', '--json', '--out', folder];
+    const { code, stdout, stderr } = await run('cli.ts', given, { env: { DATABASE_URL: url } });
+    if (code !== 0) throw new Error(stderr);
+    const { tenants } = JSON.parse(stdout) as { readonly tenants: readonly { readonly facts: number }[] };
+    told.facts = tenants.reduce((sum, { facts }) => sum + facts, 0);
+  });
+  if (told.facts < count) throw new Error(`${told.facts} of ${count} facts are in the report`);
+  return {
+    name: 'attest.coverage',
+    ratio: 300 / took,
+    goal: 1,
+    yardstick: 'five minutes',
+    runs: 1,
+    figures: { 'facts of the day': told.facts, s: took },
+  };
+};
+
 const folder = mkdtempSync(join(tmpdir(), 'prov-ledger-attest-'));
 try {
   await using neo4j = await startDevNeo4j({ parts: await graphParts(), dataDir: folder });
   const results: BenchResult[] = [];
-  if (args.only !== 'compare') results.push(await appendResult(neo4j.url));
-  if (args.only !== 'append') results.push(await compareResult(neo4j.url));
+  const parts = { append: appendResult, compare: compareResult, coverage: coverageResult };
+  for (const [name, measure] of Object.entries(parts))
+    if (args.only === undefined || args.only === name) results.push(await measure(neo4j.url));
   report(results, args.json);
 } finally {
   await stopTestServers();
