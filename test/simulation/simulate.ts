@@ -1,5 +1,6 @@
 // The run of a world: people, services, attesters and faults come in any order, and after each step one oracle looks at the
 // chain, at flags and ramps, and at both stores.
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { expect } from 'chai';
 import { attestations } from '#commands/attestations.ts';
 import { type GateCommand, gates } from '#commands/gates.ts';
@@ -224,6 +225,8 @@ export interface Ended {
 
 /** Runs the world of a seed to its end. Throws what does not hold in it. */
 export const simulate = async (seed: number, plants: Plants = {}): Promise<Ended> => {
+  // A world is over in one turn of the event loop, and what it held is let go of in the next.
+  await nextTurn();
   const world = await openWorld(seed, plants);
   const look = oracle(world);
   await react(world, SOUND);
