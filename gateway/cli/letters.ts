@@ -26,6 +26,7 @@ import {
   type Run,
 } from './command.ts';
 import { CliError } from './exit.ts';
+import { areMany, type ManyOptions, manyOptions, settleMany } from './letters-all.ts';
 import { count, pairs, table, visible } from './output.ts';
 
 type Doing = 'list' | 'show' | 'replay' | 'discard';
@@ -187,40 +188,58 @@ const noSuchLetter = (number: number): CliError =>
   );
 
 const replay = (run: Run): Command =>
-  ledgerLeaf(
+  ledgerLeaf<ManyOptions>(
     run,
     {
-      usage: 'replay <letter>',
-      summary: 'take a letter after all, and those held behind it, in the order in which they came',
-      examples: ['dlq replay 17', 'dlq replay 17 --json'],
+      usage: 'replay [letter]',
+      summary:
+        'take a letter after all, or all of a kind, and those held behind, in the order in which they came',
+      examples: ['dlq replay 17', 'dlq replay --all --class no-such-tenant'],
+      build: manyOptions,
     },
-    async (context, _, [number = '']) => {
-      const letter = await letterOf(context, aLetter(number));
-      const settle = await settlingOf(context);
-      const data = placeOf(letter);
-      const request = await record(context, 'replay', { type: 'messages.LetterReplayed', data });
-      return answered(context, letter, await replayLetter(settle, letter.letter, request));
+    async (context, options, [number]) => {
+      const settling = await settlingOf(context);
+      const settle = async (letter: Letter): Promise<ReplayResult> => {
+        const data = placeOf(letter);
+        const request = await record(context, 'replay', { type: 'messages.LetterReplayed', data });
+        return await replayLetter(settling, letter.letter, request);
+      };
+      if (areMany(number, options)) return await settleMany(context, { options, first: 'taken', settle });
+      const letter = await letterOf(context, aLetter(number ?? ''));
+      return answered(context, letter, await settle(letter));
     },
   );
 
 const discard = (run: Run): Command =>
-  ledgerLeaf<Options & { readonly reason: string }>(
+  ledgerLeaf<ManyOptions & { readonly reason: string }>(
     run,
     {
-      usage: 'discard <letter>',
-      summary: 'give a letter up, and take those held behind it; the reason stands in the ledger',
-      examples: ['dlq discard 17 --reason "sent by a test"'],
+      usage: 'discard [letter]',
+      summary:
+        'give a letter up, or all of a kind, and take those held behind; the reason stands in the ledger',
+      examples: [
+        'dlq discard 17 --reason "sent by a test"',
+        'dlq discard --all --class malformed --reason "sent by a test"',
+      ],
       build: (command) =>
-        command.requiredOption('--reason <text>', 'why it is given up; it stands in the ledger for good'),
+        manyOptions(command).requiredOption(
+          '--reason <text>',
+          'why it is given up; it stands in the ledger for good',
+        ),
     },
-    async (context, { reason }, [number = '']) => {
+    async (context, options, [number]) => {
+      const { reason } = options;
       if (reason.trim() === '' || reason.length > 512)
         throw new CliError('usage', 'bad-reason', '--reason: give 1 to 512 characters');
-      const letter = await letterOf(context, aLetter(number));
-      const settle = await settlingOf(context);
-      const data = { ...placeOf(letter), reason };
-      const request = await record(context, 'discard', { type: 'messages.LetterDiscarded', data });
-      return answered(context, letter, await discardLetter(settle, letter.letter, request), 'given up');
+      const settling = await settlingOf(context);
+      const settle = async (letter: Letter): Promise<ReplayResult> => {
+        const data = { ...placeOf(letter), reason };
+        const request = await record(context, 'discard', { type: 'messages.LetterDiscarded', data });
+        return await discardLetter(settling, letter.letter, request);
+      };
+      if (areMany(number, options)) return await settleMany(context, { options, first: 'given up', settle });
+      const letter = await letterOf(context, aLetter(number ?? ''));
+      return answered(context, letter, await settle(letter), 'given up');
     },
   );
 

@@ -10,7 +10,7 @@ import type { Pool } from '#streams/postgres/connect.ts';
 import { appendTogether } from '#streams/postgres/together.ts';
 import { readPartitions } from '#streams/postgres/transport/flow.ts';
 import type { Gates } from '#streams/postgres/transport/gates.ts';
-import { listLetters, waitingForRegistry } from '#streams/postgres/transport/letters.ts';
+import { type Letter, listLetters, waitingForRegistry } from '#streams/postgres/transport/letters.ts';
 import { discardLetter } from '#streams/postgres/transport/settle.ts';
 import { withAdmin } from '#test/support/topics.ts';
 import type { Cluster } from './kafka-cluster.ts';
@@ -102,10 +102,17 @@ export const giveUpPoison = async ({ site, cluster: { registry }, pool, log }: A
   const progress = progressOf('letters that nobody has given up', log);
   for (let left = await dead(); left > 0; left = await dead()) {
     const some = await listLetters(pool, { states: ['dead'], limit: 1_000 });
-    for (const [index, { letter }] of some.entries()) {
-      await discardLetter(settle, letter);
-      progress(left - index - 1);
-    }
+    // Each settlement locks the place of its partition.
+    const lanes = [...Map.groupBy(some, ({ topic, partition }) => `${partition} ${topic}`).values()];
+    let open = left;
+    const giveUp = async (letters: readonly Letter[]): Promise<void> => {
+      for (const { letter } of letters) {
+        await discardLetter(settle, letter);
+        open -= 1;
+        progress(open);
+      }
+    };
+    await Promise.all(lanes.map(giveUp));
   }
 };
 

@@ -113,18 +113,22 @@ const letterOf = (row: LetterRow): Letter => ({
 export interface LetterFilter {
   readonly topic?: string | undefined;
   readonly states?: readonly Letter['state'][] | undefined;
+  readonly errorClass?: ErrorClass | undefined;
+  /** Those behind this letter. */
+  readonly after?: number;
   readonly limit: number;
 }
 
 /** The oldest first. */
 export const listLetters = async (
   client: Queryable,
-  { topic, states, limit }: LetterFilter,
+  { topic, states, errorClass, after = 0, limit }: LetterFilter,
 ): Promise<readonly Letter[]> => {
   const { rows } = await client.query<LetterRow>(
     `SELECT * FROM transport.letters
-      WHERE ($1::text IS NULL OR topic = $1) AND ($2::text[] IS NULL OR state = ANY ($2)) ORDER BY letter LIMIT $3`,
-    [topic ?? null, states ? [...states] : null, limit],
+      WHERE letter > $1 AND ($2::text IS NULL OR topic = $2) AND ($3::text[] IS NULL OR state = ANY ($3))
+        AND ($4::text IS NULL OR error_class = $4) ORDER BY letter LIMIT $5`,
+    [after, topic ?? null, states ? [...states] : null, errorClass ?? null, limit],
   );
   return rows.map(letterOf);
 };

@@ -30,23 +30,26 @@ export const messageHash = ({ key, value, sentAt }: Message): Buffer =>
     .digest();
 
 /** Why a message cannot be taken. */
-export type ErrorClass =
+export const ERROR_CLASSES = [
   /** No value, or not framed: no producer of ours sent it. */
-  | 'not-framed'
+  'not-framed',
   /** The registry has no such schema: publish it, then replay. */
-  | 'unknown-schema'
+  'unknown-schema',
   /** The schema is of another event, or the bytes are none of it. */
-  | 'undecodable'
+  'undecodable',
   /** It is decoded and breaks a rule; the error names the member. */
-  | 'malformed'
+  'malformed',
   /** It names a tenant that is not there: create it, then replay. */
-  | 'no-such-tenant'
+  'no-such-tenant',
   /** The registry did not answer: replayed by itself once it does. */
-  | 'registry-away'
+  'registry-away',
   /** The write path that its fact would take is closed: taken by itself once it opens. */
-  | 'write-path-closed'
+  'write-path-closed',
   /** A message before it with the same key was not taken. */
-  | 'behind-another';
+  'behind-another',
+] as const;
+
+export type ErrorClass = (typeof ERROR_CLASSES)[number];
 
 /** What a reader makes of a message: a fact to append, or why not. */
 export type Reading =

@@ -180,6 +180,45 @@ describe('prov-ledger kafka-ingest', function () {
     expect((await cli('verify', 'tenant', 'operators')).code).to.equal(0);
   });
 
+  it('all of a kind are settled at once, one after another, and what is left is named', async () => {
+    await send(
+      ...receiptsOf('initech', 'i', ['i-1', 'i-2']),
+      ...receiptsOf('hooli', 'h', ['h-1']),
+      { key: 'p', value: Buffer.from('poison') },
+      { key: 'q', value: Buffer.from('poison') },
+      ...receiptsOf('acme', 'q', ['q-1']),
+    );
+    const program = start('cli.ts', ['kafka-ingest'], { env: site.env });
+    await until(program, '/metrics', /error_class="not-framed"\} 2/);
+    await until(program, '/metrics', received(14));
+    program.child.kill('SIGTERM');
+    await program.ended;
+    for (const args of [['replay'], ['replay', '1', '--all'], ['replay', '1', '--topic', topic]])
+      expect((await cli('dlq', ...args)).stderr).to.match(/give the number of a letter, or --all/);
+    expect((await cli('dlq', 'replay', '--all', '--class', 'odd')).stderr).to.match(/use one of not-framed/);
+    await cli('tenant', 'create', 'initech');
+    const replayed = await cli('dlq', 'replay', '--all', '--class', 'no-such-tenant', '--quiet');
+    expect(replayed.code).to.equal(1);
+    expect(replayed.stdout).to.match(
+      /^1 letter taken; 2 accepted, 0 duplicate, 0 in conflict\n1 letter left; the first is \d+: there is no tenant hooli/,
+    );
+    expect(await json('dlq', 'discard', '--all', '--topic', topic, '--reason', 'a test')).to.deep.equal({
+      letters: 3,
+      accepted: 1,
+      duplicate: 0,
+      conflict: 0,
+      left: 0,
+      first_left: null,
+    });
+    expect((await cli('dlq', 'list')).stdout).to.equal('no letters\n');
+    expect((await facts('initech')).map(({ payload }) => payload.id).filter(Boolean)).to.deep.equal([
+      'i-1',
+      'i-2',
+    ]);
+    const given = (await facts('operators')).filter(({ type }) => type === 'messages.LetterDiscarded');
+    expect(given).to.have.length(4);
+  });
+
   it('is part of a service on the embedded database', async () => {
     const { DATABASE_URL: _, ...rest } = site.env;
     const own = {
