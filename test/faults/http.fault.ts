@@ -19,6 +19,7 @@ const figures = await runHttpKills({
   victims,
   afterMs: [100, 1_500],
   rate,
+  wholeEvery: 10,
   log: (line) => console.log(line),
 });
 console.log(JSON.stringify({ ...figures, seconds: Math.round((performance.now() - start) / 1_000) }));
