@@ -1,6 +1,7 @@
 // The service under open-loop load, killed at random moments, itself or PostgreSQL under it or both. The service is started
 // again at once, as an init system does; after PostgreSQL's death it must come back by itself. Answers that contradict
-// one another end the run at once, and every so many kills all that is stored is held to them; SIGKILL leaves the operating system's cache alone, so what this shows is order, not the disk.
+// one another end the run at once, and every so many kills all that is stored is held to them. SIGKILL leaves the operating
+// system's cache alone, so what this shows is order, not the disk.
 import { setTimeout as pause } from 'node:timers/promises';
 import { type Load, startLoad } from './http-load.ts';
 import { killServer, openSite, type Service, type Settings, type Site } from './site.ts';

@@ -134,6 +134,16 @@ export const openSite = async ({ settings, dataDir, tenants = TENANTS }: SiteOpt
   });
   const env = { PROV_LEDGER_DATA_DIR: join(folder, 'service'), PROV_LEDGER_KEYS_DIR: keysDir };
   const open = opening.move();
+  // Ctrl-C ends what is in its group; the server is in none, and its folder would stay. All at once, for whoever was at work
+  // with it fails meanwhile.
+  const interrupted = (): void => {
+    for (const { program } of running) program.child.kill('SIGKILL');
+    process.kill(server.pid, 'SIGKILL');
+    rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+    process.exit(130);
+  };
+  process.once('SIGINT', interrupted);
+  open.defer(() => void process.off('SIGINT', interrupted));
   return {
     server,
     databaseUrl,
