@@ -35,8 +35,8 @@ export const areMany = (
   number: string | undefined,
   { all = false, topic, class: of }: ManyOptions,
 ): boolean => {
-  const given = number !== undefined;
-  if (given !== all && (all || (topic === undefined && of === undefined))) return all;
+  if (all && number === undefined) return true;
+  if (!all && number !== undefined && topic === undefined && of === undefined) return false;
   throw new CliError(
     'usage',
     'which-letters',

@@ -187,6 +187,13 @@ const noSuchLetter = (number: number): CliError =>
     `there is no letter ${number}; \`prov-ledger dlq list --all\` has them`,
   );
 
+const askedFor = async (
+  context: LedgerContext,
+  options: ManyOptions,
+  number = '',
+): Promise<Letter | 'all'> =>
+  areMany(number || undefined, options) ? 'all' : await letterOf(context, aLetter(number));
+
 const replay = (run: Run): Command =>
   ledgerLeaf<ManyOptions>(
     run,
@@ -198,15 +205,16 @@ const replay = (run: Run): Command =>
       build: manyOptions,
     },
     async (context, options, [number]) => {
+      const asked = await askedFor(context, options, number);
       const settling = await settlingOf(context);
       const settle = async (letter: Letter): Promise<ReplayResult> => {
         const data = placeOf(letter);
         const request = await record(context, 'replay', { type: 'messages.LetterReplayed', data });
         return await replayLetter(settling, letter.letter, request);
       };
-      if (areMany(number, options)) return await settleMany(context, { options, first: 'taken', settle });
-      const letter = await letterOf(context, aLetter(number ?? ''));
-      return answered(context, letter, await settle(letter));
+      return asked === 'all'
+        ? await settleMany(context, { options, first: 'taken', settle })
+        : answered(context, asked, await settle(asked));
     },
   );
 
@@ -231,15 +239,16 @@ const discard = (run: Run): Command =>
       const { reason } = options;
       if (reason.trim() === '' || reason.length > 512)
         throw new CliError('usage', 'bad-reason', '--reason: give 1 to 512 characters');
+      const asked = await askedFor(context, options, number);
       const settling = await settlingOf(context);
       const settle = async (letter: Letter): Promise<ReplayResult> => {
         const data = { ...placeOf(letter), reason };
         const request = await record(context, 'discard', { type: 'messages.LetterDiscarded', data });
         return await discardLetter(settling, letter.letter, request);
       };
-      if (areMany(number, options)) return await settleMany(context, { options, first: 'given up', settle });
-      const letter = await letterOf(context, aLetter(number ?? ''));
-      return answered(context, letter, await settle(letter), 'given up');
+      return asked === 'all'
+        ? await settleMany(context, { options, first: 'given up', settle })
+        : answered(context, asked, await settle(asked), 'given up');
     },
   );
 

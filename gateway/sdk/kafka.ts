@@ -119,7 +119,7 @@ const sender = (kafka: Kafka, topic: string, requestTimeoutMs: number): Sender =
       await Promise.race([sending, timeout.fired]);
     } catch (error) {
       if (timeout.signal.aborted && way === taken) {
-        // It may wait for ever, and everything behind it with it.
+        // Everything behind it would wait with it.
         way = wayTo(kafka);
         void taken.leave().catch(() => undefined);
       }
@@ -137,7 +137,7 @@ interface Way {
   readonly leave: () => Promise<void>;
 }
 
-/** The driver's own leaving may wait for ever for a broker that has died. */
+/** The driver leaves when nothing is under way any more, however long it tries that. */
 const LEAVE_WITHIN_MS = 10_000;
 
 const wayTo = (kafka: Kafka): Way => {

@@ -1,7 +1,7 @@
 // The connection to Neo4j. Its driver is imported in this folder and nowhere else.
-import { setTimeout as pause } from 'node:timers/promises';
 import neo4j, { type Driver, type ManagedTransaction, Neo4jError } from 'neo4j-driver';
 import { StreamError, type StreamErrorCode } from '#streams/errors.ts';
+import { inTime, LATE } from '#streams/in-time.ts';
 
 export interface GraphAddress {
   /** `bolt://`, `neo4j://` or with `+s` for TLS. */
@@ -55,14 +55,9 @@ export const connectGraph = ({
   const session = () => driver.session(database === undefined ? {} : { database });
   const answered = async <T>(work: Promise<T>): Promise<T> => {
     const asked = driver;
-    const deadline = new AbortController();
-    const silent = pause(silenceMs, SILENT, { signal: deadline.signal });
-    // Told of its abort only where the work was faster.
-    silent.catch(() => undefined);
-    const first = await Promise.race([work, silent]).finally(() => deadline.abort());
-    if (first !== SILENT) return first as T;
+    const first = await inTime(silenceMs, work);
+    if (first !== LATE) return first;
     // The driver reads for ever from a connection that went dark, and would lend it again: all of it is given up.
-    work.catch(() => undefined);
     if (driver === asked) driver = open();
     void asked.close().catch(() => undefined);
     throw new StreamError('unavailable', `Neo4j: no answer for ${silenceMs / 1_000} s`);
@@ -86,12 +81,11 @@ export const connectGraph = ({
     transaction: (work) => answered(transaction(work)),
     query: (cypher, parameters) => answered(transaction((run) => run(cypher, parameters))),
     // Of a connection that broke the driver may not hear that it is closed.
-    [Symbol.asyncDispose]: () =>
-      Promise.race([driver.close(), pause(CLOSE_WITHIN_MS, undefined, { ref: false })]),
+    [Symbol.asyncDispose]: async () => {
+      await inTime(CLOSE_WITHIN_MS, driver.close());
+    },
   };
 };
-
-const SILENT = Symbol('silent');
 
 /** A server that stopped half-way holds its locks no longer than this. */
 const TRANSACTION_MS = 60_000;

@@ -32,7 +32,7 @@ export const clearGraph = async (graph: Graph, projector: AnyGraphProjector): Pr
   );
 };
 
-/** `pattern` names a node `n`. Each transaction is small, so whoever waits for one knows soon that the server is gone. */
+/** `pattern` names a node `n`. Each transaction is small, so whoever waits for one knows soon that the server is gone. Throws `StreamError`. */
 export const removeNodes = async (graph: Graph, pattern: string): Promise<void> => {
   const statement = `MATCH ${pattern} WITH n LIMIT ${BATCH} DETACH DELETE n RETURN count(*) AS removed`;
   for (let removed = BATCH; removed === BATCH; )

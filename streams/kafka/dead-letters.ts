@@ -21,21 +21,34 @@ export interface DeadLetters extends AsyncDisposable {
   readonly publish: (topic: string) => Promise<number>;
 }
 
-/** Connects with the first letter: most ledgers never have one. */
+/** Connects with the first letter: most ledgers never have one. After a failure it takes a new client. */
 export const deadLetters = (pool: Pool, { kafka }: KafkaConnection): DeadLetters => {
-  const producer = kafka.producer({ allowAutoTopicCreation: false });
-  let connected: Promise<void> | undefined;
+  let connected: Promise<Producer> | undefined;
+  const connect = async (): Promise<Producer> => {
+    const producer = kafka.producer({ allowAutoTopicCreation: false });
+    await producer.connect();
+    return producer;
+  };
+  const leave = async (): Promise<void> => {
+    const left = connected;
+    connected = undefined;
+    await left?.then((producer) => producer.disconnect()).catch(() => undefined);
+  };
   const send: Producer['send'] = async (record) => {
-    connected ??= producer.connect();
-    await connected.catch((error: unknown) => {
-      connected = undefined;
+    connected ??= connect();
+    const asked = connected;
+    try {
+      const producer = await asked;
+      return await producer.send(record);
+    } catch (error) {
+      // Nobody else has taken another one meanwhile.
+      if (connected === asked) await leave();
       throw error;
-    });
-    return await producer.send(record);
+    }
   };
   return {
     publish: (topic) => publishDeadLetters(pool, { send }, topic),
-    [Symbol.asyncDispose]: async () => await producer.disconnect().catch(() => undefined),
+    [Symbol.asyncDispose]: leave,
   };
 };
 

@@ -1,9 +1,7 @@
-// The driver's clients, with an end to every wait. By itself the driver tries a broker that does not answer for five
-// minutes, and some of its waits have no end that its source would show: for leaving a broker that has gone dark, for a
-// request that came between a lost connection and its clearing up. What has not answered in time counts as away: its
-// caller gives the client up and takes another (decision 0058).
-import { setTimeout as pause } from 'node:timers/promises';
+// The driver's clients, with an end to every wait: by itself the driver tries a broker that does not answer for five
+// minutes. What has not answered in time counts as away: its caller takes another client (decision 0058).
 import type { Kafka } from 'kafkajs';
+import { inTime, LATE } from '#streams/in-time.ts';
 import { KafkaError } from './errors.ts';
 
 export type Driver = Pick<Kafka, 'producer' | 'consumer' | 'admin'>;
@@ -36,15 +34,8 @@ const bounded = <C extends object>(client: C, { answerMs = 120_000, leaveMs = 30
   return Object.fromEntries(members) as C;
 };
 
-const LATE = Symbol('late');
-
 const within = async (ms: number, what: string, answer: Promise<unknown>): Promise<unknown> => {
-  const over = new AbortController();
-  const late = pause(ms, LATE, { signal: over.signal });
-  // Told of its end only where the answer was faster.
-  late.catch(() => undefined);
-  const first = await Promise.race([answer, late]).finally(() => over.abort());
+  const first = await inTime(ms, answer);
   if (first !== LATE) return first;
-  answer.catch(() => undefined);
   throw new KafkaError('unavailable', `Kafka cannot be reached: no answer to ${what} for ${ms / 1_000} s`);
 };

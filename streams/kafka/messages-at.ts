@@ -1,7 +1,7 @@
 // Single messages of a topic, by their places: for whoever wants to know whether a topic still is what it was.
 import { randomUUID } from 'node:crypto';
-import { setTimeout as pause } from 'node:timers/promises';
 import type { KafkaMessage } from 'kafkajs';
+import { inTime } from '#streams/in-time.ts';
 import type { KafkaConnection } from './connect.ts';
 
 const WITHIN_MS = 20_000;
@@ -27,7 +27,6 @@ export const messagesAt = async (
   consumer.on(consumer.events.GROUP_JOIN, () => {
     for (const [partition, offset] of offsets) consumer.seek({ topic, partition, offset: String(offset) });
   });
-  const waiting = new AbortController();
   try {
     await consumer.connect();
     await consumer.subscribe({ topics: [topic], fromBeginning: false });
@@ -41,11 +40,9 @@ export const messagesAt = async (
         if (left.size === 0) all.resolve();
       },
     });
-    const late = pause(WITHIN_MS, undefined, { signal: waiting.signal }).catch(() => undefined);
-    await Promise.race([all.promise, late]);
+    await inTime(WITHIN_MS, all.promise);
     return found;
   } finally {
-    waiting.abort();
     await consumer.disconnect().catch(() => undefined);
   }
 };
