@@ -1,5 +1,5 @@
 // Whose tokens are taken besides the ledger's own, and what their claims mean here.
-import { JWT_ALGORITHMS, type JwtAlgorithm, type OidcOptions } from '#gateway/http/oidc.ts';
+import { JWT_ALGORITHMS, type JwtAlgorithm, type OidcOptions } from '#gateway/http/oidc-options.ts';
 import { optional, type Setting, someOf, text, type Unusable, type Values, whole } from './setting.ts';
 
 type Mapping = ReadonlyMap<string, readonly string[]>;

@@ -1,45 +1,9 @@
 // prov-ledger: the command line. Everything it touches comes in through `World`; deploy/processes/cli.ts wires it.
 import { Command, CommanderError } from 'commander';
-import { analystCommands } from './analysts.ts';
-import { attestCommands } from './attest.ts';
-import { backupCommand, restoreCommand } from './backup.ts';
-import { headCommand, receiptCommands, tailCommand } from './chain.ts';
 import type { Run } from './command.ts';
-import { copyCommand } from './copy.ts';
-import { coverageCommands } from './coverage.ts';
-import { devCommands } from './dev.ts';
+import { commandsFor } from './commands.ts';
 import { cliError, EXIT } from './exit.ts';
-import { exportCommand } from './export.ts';
-import { fixtureCommands } from './fixtures.ts';
-import { flagCommands } from './flags.ts';
-import { gateCommands } from './gates.ts';
-import { graphCommands } from './graph.ts';
-import { headsCommands } from './heads.ts';
-import { ingestCommand } from './ingest.ts';
-import { kafkaIngestCommand } from './kafka-ingest.ts';
-import { letterCommands } from './letters.ts';
-import {
-  configCommand,
-  doctorCommand,
-  keyCommands,
-  migrateCommand,
-  projectorWorkerCommand,
-  serveCommand,
-  sqlCommand,
-  statusCommand,
-} from './operations.ts';
-import { operatorCommands } from './operators.ts';
 import { visible } from './output.ts';
-import { projectionCommands } from './projections.ts';
-import { rampCommands } from './ramps.ts';
-import { kafkaRelayCommand } from './relay.ts';
-import { replayCommand } from './replay.ts';
-import { sagaCommands } from './sagas.ts';
-import { schemaCommands } from './schemas.ts';
-import { tenantCommands, tokenCommands } from './tenants.ts';
-import { topicCommands } from './topics.ts';
-import { verifyCommands } from './verify.ts';
-import { viewCommands } from './views.ts';
 import type { World } from './world.ts';
 
 const EPILOGUE = `
@@ -59,50 +23,8 @@ Examples:
   prov-ledger keys list --json > jwks.json
   prov-ledger verify receipt receipt.json --jwks jwks.json`;
 
-const commandsOf = (run: Run): readonly Command[] => [
-  serveCommand(run),
-  projectorWorkerCommand(run),
-  kafkaIngestCommand(run),
-  kafkaRelayCommand(run),
-  migrateCommand(run),
-  tenantCommands(run),
-  tokenCommands(run),
-  operatorCommands(run),
-  ingestCommand(run),
-  receiptCommands(run),
-  headCommand(run),
-  tailCommand(run),
-  verifyCommands(run),
-  exportCommand(run),
-  fixtureCommands(run),
-  replayCommand(run),
-  statusCommand(run),
-  projectionCommands(run),
-  graphCommands(run),
-  attestCommands(run),
-  coverageCommands(run),
-  sagaCommands(run),
-  gateCommands(run),
-  flagCommands(run),
-  rampCommands(run),
-  viewCommands(run),
-  sqlCommand(run),
-  analystCommands(run),
-  doctorCommand(run),
-  backupCommand(run),
-  restoreCommand(run),
-  copyCommand(run),
-  headsCommands(run),
-  letterCommands(run),
-  topicCommands(run),
-  schemaCommands(run),
-  devCommands(run),
-  keyCommands(run),
-  configCommand(run),
-];
-
-/** The whole command line, for the program and for its documents. */
-export const program = (run: Run): Command => {
+/** The command line: the command that `argv` names, and all of them, as the documents have them, where it names none. */
+export const program = async (run: Run, argv: readonly string[] = []): Promise<Command> => {
   const root = new Command('prov-ledger')
     .description(
       'an event-sourced provenance ledger: signed, hash-chained facts, and receipts anyone can verify offline',
@@ -111,7 +33,7 @@ export const program = (run: Run): Command => {
     .option('--json', 'answer in JSON, for scripts')
     .addHelpText('after', EPILOGUE)
     .enablePositionalOptions(false);
-  for (const command of commandsOf(run)) root.addCommand(command);
+  for (const command of await commandsFor(run, argv)) root.addCommand(command);
   each(root, (command) => {
     command.exitOverride().configureOutput({
       writeOut: (text) => void run.world.stdout.write(text),
@@ -133,7 +55,7 @@ const each = (command: Command, visit: (command: Command) => void): void => {
 export const runCli = async (world: World): Promise<number> => {
   const run: Run = { world, ending: undefined };
   try {
-    await program(run).parseAsync([...world.argv], { from: 'user' });
+    await (await program(run, world.argv)).parseAsync([...world.argv], { from: 'user' });
     return EXIT[run.ending ?? 'ok'];
   } catch (error) {
     // commander has said already what it had to say.

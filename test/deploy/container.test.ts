@@ -115,10 +115,9 @@ describe('deploy/container', () => {
       }
     });
 
-    it('runs commands of the program with settings that it takes', () => {
-      const commands = program({ world: { version: '0' } } as unknown as Run).commands.map((each) =>
-        each.name(),
-      );
+    it('runs commands of the program with settings that it takes', async () => {
+      const { commands: all } = await program({ world: { version: '0' } } as unknown as Run);
+      const commands = all.map((each) => each.name());
       const ours = services.filter(([, { build }]) => build);
       expect(ours.map(([name]) => name)).to.deep.equal(['migrate', 'ledger', 'kafka-ingest', 'kafka-relay']);
       for (const [name, { command = [], environment = {} }] of ours) {

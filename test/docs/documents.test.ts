@@ -80,8 +80,8 @@ describe('the documents', () => {
       expect(scripts, `npm run ${script}`).to.have.property(script);
   });
 
-  it('use no command of prov-ledger that does not exist', () => {
-    const root = program({ world: { version: '0.0.0' } } as unknown as Run);
+  it('use no command of prov-ledger that does not exist', async () => {
+    const root = await program({ world: { version: '0.0.0' } } as unknown as Run);
     const known = new Map(
       root.commands.map((command) => [command.name(), command.commands.map((child) => child.name())]),
     );

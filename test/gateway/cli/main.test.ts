@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import type { Command } from 'commander';
+import type { Run } from '#gateway/cli/command.ts';
 import { CliError } from '#gateway/cli/exit.ts';
 import { program } from '#gateway/cli/main.ts';
 import type { World } from '#gateway/cli/world.ts';
@@ -27,6 +28,9 @@ const leaves = (command: Command, path: readonly string[] = []): (readonly [stri
     ? [[path.join(' '), command]]
     : command.commands.flatMap((child) => leaves(child, [...path, child.name()]));
 
+const run: Run = { world: { version: '1.2.3', stdout: {}, stderr: {} } as World, ending: undefined };
+const whole = await program(run);
+
 describe('gateway/cli', () => {
   let ledger: OpenMemoryLedger;
   const folder = mkdtempSync(join(tmpdir(), 'prov-ledger-cli-'));
@@ -36,9 +40,7 @@ describe('gateway/cli', () => {
   });
 
   describe('help', () => {
-    const all = leaves(
-      program({ world: { version: '1.2.3', stdout: {}, stderr: {} } as World, ending: undefined }),
-    );
+    const all = leaves(whole);
 
     it('has the commands that the documents promise', () => {
       expect(all.map(([path]) => path)).to.include.members([
@@ -75,6 +77,14 @@ describe('gateway/cli', () => {
         expect(stdout).to.match(new RegExp(`Examples:\\n  prov-ledger ${path}`));
       });
     }
+
+    it('is loaded for the command alone that the line names', async () => {
+      for (const name of whole.commands.map((command) => command.name()))
+        for (const argv of [[name], ['--json', name, 'more']])
+          expect((await program(run, argv)).commands.map((command) => command.name())).to.deep.equal([name]);
+      for (const argv of [[], ['help', 'serve'], ['--help', 'serve'], ['bogus'], ['constructor']])
+        expect((await program(run, argv)).commands, argv.join(' ')).to.have.length(whole.commands.length);
+    });
 
     it('lists the exit codes, and the version', async () => {
       expect((await runIn(ledger, ['--help'])).stdout).to.match(/Exit codes:[\s\S]*130/);

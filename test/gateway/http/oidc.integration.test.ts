@@ -3,7 +3,8 @@ import { createHmac } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import { expect } from 'chai';
 import { exportSPKI } from 'jose';
-import { type JwtAlgorithm, type KeyTimes, type OidcOptions, oidcIdentities } from '#gateway/http/oidc.ts';
+import { type KeyTimes, oidcIdentities } from '#gateway/http/oidc.ts';
+import type { JwtAlgorithm, OidcOptions } from '#gateway/http/oidc-options.ts';
 import { codeOf, type GatewayUnderTest, globex, openGateway, receipt } from './gateway-under-test.ts';
 import { AUDIENCE, type Issuer, type SigningKey, signingKey, startIssuer, tokenOf } from './issuer.ts';
 
