@@ -22,6 +22,7 @@ export interface GraphKeeper extends AsyncDisposable {
 
 export interface KeepGraphOptions {
   readonly ledger: WiredLedger;
+  readonly graph: Graph;
   readonly log: Log;
   /** False: another process takes the graphs further, this one only looks. */
   readonly project: boolean;
@@ -35,18 +36,14 @@ const ASK_EVERY_MS = 5_000;
 /** After a failure that waiting may not cure: a wrong password, a server that is not understood. */
 const AGAIN_MS = 5_000;
 
-const NO_GRAPH: GraphKeeper = { lag: () => [], figures: [], [Symbol.asyncDispose]: async () => undefined };
-
-/** Without an address it keeps nothing and has no figures. */
 export const keepGraph = async ({
   ledger,
+  graph,
   log,
   project,
   attestSeconds,
   namesMax = 20,
 }: KeepGraphOptions): Promise<GraphKeeper> => {
-  if (!ledger.graph) return NO_GRAPH;
-  const graph = await ledger.graph();
   const attested =
     project && attestSeconds > 0
       ? await keepAttested({ ledger, log, cycleMs: attestSeconds * 1_000, namesMax })

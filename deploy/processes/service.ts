@@ -30,7 +30,7 @@ import { type SagaInstruments, sagaInstruments } from '../telemetry/saga-instrum
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import { readTls, type TlsFiles, tlsFilesOf, watchTls } from '../tls-files.ts';
 import { type AlarmKeeper, keepAlarms } from './alarm-keeper.ts';
-import { type GraphKeeper, keepGraph } from './graph-keeper.ts';
+import type { GraphKeeper } from './graph-keeper.ts';
 import { closedWhileLost } from './heads-keeper.ts';
 import { intakeBeside } from './intake-beside.ts';
 import { listenTwice } from './listening.ts';
@@ -241,11 +241,25 @@ const jobsOf = (ledger: WiredLedger, log: Log): Jobs => {
   };
 };
 
-const graphOf = (
+const NO_GRAPH: GraphKeeper = { lag: () => [], figures: [], [Symbol.asyncDispose]: async () => undefined };
+
+const graphOf = async (
   { configuration: { attestSeconds, metricsTenants: namesMax }, ledger, telemetry: { log } }: ServiceParts,
   { withoutProjectors }: ServeOptions,
-): Promise<GraphKeeper> =>
-  keepGraph({ ledger, log, project: withoutProjectors !== true, attestSeconds, namesMax });
+): Promise<GraphKeeper> => {
+  if (!ledger.graph) return NO_GRAPH;
+  // Loaded where there is one: Neo4j's driver is a third of what a service reads at its start.
+  const { keepGraph } = await import('./graph-keeper.ts');
+  const graph = await ledger.graph();
+  return await keepGraph({
+    ledger,
+    graph,
+    log,
+    project: withoutProjectors !== true,
+    attestSeconds,
+    namesMax,
+  });
+};
 
 const alarmsOf = (configuration: Configuration, { pool }: WiredLedger, log: Log): AlarmKeeper =>
   keepAlarms({

@@ -73,6 +73,7 @@ const p95 = async (ledger: BenchLedger, url: string, compares: boolean): Promise
   try {
     await using _kept = await keepGraph({
       ledger: { pool, store, feed, graph: async () => graph } as never,
+      graph,
       log: () => undefined,
       project: true,
       attestSeconds: compares ? CYCLE_SECONDS : 0,

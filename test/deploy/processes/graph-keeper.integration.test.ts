@@ -47,6 +47,7 @@ describe('the graph that a service keeps', function () {
     ledger = { store, feed, pool: db.pool, databases, graph: async () => graph } as unknown as WiredLedger;
     keeper = await keepGraph({
       ledger,
+      graph,
       log: (_level, text) => void said.push(text),
       project: true,
       attestSeconds: 0,
