@@ -50,7 +50,7 @@ const COMMANDS: { readonly [name: string]: () => Promise<Made> } = {
 /** The one that the line names, and all of them where it names none, as for help. */
 export const commandsFor = async (run: Run, argv: readonly string[]): Promise<readonly Command[]> => {
   const [name = ''] = argv.filter((word) => word !== '--json');
-  const wanted = Object.hasOwn(COMMANDS, name) ? [name] : Object.keys(COMMANDS);
-  const made = await Promise.all(wanted.map((each) => COMMANDS[each]?.()));
-  return made.flatMap((make) => make?.(run) ?? []);
+  const one = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  const made = await Promise.all((one ? [one] : Object.values(COMMANDS)).map((load) => load()));
+  return made.map((make) => make(run));
 };
