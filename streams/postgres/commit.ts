@@ -255,22 +255,31 @@ export const settleBatch = (
     const facts = plan.tenants[tenantIndex]?.facts ?? [];
     item.settle({
       kind: 'appended',
-      facts: item.request.drafts.map((_, index) =>
-        appendedFact(facts[firstIndex + index] as Recorded, () =>
-          batch.proof({ tenantIndex, factIndex: firstIndex + index }, signed),
-        ),
+      facts: item.request.drafts.map(
+        (_, index) =>
+          new AppendedFact(facts[firstIndex + index] as Recorded, () =>
+            batch.proof({ tenantIndex, factIndex: firstIndex + index }, signed),
+          ),
       ),
     });
   }
 };
 
-/** Many who append never look at the proof: it is put together when somebody does. */
-const appendedFact = (fact: Recorded, prove: () => BatchProof): Appended => ({
-  fact,
-  get proof() {
-    return prove();
-  },
-});
+/**
+ * Many who append never look at the proof: it is put together when somebody does. A class, since an object with a getter of
+ * its own brings a hidden class along that lives, and keeps the whole batch alive, until old memory is collected.
+ */
+class AppendedFact implements Appended {
+  readonly fact: Recorded;
+  readonly #prove: () => BatchProof;
+  constructor(fact: Recorded, prove: () => BatchProof) {
+    this.fact = fact;
+    this.#prove = prove;
+  }
+  get proof(): BatchProof {
+    return this.#prove();
+  }
+}
 
 /** A refused expectation may be the second sending of a request that went through: then it gets the first answer. */
 const answerRefused = async (

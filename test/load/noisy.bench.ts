@@ -39,7 +39,7 @@ const PARTS: readonly Part[] = [
   { name: 'batches', env: {}, noise: { connections: 8, lines: 100 } },
 ];
 
-const TIME = { seconds: args.size, warmupSeconds: 2 };
+const TIME = { seconds: args.size, warmupSeconds: 12 };
 
 interface Tenants {
   readonly ledger: BenchLedger;
