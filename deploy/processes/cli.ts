@@ -66,12 +66,17 @@ const kafkaIngest: World['kafkaIngest'] = async () => {
 
 const LEFT_OPEN_MS = 5_000;
 
-/** Kafka's driver may hold on to a socket of a broker that was killed, and keep a process that is drained for ever. */
+/**
+ * What is done has an end, whatever a driver still holds on to: Kafka's to a socket of a broker that was killed, Neo4j's to
+ * a connection that it does not hear is closed.
+ */
+const endSoon = (): void => void setTimeout(() => process.exit(), LEFT_OPEN_MS).unref();
+
 const endingSoon = <T extends RunningWorker>(running: T): T => ({
   ...running,
   drain: async () => {
     await running.drain();
-    setTimeout(() => process.exit(), LEFT_OPEN_MS).unref();
+    endSoon();
   },
 });
 
@@ -195,3 +200,4 @@ process.exitCode = await runCli({
     yield* examine(readConfiguration(process.env, defaultDataDir));
   },
 });
+endSoon();

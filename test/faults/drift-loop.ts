@@ -1,5 +1,7 @@
 // The way from a drift alarm to a restored write path as an SRE goes it, with commands alone, on real processes: a
 // service that attests, a PostgreSQL and a Neo4j. The service may be killed after every step.
+import { readdirSync, readlinkSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { expect } from 'chai';
 import { connectGraph, type Graph } from '#projectors/neo4j/connect.ts';
@@ -32,6 +34,16 @@ export interface DriftLoop extends AsyncDisposable {
 
 const PATIENCE_MS = 120_000;
 const COMMAND_MS = 90_000;
+
+/** What a process has open, as the kernel names it. */
+const openFiles = (pid: number | undefined): readonly string[] => {
+  const folder = `/proc/${pid}/fd`;
+  try {
+    return readdirSync(folder).map((fd) => `${fd} ${readlinkSync(join(folder, fd))}`);
+  } catch {
+    return [];
+  }
+};
 
 const describing = (recorded: Recorded): string => {
   const { type, data } = decodeFact(recorded);
@@ -80,9 +92,18 @@ export const openDriftLoop = async (
     },
     cli: async (...args) => {
       const program = start('cli.ts', args, { env: { ...site.environment, ...settings } });
-      // A command that hangs fails its test, and not all that come after it.
-      const killing = setTimeout(() => program.child.kill('SIGKILL'), COMMAND_MS);
-      return await program.ended.finally(() => clearTimeout(killing));
+      // A command that hangs fails its test, and not all that come after it, and says what it held on to.
+      let held: readonly string[] = [];
+      const killing = setTimeout(() => {
+        held = openFiles(program.child.pid);
+        program.child.kill('SIGKILL');
+      }, COMMAND_MS);
+      const { code, stdout, stderr } = await program.ended.finally(() => clearTimeout(killing));
+      return {
+        code,
+        stdout,
+        stderr: held.length > 0 ? `${stderr}hung after "${stdout}" with ${held.join(', ')}` : stderr,
+      };
     },
     until: async (what, holds) => {
       const end = performance.now() + PATIENCE_MS;

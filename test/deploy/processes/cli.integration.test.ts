@@ -251,6 +251,13 @@ describe('prov-ledger as a user runs it', function () {
     expect((await service.ended).code).to.equal(0);
   });
 
+  it('what is done ends, though something in the process would go on for ever', async () => {
+    const endless = '--import=data:text/javascript,setInterval(Object,1000)';
+    const { code, stdout } = await run('cli.ts', ['--version'], { env: { NODE_OPTIONS: endless } });
+    expect(code).to.equal(0);
+    expect(stdout).to.match(/^\d+\.\d+\.\d+\n$/);
+  });
+
   it('doctor finds everything well', async () => {
     const { code, stdout } = await cli('doctor', '--json');
     const bad = JSON.parse(stdout).findings.filter(
