@@ -25,6 +25,7 @@ export interface AttestKeeper extends AsyncDisposable {
 
 export interface KeepAttestedOptions {
   readonly ledger: WiredLedger;
+  readonly graph: Graph;
   readonly log: Log;
   /** In which everything is read once. */
   readonly cycleMs: number;
@@ -57,15 +58,13 @@ interface Watched {
   recordedAt: number;
 }
 
-/** Without a graph it compares nothing and has no figures. */
-export const keepAttested = async ({
+export const keepAttested = ({
   ledger,
+  graph,
   log,
   cycleMs,
   namesMax = 20,
-}: KeepAttestedOptions): Promise<AttestKeeper> => {
-  const graph = await ledger.graph?.();
-  if (!graph) return { figures: [], [Symbol.asyncDispose]: async () => undefined };
+}: KeepAttestedOptions): AttestKeeper => {
   const ending = new AbortController();
   const watched = new Map<string, Watched>();
   const figures = figuresOf(watched, namesMax);

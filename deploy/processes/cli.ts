@@ -38,14 +38,14 @@ const serve = async (options: ServeOptions): Promise<RunningService> => {
   const ledger = await openLedger(configuration, { onCommit: telemetry.onCommit, serving: true });
   try {
     const service = await startService({ configuration, ledger, telemetry }, options);
-    return endingSoon({
+    return {
       ...service,
       drain: async () => {
         await service.drain();
         await ledger[Symbol.asyncDispose]();
         await telemetry[Symbol.asyncDispose]();
       },
-    });
+    };
   } catch (error) {
     await ledger[Symbol.asyncDispose]();
     throw commandError(error);
@@ -55,30 +55,14 @@ const serve = async (options: ServeOptions): Promise<RunningService> => {
 const projectorWorker: World['projectorWorker'] = async () => {
   const { configuration } = configured();
   const { startProjectorWorker } = await import('./projector-worker.ts');
-  return endingSoon(await workerOn(configuration, startProjectorWorker));
+  return await workerOn(configuration, startProjectorWorker);
 };
 
 const kafkaIngest: World['kafkaIngest'] = async () => {
   const { configuration } = configured();
   const { startKafkaIngest } = await import('./kafka-ingest.ts');
-  return endingSoon(await workerOn(configuration, startKafkaIngest));
+  return await workerOn(configuration, startKafkaIngest);
 };
-
-const LEFT_OPEN_MS = 5_000;
-
-/**
- * What is done has an end, whatever a driver still holds on to: Kafka's to a socket of a broker that was killed, Neo4j's to
- * a connection that it does not hear is closed.
- */
-const endSoon = (): void => void setTimeout(() => process.exit(), LEFT_OPEN_MS).unref();
-
-const endingSoon = <T extends RunningWorker>(running: T): T => ({
-  ...running,
-  drain: async () => {
-    await running.drain();
-    endSoon();
-  },
-});
 
 interface WorkerParts {
   readonly configuration: Configuration;
@@ -130,6 +114,8 @@ const keys: World['keys'] = async () => {
   }
 };
 
+const LEFT_OPEN_MS = 5_000;
+
 const stopping = stopSignal();
 
 process.exitCode = await runCli({
@@ -160,7 +146,7 @@ process.exitCode = await runCli({
   kafkaRelay: async () => {
     const { configuration } = configured();
     const { startKafkaRelay } = await import('./kafka-relay.ts');
-    return endingSoon(await startKafkaRelay(configuration));
+    return await startKafkaRelay(configuration);
   },
   topics: async () => {
     const { configuredTopics } = await import('./kafka-parts.ts');
@@ -200,4 +186,5 @@ process.exitCode = await runCli({
     yield* examine(readConfiguration(process.env, defaultDataDir));
   },
 });
-endSoon();
+// What is done has an end, whatever a driver still holds on to: Kafka's to a socket of a broker that was killed, for one.
+setTimeout(() => process.exit(), LEFT_OPEN_MS).unref();

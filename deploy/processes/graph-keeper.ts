@@ -36,17 +36,17 @@ const ASK_EVERY_MS = 5_000;
 /** After a failure that waiting may not cure: a wrong password, a server that is not understood. */
 const AGAIN_MS = 5_000;
 
-export const keepGraph = async ({
+export const keepGraph = ({
   ledger,
   graph,
   log,
   project,
   attestSeconds,
   namesMax = 20,
-}: KeepGraphOptions): Promise<GraphKeeper> => {
+}: KeepGraphOptions): GraphKeeper => {
   const attested =
     project && attestSeconds > 0
-      ? await keepAttested({ ledger, log, cycleMs: attestSeconds * 1_000, namesMax })
+      ? keepAttested({ ledger, graph, log, cycleMs: attestSeconds * 1_000, namesMax })
       : undefined;
   const ending = new AbortController();
   const kept = project ? follow({ ledger, log, graph, signal: ending.signal }) : Promise.resolve();

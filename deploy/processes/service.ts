@@ -251,14 +251,7 @@ const graphOf = async (
   // Loaded where there is one: Neo4j's driver is a third of what a service reads at its start.
   const { keepGraph } = await import('./graph-keeper.ts');
   const graph = await ledger.graph();
-  return await keepGraph({
-    ledger,
-    graph,
-    log,
-    project: withoutProjectors !== true,
-    attestSeconds,
-    namesMax,
-  });
+  return keepGraph({ ledger, graph, log, project: withoutProjectors !== true, attestSeconds, namesMax });
 };
 
 const alarmsOf = (configuration: Configuration, { pool }: WiredLedger, log: Log): AlarmKeeper =>

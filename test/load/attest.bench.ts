@@ -71,8 +71,8 @@ const p95 = async (ledger: BenchLedger, url: string, compares: boolean): Promise
   const ending = new AbortController();
   const tables = runProjectors({ feed, sink: postgresRowSink({ pool }), projectors, signal: ending.signal });
   try {
-    await using _kept = await keepGraph({
-      ledger: { pool, store, feed, graph: async () => graph } as never,
+    await using _kept = keepGraph({
+      ledger: { pool, store, feed } as never,
       graph,
       log: () => undefined,
       project: true,

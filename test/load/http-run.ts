@@ -13,6 +13,9 @@ import type { LoadJob, LoadResult } from './http-generator.ts';
 import type { ServiceJob, Usage } from './http-service.ts';
 import { type BenchLedger, createTenant } from './ledger.ts';
 
+/** At a given rate, what a cold process did not manage waits in front of the measured part: it must have come down. */
+export const OPEN_WARMUP_SECONDS = 12;
+
 export const SCOPES = ['receipts:write', 'receipts:read', 'ledger:read'];
 
 /** A tenant that may do everything; returns its token. */

@@ -14,12 +14,17 @@ import { stopTestServers } from '#test/support/postgres.ts';
 import { type BenchResult, benchArguments, median, report } from './harness.ts';
 import type { LoadJob, LoadResult } from './http-generator.ts';
 import { type LiveBench, lag, sse } from './http-live.ts';
-import { generate, type ServiceWish, startServiceUnderLoad, tenantWithToken } from './http-run.ts';
+import {
+  generate,
+  OPEN_WARMUP_SECONDS,
+  type ServiceWish,
+  startServiceUnderLoad,
+  tenantWithToken,
+} from './http-run.ts';
 import { type BenchLedger, benchLedger } from './ledger.ts';
 
 const TENANT = 'bench';
 const args = benchArguments({ runs: 3, size: 5 });
-const OPEN_WARMUP_SECONDS = 12;
 const WITHOUT = 'the same server with its storage taken out';
 
 type Load = Pick<LoadJob, 'connections' | 'lines'> & Partial<Pick<LoadJob, 'rate'>>;
@@ -35,7 +40,6 @@ const measure = async (
   load: Load,
 ): Promise<LoadResult> => {
   await using service = await startServiceUnderLoad(ledger, { storage });
-  // At a given rate what a cold process did not manage waits in front of the measured part: it must have come down.
   const warmupSeconds = load.rate === undefined ? Math.max(1, args.size / 3) : OPEN_WARMUP_SECONDS;
   const time = { seconds: args.size, warmupSeconds };
   const result = await generate({ url: service.url, token, tenant: TENANT, ...load, ...time });

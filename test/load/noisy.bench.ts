@@ -7,7 +7,13 @@
 import { stopTestServers } from '#test/support/postgres.ts';
 import { type BenchResult, benchArguments, median, report } from './harness.ts';
 import type { LoadJob, LoadResult } from './http-generator.ts';
-import { generate, type ServiceWish, startServiceUnderLoad, tenantWithToken } from './http-run.ts';
+import {
+  generate,
+  OPEN_WARMUP_SECONDS,
+  type ServiceWish,
+  startServiceUnderLoad,
+  tenantWithToken,
+} from './http-run.ts';
 import { type BenchLedger, benchLedger } from './ledger.ts';
 
 const args = benchArguments({ runs: 5, size: 5 });
@@ -39,7 +45,7 @@ const PARTS: readonly Part[] = [
   { name: 'batches', env: {}, noise: { connections: 8, lines: 100 } },
 ];
 
-const TIME = { seconds: args.size, warmupSeconds: 12 };
+const TIME = { seconds: args.size, warmupSeconds: OPEN_WARMUP_SECONDS };
 
 interface Tenants {
   readonly ledger: BenchLedger;

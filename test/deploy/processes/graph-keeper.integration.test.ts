@@ -44,8 +44,8 @@ describe('the graph that a service keeps', function () {
     feed = postgresStreamFeed({ pool: db.pool, pollMs: 50 });
     await openTenant(store, ACME);
     const databases = oneDatabase(db.pool);
-    ledger = { store, feed, pool: db.pool, databases, graph: async () => graph } as unknown as WiredLedger;
-    keeper = await keepGraph({
+    ledger = { store, feed, pool: db.pool, databases } as unknown as WiredLedger;
+    keeper = keepGraph({
       ledger,
       graph,
       log: (_level, text) => void said.push(text),
@@ -117,7 +117,7 @@ describe('the graph that a service keeps', function () {
       signal,
       untilCaughtUp: true,
     });
-    await using attested = await keepAttested({ ledger, log: () => undefined, cycleMs: 400 });
+    await using attested = keepAttested({ ledger, graph, log: () => undefined, cycleMs: 400 });
     const divergence = (): number => attested.figures[0]?.read()[0]?.value ?? -1;
     const verdicts = async (): Promise<readonly string[]> =>
       (await store.readStream(ACME, streamName('attestations', 'receipts'))).flatMap((recorded) => {
@@ -159,7 +159,7 @@ describe('the graph that a service keeps', function () {
   });
 
   it('has figures of as many tenants as are wanted; the others are one', async () => {
-    await using attested = await keepAttested({ ledger, log: () => undefined, cycleMs: 400, namesMax: 0 });
+    await using attested = keepAttested({ ledger, graph, log: () => undefined, cycleMs: 400, namesMax: 0 });
     await until('a figure', () => (attested.figures[0]?.read().length ?? 0) > 0);
     expect(
       attested.figures.flatMap(({ read }) => read().map(({ labels }) => labels?.['tenant'])),

@@ -3,7 +3,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import type { Command } from 'commander';
-import type { Run } from '#gateway/cli/command.ts';
 import { CliError } from '#gateway/cli/exit.ts';
 import { program } from '#gateway/cli/main.ts';
 import type { World } from '#gateway/cli/world.ts';
@@ -28,8 +27,10 @@ const leaves = (command: Command, path: readonly string[] = []): (readonly [stri
     ? [[path.join(' '), command]]
     : command.commands.flatMap((child) => leaves(child, [...path, child.name()]));
 
-const run: Run = { world: { version: '1.2.3', stdout: {}, stderr: {} } as World, ending: undefined };
-const whole = await program(run);
+const whole = await program({
+  world: { version: '1.2.3', stdout: {}, stderr: {} } as World,
+  ending: undefined,
+});
 
 describe('gateway/cli', () => {
   let ledger: OpenMemoryLedger;
@@ -77,14 +78,6 @@ describe('gateway/cli', () => {
         expect(stdout).to.match(new RegExp(`Examples:\\n  prov-ledger ${path}`));
       });
     }
-
-    it('is loaded for the command alone that the line names', async () => {
-      for (const name of whole.commands.map((command) => command.name()))
-        for (const argv of [[name], ['--json', name, 'more']])
-          expect((await program(run, argv)).commands.map((command) => command.name())).to.deep.equal([name]);
-      for (const argv of [[], ['help', 'serve'], ['--help', 'serve'], ['bogus'], ['constructor']])
-        expect((await program(run, argv)).commands, argv.join(' ')).to.have.length(whole.commands.length);
-    });
 
     it('lists the exit codes, and the version', async () => {
       expect((await runIn(ledger, ['--help'])).stdout).to.match(/Exit codes:[\s\S]*130/);
