@@ -1,29 +1,33 @@
 // A real Kafka and a real schema registry for tests: one pair per mocha run, started when first asked for. In this order:
 // PROV_TEST_KAFKA and PROV_TEST_REGISTRY, Java programs from a cache (fetched by Maven), containers. Where none can be
-// had, the tests that need them are pending, and say so.
+// had, the tests that need them are pending, and say so. Runs may share a pair (shared-parts.ts): topics have names of
+// their own, and nobody kills it.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type DevKafka, startDevKafka } from '#deploy/dev/kafka.ts';
+import { startDevKafka } from '#deploy/dev/kafka.ts';
 import { javaParts, PartsFault } from '#deploy/dev/parts.ts';
-import { type DevRegistry, startDevRegistry } from '#deploy/dev/registry.ts';
+import { startDevRegistry } from '#deploy/dev/registry.ts';
+import { partAddresses } from './shared-parts.ts';
 
 export interface KafkaPair {
   readonly broker: string;
   readonly registryUrl: string;
-  /** The processes, when they are ours to kill and restart. */
-  readonly kafka?: DevKafka;
-  readonly registry?: DevRegistry;
 }
 
 interface Started extends KafkaPair {
   readonly stop: () => Promise<void>;
 }
 
-let started: Promise<Started | { readonly missing: string }> | undefined;
+/** Why there is none. */
+interface Missing {
+  readonly missing: string;
+}
 
-const start = async (): Promise<Started | { readonly missing: string }> => {
-  const { PROV_TEST_KAFKA: broker, PROV_TEST_REGISTRY: registryUrl } = process.env;
+let started: Promise<Started | Missing> | undefined;
+
+const start = async (): Promise<Started | Missing> => {
+  const { PROV_TEST_KAFKA: broker, PROV_TEST_REGISTRY: registryUrl } = await partAddresses();
   if (broker && registryUrl) return { broker, registryUrl, stop: async () => undefined };
   try {
     return await startJavaPair();
@@ -47,8 +51,6 @@ const startJavaPair = async (): Promise<Started> => {
   return {
     broker: kafka.broker,
     registryUrl: registry.url,
-    kafka,
-    registry,
     stop: async () => {
       await Promise.all([kafka.kill(), registry.kill()]);
       rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
@@ -56,11 +58,16 @@ const startJavaPair = async (): Promise<Started> => {
   };
 };
 
+/** Started when first asked for. */
+export const openKafkaPair = async (): Promise<KafkaPair | Missing> => {
+  started ??= start();
+  return await started;
+};
+
 /** The pair; without one the test, or the suite in whose `before` this is called, becomes pending. */
 export const kafkaPair = async (test: Mocha.Context): Promise<KafkaPair> => {
   test.timeout(240_000);
-  started ??= start();
-  const pair = await started;
+  const pair = await openKafkaPair();
   if (!('missing' in pair)) return pair;
   if (test.test) test.test.title += ` (no Kafka here: ${pair.missing})`;
   return test.skip();

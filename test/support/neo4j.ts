@@ -4,23 +4,27 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type DevNeo4j, startDevNeo4j } from '#deploy/dev/neo4j.ts';
+import { startDevNeo4j } from '#deploy/dev/neo4j.ts';
 import { graphParts, PartsFault } from '#deploy/dev/parts.ts';
+import { partAddresses } from './shared-parts.ts';
 
 export interface TestNeo4j {
   readonly url: string;
-  /** The process, when it is ours to kill and restart. */
-  readonly server?: DevNeo4j;
 }
 
 interface Started extends TestNeo4j {
   readonly stop: () => Promise<void>;
 }
 
-let started: Promise<Started | { readonly missing: string }> | undefined;
+/** Why there is none. */
+interface Missing {
+  readonly missing: string;
+}
 
-const start = async (): Promise<Started | { readonly missing: string }> => {
-  const { PROV_TEST_NEO4J: url } = process.env;
+let started: Promise<Started | Missing> | undefined;
+
+const start = async (): Promise<Started | Missing> => {
+  const { PROV_TEST_NEO4J: url } = await partAddresses();
   if (url) return { url, stop: async () => undefined };
   try {
     return await startOwn();
@@ -40,7 +44,6 @@ const startOwn = async (): Promise<Started> => {
   const server = await startDevNeo4j({ parts, dataDir: folder });
   return {
     url: server.url,
-    server,
     stop: async () => {
       await server.kill();
       rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
@@ -48,11 +51,16 @@ const startOwn = async (): Promise<Started> => {
   };
 };
 
+/** Started when first asked for. */
+export const openNeo4j = async (): Promise<TestNeo4j | Missing> => {
+  started ??= start();
+  return await started;
+};
+
 /** The server; without one the test, or the suite in whose `before` this is called, becomes pending. */
 export const testNeo4j = async (test: Mocha.Context): Promise<TestNeo4j> => {
   test.timeout(240_000);
-  started ??= start();
-  const server = await started;
+  const server = await openNeo4j();
   if (!('missing' in server)) return server;
   if (test.test) test.test.title += ` (no Neo4j here: ${server.missing})`;
   return test.skip();
