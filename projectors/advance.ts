@@ -1,6 +1,7 @@
 // One read model over one batch of one tenant: as far as it can go.
 import type { Fact, Recorded } from '#schemas/event.ts';
 import type { Seq, TenantId } from '#schemas/ids.ts';
+import { StreamError } from '#streams/errors.ts';
 import type { AnyProjector } from './batch.ts';
 import { beginning, type Checkpoint, type HaltCause, positionOf, type RowSink, type Step } from './sink.ts';
 
@@ -60,6 +61,12 @@ interface Tried {
 
 const UNTRIED: Tried = { most: Number.POSITIVE_INFINITY };
 
+/** Steps that lost a conflict of locks and found the checkpoint where it was; after so many the runner waits a while. */
+const STALLED_MAX = 20;
+
+const stall = ({ name }: AnyProjector, { tenant, seq }: Checkpoint): StreamError =>
+  new StreamError('unavailable', `${name} of ${tenant} stands at ${seq}, and a step from there is not taken`);
+
 /**
  * Takes the facts of the batch after the checkpoint and answers with the checkpoint as it then stands, at the
  * batch's last fact unless it has halted. `gap`: the batch begins beyond the fact that is next.
@@ -73,6 +80,7 @@ export const advance = async (
   const { tenant } = batch;
   let at = start;
   let tried = UNTRIED;
+  let stalled = 0;
   while (at.fault === undefined && at.held === undefined) {
     if (nextIndex(batch, at) < 0) {
       // Another process may have kept this tenant meanwhile, and have come to where the batch begins.
@@ -93,9 +101,13 @@ export const advance = async (
         at = { tenant, ...step.to, fault: step.fault };
         tried = tried.poison ? tried : { ...UNTRIED, skips: tried.skips };
         break;
-      case 'overtaken':
-        at = (await sink.checkpoints(projector, tenant))[0] ?? beginning(tenant);
+      case 'overtaken': {
+        const stored = (await sink.checkpoints(projector, tenant))[0] ?? beginning(tenant);
+        stalled = stored.seq === at.seq && stored.hash === at.hash ? stalled + 1 : 0;
+        if (stalled > STALLED_MAX) throw stall(projector, stored);
+        at = stored;
         break;
+      }
       case 'refused':
         tried = { ...afterRefusal(step, result.error, result.fact), skips: tried.skips };
         break;

@@ -128,14 +128,16 @@ const checkpointOf = (held: GraphRecord): Checkpoint => ({
         },
 });
 
+// Whoever comes first makes the node, to have its lock, and may have come from a checkpoint that a rebuild removed: at 0
+// there is no hash to compare.
 const MOVE = `
 UNWIND $steps AS s
 MERGE (c:${CHECKPOINT} {projection: $name, version: $version, tenant: s.tenant})
-  ON CREATE SET c.seq = 0, c.hash = s.from_hash, c.recorded_at = 0
+  ON CREATE SET c.seq = 0, c.recorded_at = 0
 SET c.locked = true
 WITH c, s
 MATCH (m:${READ_MODEL} {projection: $name, version: $version})
-WHERE c.seq = s.from_seq AND c.hash = s.from_hash AND c.fault_seq IS NULL AND NOT m.clearing
+WHERE c.seq = s.from_seq AND (c.seq = 0 OR c.hash = s.from_hash) AND c.fault_seq IS NULL AND NOT m.clearing
 SET c.seq = s.seq, c.hash = s.hash, c.recorded_at = s.recorded_at, c.fault_seq = s.fault_seq, c.fault_id = s.fault_id,
     c.fault_message = s.fault_message
 RETURN s.tenant AS tenant`;

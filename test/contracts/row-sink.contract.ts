@@ -109,6 +109,17 @@ export const rowSinkContract = (get: () => SinkUnderTest): void => {
     expect(await at.digest()).to.equal(before);
   });
 
+  it("a step from a checkpoint that was removed stands in nobody's way who begins anew", async () => {
+    const facts = chain(ACME, HISTORY);
+    const third = positionOf(facts[2] as Recorded);
+    expect(await at.sink.apply(projector, stepOver(facts.slice(0, 3)))).to.deep.equal({ kind: 'applied' });
+    await at.clear();
+    const further = stepOver(facts.slice(3), { tenant: ACME, ...third, fault: undefined });
+    expect(await at.sink.apply(projector, further)).to.deep.equal({ kind: 'overtaken' });
+    expect(await at.sink.checkpoints(projector)).to.deep.equal([]);
+    expect(await at.sink.apply(projector, stepOver(facts))).to.deep.equal({ kind: 'applied' });
+  });
+
   it('takes one of two equal steps that race', async () => {
     const facts = chain(ACME, HISTORY);
     const kinds = await Promise.all(
