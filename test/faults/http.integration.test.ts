@@ -20,11 +20,14 @@ describe('kill -9 under HTTP load', () => {
   });
 
   it('the oracle can tell: a server that answers before it has written loses acknowledged receipts', async function () {
-    this.timeout(120_000);
+    this.timeout(240_000);
+    // Ten seconds is the most that PostgreSQL takes: where its log was written just before the kill, once more.
     const settings = { synchronous_commit: 'off', wal_writer_delay: '10s', wal_writer_flush_after: '1GB' };
-    const error = await runHttpKills({ victims: ['both'], afterMs: [800, 900], rate: 100, settings }).catch(
-      (failure: unknown) => failure,
-    );
+    let error: unknown;
+    for (let tries = 0; tries < 3 && !(error instanceof Error); tries += 1)
+      error = await runHttpKills({ victims: ['both'], afterMs: [800, 900], rate: 100, settings }).catch(
+        (failure: unknown) => failure,
+      );
     expect(error).to.be.an('error');
     expect((error as Error).message).to.match(/is not stored|was acknowledged at|and was said to be at/);
   });

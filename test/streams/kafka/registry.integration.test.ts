@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
 import { toAvro } from '#schemas/codec.ts';
 import { released, withIds } from '#schemas/registry/released.ts';
@@ -27,6 +28,17 @@ describe('streams/kafka/registry', () => {
     const reader = schemas.reader(id);
     expect(reader?.type).to.equal(renamed.name);
     expect(reader?.read(value.subarray(5))).to.deep.equal({ display_name: 'Acme' });
+  });
+
+  it('a new schema is published by several at once, and has one id', async () => {
+    for (let round = 0; round < 5; round += 1) {
+      const name = `R${randomUUID().replaceAll('-', '')}`;
+      const schema = JSON.stringify({ type: 'record', name, namespace: 'tests', fields: [] });
+      const ids = await Promise.all(
+        Array.from({ length: 6 }, () => wireSchemas(settings).publish({ name: `tests.${name}`, schema })),
+      );
+      expect(new Set(ids).size).to.equal(1);
+    }
   });
 
   it('a schema that readers of the registered one cannot read is refused as incompatible', async () => {

@@ -152,9 +152,23 @@ describe('a stored chain somebody has changed', () => {
       -1,
     ],
   ];
+  let ledger: ImportLedger;
+  before(async () => {
+    ledger = await loaded();
+    await tamper(ledger, 'CREATE TABLE sound_facts AS TABLE ledger.facts');
+    await tamper(ledger, 'CREATE TABLE sound_batches AS TABLE ledger.batches');
+  });
+  after(async () => {
+    await ledger[Symbol.asyncDispose]();
+  });
+  afterEach(async () => {
+    for (const table of ['facts', 'batches'])
+      await tamper(ledger, `DELETE FROM ledger.${table}`, `INSERT INTO ledger.${table} TABLE sound_${table}`);
+    expect(await verify(ledger), 'made sound again').not.to.have.property('fault');
+  });
+
   for (const [what, statements, code, seq] of cases) {
     it(`${what}: ${code}`, async () => {
-      await using ledger = await loaded();
       await tamper(ledger, ...statements);
       const result = await verify(ledger, 2, 100);
       expect(result).to.have.nested.property('fault.code', code);
