@@ -11,6 +11,8 @@ import type { PartAddresses } from './shared-parts.ts';
 
 const [, , file] = process.argv;
 if (file === undefined) throw new Error('name the file for the addresses');
+if (process.env['PROV_TEST_PARTS'] !== undefined)
+  throw new Error('PROV_TEST_PARTS is for those who share the parts: who starts them would wait for itself');
 
 // Without anything to wait for, Node would end.
 const alive = setInterval(() => undefined, 60_000);
