@@ -122,7 +122,11 @@ const lagOf = ({ databases }: WiredLedger, graph: Graph) => {
       }
     }
     const lags: ProjectionLag[] = [];
-    for (const [name, checkpoints] of known) lags.push(await lagBehind(databases, name, checkpoints));
+    // In the order of the graphs, whichever answered first.
+    for (const { name } of graphProjectors) {
+      const checkpoints = known.get(name);
+      if (checkpoints) lags.push(await lagBehind(databases, name, checkpoints));
+    }
     return { up, lags };
   };
 };
