@@ -163,7 +163,9 @@ const publish = async (client: SchemaRegistry, subject: Subject): Promise<number
     return id;
   } catch (error) {
     // Of several who publish a new schema in the same moment the registry takes one, and the others find it there.
-    const found = await client.getRegistryIdBySchema(subject.name, avroOf(subject)).catch(() => undefined);
+    const found = isAway(error)
+      ? undefined
+      : await client.getRegistryIdBySchema(subject.name, avroOf(subject)).catch(() => undefined);
     if (found !== undefined) return found;
     throw registryError(error, `${subject.name} was not registered`);
   }

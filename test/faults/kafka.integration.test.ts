@@ -1,16 +1,13 @@
 // The small form of `npm run fault:kafka`: each harm once.
 import { expect } from 'chai';
-import { javaParts, PartsFault } from '#deploy/dev/parts.ts';
+import { ownParts } from '#test/support/kafka.ts';
 import { runKafkaKills, VICTIMS } from './kafka-kills.ts';
 
 describe('faults: messages while everything around them is harmed', function () {
   this.timeout(600_000);
 
   it('loses none, doubles none, keeps the order of each key, and gives out what the ledger has', async function () {
-    const parts = await javaParts().catch((error: unknown) => {
-      if (error instanceof PartsFault) return this.skip();
-      throw error;
-    });
+    const parts = await ownParts(this);
     const { received, accepted, duplicate, deadLettered, relayed } = await runKafkaKills({
       parts,
       messages: 6_000,

@@ -6,9 +6,9 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startDevKafka } from '#deploy/dev/kafka.ts';
-import { javaParts, PartsFault } from '#deploy/dev/parts.ts';
+import { javaParts, type Parts, PartsFault } from '#deploy/dev/parts.ts';
 import { startDevRegistry } from '#deploy/dev/registry.ts';
-import { partAddresses } from './shared-parts.ts';
+import { type Missing, partAddresses } from './shared-parts.ts';
 
 export interface KafkaPair {
   readonly broker: string;
@@ -17,11 +17,6 @@ export interface KafkaPair {
 
 interface Started extends KafkaPair {
   readonly stop: () => Promise<void>;
-}
-
-/** Why there is none. */
-interface Missing {
-  readonly missing: string;
 }
 
 let started: Promise<Started | Missing> | undefined;
@@ -71,6 +66,16 @@ export const kafkaPair = async (test: Mocha.Context): Promise<KafkaPair> => {
   if (!('missing' in pair)) return pair;
   if (test.test) test.test.title += ` (no Kafka here: ${pair.missing})`;
   return test.skip();
+};
+
+/** For a broker of the test's own, to kill and restart; without Java and its programs the test becomes pending. */
+export const ownParts = async (test: Mocha.Context): Promise<Parts> => {
+  try {
+    return await javaParts();
+  } catch (error) {
+    if (error instanceof PartsFault) return test.skip();
+    throw error;
+  }
 };
 
 /** Called by the root hook. */

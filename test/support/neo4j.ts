@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startDevNeo4j } from '#deploy/dev/neo4j.ts';
 import { graphParts, PartsFault } from '#deploy/dev/parts.ts';
-import { partAddresses } from './shared-parts.ts';
+import { type Missing, partAddresses } from './shared-parts.ts';
 
 export interface TestNeo4j {
   readonly url: string;
@@ -14,11 +14,6 @@ export interface TestNeo4j {
 
 interface Started extends TestNeo4j {
   readonly stop: () => Promise<void>;
-}
-
-/** Why there is none. */
-interface Missing {
-  readonly missing: string;
 }
 
 let started: Promise<Started | Missing> | undefined;

@@ -3,8 +3,13 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 
-export type PartName = 'PROV_TEST_KAFKA' | 'PROV_TEST_REGISTRY' | 'PROV_TEST_NEO4J';
+type PartName = 'PROV_TEST_KAFKA' | 'PROV_TEST_REGISTRY' | 'PROV_TEST_NEO4J';
 export type PartAddresses = Partial<Record<PartName, string>>;
+
+/** Why there is no such part. */
+export interface Missing {
+  readonly missing: string;
+}
 
 /** Fetching and starting the parts takes less; after it each run starts its own. */
 const THERE_WITHIN_MS = 180_000;
