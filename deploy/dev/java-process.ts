@@ -32,7 +32,7 @@ export interface JavaServer extends AsyncDisposable {
 }
 
 /** Small and quick to start: for tests and developers, not for throughput. */
-const QUICK = ['-Xmx512m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1'];
+export const QUICK = ['-Xmx512m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1'];
 
 /** Seconds, unless the machine does a great deal else: one that ends is noticed at once. */
 const READY_WITHIN_MS = 180_000;

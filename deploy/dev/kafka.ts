@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { freePort, type JavaServer, startJavaServer } from './java-process.ts';
+import { freePort, type JavaServer, QUICK, startJavaServer } from './java-process.ts';
 import { accepts } from './listening.ts';
 import { type Parts, PartsFault } from './parts.ts';
 
@@ -72,7 +72,7 @@ const properties = (
     .join('');
 };
 
-const QUIET = '-Dorg.slf4j.simpleLogger.defaultLogLevel=warn';
+const SILENT = '-Dorg.slf4j.simpleLogger.defaultLogLevel=warn';
 
 /** Throws `PartsFault`. */
 export const startDevKafka = async (options: DevKafkaOptions): Promise<DevKafka> => {
@@ -82,7 +82,7 @@ export const startDevKafka = async (options: DevKafkaOptions): Promise<DevKafka>
   mkdirSync(dataDir, { recursive: true });
   writeFileSync(settings, properties(options, its, await freePort()));
   if (!existsSync(join(dataDir, 'logs', 'meta.properties'))) {
-    const format = ['-cp', parts.kafka, QUIET, 'kafka.tools.StorageTool', 'format'];
+    const format = [...QUICK, '-cp', parts.kafka, SILENT, 'kafka.tools.StorageTool', 'format'];
     const users = (secured?.scram ?? []).flatMap((user) => ['--add-scram', user]);
     await run('java', [...format, '-t', CLUSTER_ID, '-c', settings, ...users]).catch((cause: Error) => {
       throw new PartsFault('not-started', `Kafka's folder could not be formatted: ${cause.message}`, {
@@ -92,7 +92,7 @@ export const startDevKafka = async (options: DevKafkaOptions): Promise<DevKafka>
   }
   const server = await startJavaServer({
     name: 'Kafka',
-    args: ['-cp', parts.kafka, QUIET, 'kafka.Kafka', settings],
+    args: ['-cp', parts.kafka, SILENT, 'kafka.Kafka', settings],
     isReady: () => accepts(its),
   });
   return { broker: `127.0.0.1:${its}`, ...server };

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import type { RanAgain } from '#gateway/cli/world.ts';
 
 export interface AgainOptions {
-  readonly environment: { readonly [name: string]: string };
+  readonly environment: NodeJS.ProcessEnv;
   /** Ends it. */
   readonly signal: AbortSignal;
 }
@@ -19,7 +19,7 @@ export const runAgain = async (
   { environment, signal }: AgainOptions,
 ): Promise<RanAgain> => {
   const child = spawn(process.execPath, [...process.execArgv, PROGRAM, ...args], {
-    env: { ...process.env, ...environment },
+    env: environment,
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const stop = (): boolean => child.kill('SIGTERM');

@@ -13,17 +13,23 @@ import { migrateDatabase, openDatabase, prepareDatabase } from './database.ts';
 import { openDatabases, placeTenants } from './shards.ts';
 import { commandError, openKeys } from './wire.ts';
 
+export interface Carrier {
+  readonly configuration: Configuration;
+  /** Names the EventStoreDB. */
+  readonly env: NodeJS.ProcessEnv;
+}
+
 /** Nothing when the signal came. Throws what a command line can end with. */
 export const copy = async (
-  configuration: Configuration,
+  { configuration, env }: Carrier,
   { from, to, keys, signal, onProgress }: CopyRequest,
 ): Promise<Copied | undefined> => {
   try {
     await using stack = new AsyncDisposableStack();
     const opening: Opening = { configuration, stack, signer: (await openKeys(configuration)).signer };
-    const source = await openSource(opening, addressOf(from, '--from'));
+    const source = await openSource(opening, addressOf(from, '--from', env));
     const { ledgerId } = source.store;
-    const target = await openTarget(opening, addressOf(to, '--to'), ledgerId);
+    const target = await openTarget(opening, addressOf(to, '--to', env), ledgerId);
     const trust = trustIn(ledgerId, keysFromJwks(keys));
     const copied = await copyLedger({ source, taker: target.taker, trust, signal, onProgress });
     if (copied) await target.end();
@@ -43,11 +49,11 @@ type Address =
   | { readonly kind: 'configured' }
   | { readonly kind: 'postgres' | 'eventstore'; readonly url: string };
 
-const addressOf = (raw: string, option: string): Address => {
+const addressOf = (raw: string, option: string, env: NodeJS.ProcessEnv): Address => {
   if (raw === 'postgres') return { kind: 'configured' };
   if (/^postgres(?:ql)?:\/\//.test(raw)) return { kind: 'postgres', url: raw };
   if (/^esdb(?:\+discover)?:\/\//.test(raw)) return { kind: 'eventstore', url: raw };
-  const { EVENTSTORE_URL: url } = process.env;
+  const { EVENTSTORE_URL: url } = env;
   if (raw === 'eventstore' && url) return { kind: 'eventstore', url };
   throw new CliError(
     'usage',

@@ -5,23 +5,16 @@ import type { RunningWorker } from '#gateway/cli/world.ts';
 import { createOperators } from '#gateway/http/operators.ts';
 import { readPartitions } from '#streams/postgres/transport/flow.ts';
 import { countOpenLetters } from '#streams/postgres/transport/letters.ts';
-import type { Configuration } from '../configuration.ts';
 import { errorFields } from '../telemetry/logs.ts';
 import { messageFigures, processFigures } from '../telemetry/message-figures.ts';
 import { sampled } from '../telemetry/sampled.ts';
-import type { Telemetry } from '../telemetry/telemetry.ts';
 import { listenOnce } from './listening.ts';
 import { type MessageIntake, startMessageIntake } from './message-intake.ts';
 import { observe } from './observed.ts';
 import { readiness } from './readiness.ts';
+import type { ServingParts } from './serving.ts';
 import { startReport } from './start-report.ts';
 import type { WiredLedger } from './wire.ts';
-
-interface IngestParts {
-  readonly configuration: Configuration;
-  readonly ledger: WiredLedger;
-  readonly telemetry: Pick<Telemetry, 'log'>;
-}
 
 const ASK_EVERY_MS = 5_000;
 const READY_WITHIN_MS = 2_000;
@@ -43,7 +36,7 @@ export const startKafkaIngest = async ({
   configuration,
   ledger,
   telemetry: { log },
-}: IngestParts): Promise<RunningWorker> => {
+}: ServingParts): Promise<RunningWorker> => {
   await using opening = new AsyncDisposableStack();
   const observed = opening.use(await observe({ configuration, ledger, log }));
   const lostHeads = (): number => observed.heads?.lost().length ?? 0;

@@ -9,7 +9,6 @@ import { wireSchemas } from '#streams/kafka/registry.ts';
 import { EVENTS_TOPIC, relayLedger } from '#streams/kafka/relay.ts';
 import type { RelayEvent } from '#streams/kafka/relay-event.ts';
 import { relayLag } from '#streams/postgres/transport/relayed.ts';
-import type { Configuration } from '../configuration.ts';
 import { brokersOf, registryOf } from '../kafka-settings.ts';
 import { errorFields, type Log } from '../telemetry/logs.ts';
 import { type RelayInstruments, relayInstruments } from '../telemetry/relay-instruments.ts';
@@ -18,6 +17,7 @@ import { openTelemetry } from '../telemetry/telemetry.ts';
 import { drainable } from './draining.ts';
 import { listenOnce } from './listening.ts';
 import { readiness } from './readiness.ts';
+import type { Serving } from './serving.ts';
 import { version } from './version.ts';
 import { commandError, openLedger, type WiredLedger } from './wire.ts';
 
@@ -25,21 +25,19 @@ const ASK_EVERY_MS = 5_000;
 const READY_WITHIN_MS = 2_000;
 
 /** Resolves when operators are answered; a broker that does not answer is waited for. Throws `CliError`. */
-export const startKafkaRelay = async (configuration: Configuration): Promise<RunningWorker> => {
+export const startKafkaRelay = async (serving: Serving): Promise<RunningWorker> => {
   try {
-    return await start(configuration);
+    return await start(serving);
   } catch (error) {
     throw commandError(error);
   }
 };
 
-const start = async (configuration: Configuration): Promise<RunningWorker> => {
+const start = async ({ configuration, env, stderr }: Serving): Promise<RunningWorker> => {
   const brokers = brokersOf(configuration);
   const schemas = wireSchemas(registryOf(configuration));
   await using opening = new AsyncDisposableStack();
-  const telemetry = opening.use(
-    await openTelemetry({ configuration, env: process.env, version, stream: process.stderr }),
-  );
+  const telemetry = opening.use(await openTelemetry({ configuration, env, version, stream: stderr }));
   const { log } = telemetry;
   const ledger = opening.use(await openLedger(configuration, { serving: true }));
   const { store, databases } = ledger;

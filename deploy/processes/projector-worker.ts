@@ -4,29 +4,22 @@ import type { RunningWorker } from '#gateway/cli/world.ts';
 import type { Figure } from '#gateway/http/metrics.ts';
 import { createOperators } from '#gateway/http/operators.ts';
 import { projectors } from '#projectors/index.ts';
-import type { Configuration } from '../configuration.ts';
 import { errorFields } from '../telemetry/logs.ts';
-import type { Telemetry } from '../telemetry/telemetry.ts';
 import { drainable } from './draining.ts';
 import type { KafkaFollowing } from './kafka-worker.ts';
 import { listenOnce } from './listening.ts';
 import { observe } from './observed.ts';
 import { toldTo } from './projecting.ts';
 import { readiness } from './readiness.ts';
-import type { ProjectHooks, WiredLedger } from './wire.ts';
-
-interface WorkerParts {
-  readonly configuration: Configuration;
-  readonly ledger: WiredLedger;
-  readonly telemetry: Telemetry;
-}
+import type { ServingParts } from './serving.ts';
+import type { ProjectHooks } from './wire.ts';
 
 /** Starts on an open ledger, which it does not close. */
 export const startProjectorWorker = async ({
   configuration,
   ledger,
   telemetry,
-}: WorkerParts): Promise<RunningWorker> => {
+}: ServingParts): Promise<RunningWorker> => {
   const { log } = telemetry;
   const ending = new AbortController();
   const state = { slots: 0, facts: 0 };
@@ -82,7 +75,7 @@ const followed = async ({
   configuration,
   ledger,
   telemetry: { log },
-}: WorkerParts): Promise<KafkaFollowing | undefined> => {
+}: ServingParts): Promise<KafkaFollowing | undefined> => {
   if (configuration.workerFeed === 'postgres') return undefined;
   // Loaded only here: its driver is a third of what the program would read at its start.
   const { followKafka } = await import('./kafka-worker.ts');

@@ -6,7 +6,8 @@ import { dirname, join } from 'node:path';
 import { DuckDBInstance } from '@duckdb/node-api';
 import { expect } from 'chai';
 import { connect } from '#streams/postgres/connect.ts';
-import { dataFolder, type Ended, run } from '../deploy/processes/program.ts';
+import { inProcess } from '../deploy/processes/in-process.ts';
+import { dataFolder, type Ended } from '../deploy/processes/program.ts';
 import { type FreshDatabase, freshDatabase } from '../support/postgres.ts';
 import { type Block, blocksOf, page } from './pages.ts';
 
@@ -39,7 +40,7 @@ describe('docs/operations/analysts.md', function () {
 
   const cli = async (...args: readonly string[]): Promise<Ended> => {
     const env = { DATABASE_URL: database.url, PROV_LEDGER_DATA_DIR: dataDir };
-    const ended = await run('cli.ts', args, { env });
+    const ended = await inProcess(args, { env });
     expect(ended.code, `${args.join(' ')}: ${ended.stderr}`).to.equal(0);
     return ended;
   };

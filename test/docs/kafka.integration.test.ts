@@ -7,7 +7,8 @@ import { expect } from 'chai';
 import { connect } from '#streams/postgres/connect.ts';
 import { ownParts } from '#test/support/kafka.ts';
 import { type FreshDatabase, freshDatabase } from '#test/support/postgres.ts';
-import { dataFolder, type Ended, endAll, run, start } from '../deploy/processes/program.ts';
+import { inProcess } from '../deploy/processes/in-process.ts';
+import { dataFolder, type Ended, endAll, start } from '../deploy/processes/program.ts';
 import { blocksOf, PROJECT, page } from './pages.ts';
 
 const blocks = blocksOf(page('docs/operations/kafka.md'));
@@ -30,7 +31,7 @@ describe('docs/operations/kafka.md', function () {
       PROV_LEDGER_DATA_DIR: dataDir,
       PROV_LEDGER_OPERATORS_PORT: '0',
     };
-    expect((await run('cli.ts', ['migrate'], { env })).code).to.equal(0);
+    expect((await inProcess(['migrate'], { env })).code).to.equal(0);
   });
   after(async () => {
     await endAll();
@@ -78,7 +79,7 @@ describe('docs/operations/kafka.md', function () {
       } else
         for (const line of lines) {
           const args = wordsOf(line);
-          const ended = await run('cli.ts', args, { env });
+          const ended = await inProcess(args, { env });
           const name = args.slice(0, 2).join(' ');
           answers.push(`${args[0] === 'sql' ? 'sql' : name} ${ended.code}`);
           expect(ended.code, `${line}\n${ended.stdout}${ended.stderr}`).to.equal(0);

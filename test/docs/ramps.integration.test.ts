@@ -4,7 +4,8 @@ import { dirname } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { expect } from 'chai';
 import { connect, type Pool } from '#streams/postgres/connect.ts';
-import { dataFolder, endAll, run, start } from '../deploy/processes/program.ts';
+import { inProcess } from '../deploy/processes/in-process.ts';
+import { dataFolder, endAll, start } from '../deploy/processes/program.ts';
 import { type FreshDatabase, freshDatabase } from '../support/postgres.ts';
 import { blocksOf, page } from './pages.ts';
 
@@ -33,7 +34,7 @@ describe('docs/operations/ramps.md', function () {
       PROV_LEDGER_OPERATORS_PORT: '0',
     };
     for (const args of [['migrate'], ['tenant', 'create', 'acme']])
-      expect((await run('cli.ts', args, { env })).code, args.join(' ')).to.equal(0);
+      expect((await inProcess(args, { env })).code, args.join(' ')).to.equal(0);
   });
   after(async () => {
     await endAll();
@@ -71,7 +72,7 @@ describe('docs/operations/ramps.md', function () {
       const at = Date.now();
       const now = { '--from': new Date(at - 60_000).toISOString(), '--to': new Date(at).toISOString() };
       const timed = args.map((arg, place) => now[args[place - 1] as keyof typeof now] ?? arg);
-      const { code, stdout, stderr } = await run('cli.ts', timed, { env });
+      const { code, stdout, stderr } = await inProcess(timed, { env });
       expect(code, `${args.join(' ')}: ${stdout}${stderr}`).to.equal(0);
       said.push(stdout);
       if (args[1] === 'start' && !args.includes('--dry-run')) {

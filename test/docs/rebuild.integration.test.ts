@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { expect } from 'chai';
 import { connect } from '#streams/postgres/connect.ts';
-import { dataFolder, type Ended, run } from '../deploy/processes/program.ts';
+import { inProcess } from '../deploy/processes/in-process.ts';
+import { dataFolder, type Ended } from '../deploy/processes/program.ts';
 import { type FreshDatabase, freshDatabase } from '../support/postgres.ts';
 import { blocksOf, page } from './pages.ts';
 
@@ -43,7 +44,7 @@ describe('docs/operations/rebuild.md', function () {
   });
 
   const cli = (...args: readonly string[]): Promise<Ended> =>
-    run('cli.ts', args, { env: { DATABASE_URL: database.url, PROV_LEDGER_DATA_DIR: dataDir } });
+    inProcess(args, { env: { DATABASE_URL: database.url, PROV_LEDGER_DATA_DIR: dataDir } });
 
   const ask = async (sql: string): Promise<readonly Record<string, unknown>[]> => {
     const pool = connect({ url: database.url, max: 1 });

@@ -11,7 +11,8 @@ import { oneDatabase } from '#streams/postgres/databases.ts';
 import { postgresStreamFeed } from '#streams/postgres/feed.ts';
 import { postgresStreamStore } from '#streams/postgres/store.ts';
 import { relayLag } from '#streams/postgres/transport/relayed.ts';
-import { dataFolder, type Ended, run } from '../deploy/processes/program.ts';
+import { inProcess } from '../deploy/processes/in-process.ts';
+import { dataFolder, type Ended } from '../deploy/processes/program.ts';
 import { kafkaPair } from '../support/kafka.ts';
 import { ledgerTopics } from '../support/ledger-topic.ts';
 import { type FreshDatabase, freshDatabase } from '../support/postgres.ts';
@@ -34,7 +35,7 @@ describe('docs/operations/restore.md', function () {
 
   const cli = (url: string, ...args: readonly string[]): Promise<Ended> => {
     const named = args.map((each) => (each.endsWith('.gz') ? join(folder, each) : each));
-    return run('cli.ts', named, {
+    return inProcess(named, {
       env: { DATABASE_URL: url, PROV_LEDGER_DATA_DIR: dataDir, ...environment },
     });
   };

@@ -3,7 +3,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { expect } from 'chai';
-import { dataFolder, type Ended, run } from '../deploy/processes/program.ts';
+import { inProcess } from '../deploy/processes/in-process.ts';
+import { dataFolder, type Ended } from '../deploy/processes/program.ts';
 import { type FreshDatabase, freshDatabase } from '../support/postgres.ts';
 import { blocksOf, page } from './pages.ts';
 
@@ -31,7 +32,7 @@ describe('docs/operations/sharding.md', function () {
   });
 
   const cli = (shards: boolean, ...args: readonly string[]): Promise<Ended> =>
-    run('cli.ts', args, {
+    inProcess(args, {
       env: {
         DATABASE_URL: home.url,
         PROV_LEDGER_DATA_DIR: dataDir,

@@ -15,7 +15,8 @@ import { postgresStreamStore } from '#streams/postgres/store.ts';
 import { relayLag } from '#streams/postgres/transport/relayed.ts';
 import type { Head } from '#streams/stream.ts';
 import { append, drafts } from '#test/contracts/ledger-adapter.ts';
-import { dataFolder, endAll, type Program, run, start } from '#test/deploy/processes/program.ts';
+import { inProcess } from '#test/deploy/processes/in-process.ts';
+import { dataFolder, endAll, type Program, start } from '#test/deploy/processes/program.ts';
 import { kafkaPair } from '#test/support/kafka.ts';
 import { expectLedgerSound } from '#test/support/ledger-sound.ts';
 import { ledgerTopics } from '#test/support/ledger-topic.ts';
@@ -173,7 +174,7 @@ describe('faults: what carries a ledger is killed and goes on', function () {
     const east = await empty();
     const env = environment(home, { PROV_LEDGER_SHARDS: `east=${east.url}` });
     const cli = async (...args: readonly string[]): Promise<string> => {
-      const { code, stdout, stderr } = await run('cli.ts', args, { env });
+      const { code, stdout, stderr } = await inProcess(args, { env });
       expect(code, `${args.join(' ')}: ${stderr}`).to.equal(0);
       return stdout;
     };
@@ -189,7 +190,7 @@ describe('faults: what carries a ledger is killed and goes on', function () {
         () => true,
       );
       if (await killedWhen(program, () => Promise.race([said, pause(1, false)]))) kills += 1;
-      const { code, stderr } = await run('cli.ts', ['tenant', 'move', 'acme', '--to', to], { env });
+      const { code, stderr } = await inProcess(['tenant', 'move', 'acme', '--to', to], { env });
       // The kill may have come when all was done.
       if (code !== 0) expect(stderr).to.match(new RegExp(`acme is on ${to} already`));
       const there = (await headsOf(to === 'east' ? east : home)).find(({ tenant }) => tenant === 'acme');

@@ -14,7 +14,7 @@ import { wholeTopic } from '#streams/kafka/whole-topic.ts';
 import type { Pool } from '#streams/postgres/connect.ts';
 import { oneDatabase } from '#streams/postgres/databases.ts';
 import { relayLag } from '#streams/postgres/transport/relayed.ts';
-import { run } from '#test/deploy/processes/program.ts';
+import { inProcess } from '#test/deploy/processes/in-process.ts';
 import type { Cluster } from './kafka-cluster.ts';
 import { type Around, untilNone } from './kafka-taken.ts';
 import type { Site } from './site.ts';
@@ -79,7 +79,7 @@ export const expectGiven = async (
       (SELECT count(*)::int FROM views.receipts) AS shown`,
   );
   expect(rows[0]?.shown, 'rows of the read model').to.equal(rows[0]?.recorded);
-  const { stdout, stderr } = await run('cli.ts', ['projections', 'verify', 'receipts_daily'], {
+  const { stdout, stderr } = await inProcess(['projections', 'verify', 'receipts_daily'], {
     env: site.environment,
   });
   expect(stdout, stderr).to.match(/is what the history says/);

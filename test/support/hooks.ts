@@ -12,3 +12,13 @@ export const mochaHooks = {
     await stopTestServers();
   },
 };
+
+const LEFT_OPEN_MS = 10_000;
+
+/** A run has an end, whatever its tests left open, and says what that was: it keeps users' programs from ending too. */
+export const mochaGlobalTeardown = (): void => {
+  setTimeout(() => {
+    console.error(`still open after the last test: ${process.getActiveResourcesInfo().join(', ')}`);
+    process.exit();
+  }, LEFT_OPEN_MS).unref();
+};

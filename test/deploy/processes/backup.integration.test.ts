@@ -7,7 +7,8 @@ import { expect } from 'chai';
 import { BACKED_UP, readManifest } from '#streams/postgres/backup/archive.ts';
 import { connect } from '#streams/postgres/connect.ts';
 import { type FreshDatabase, freshDatabase } from '#test/support/postgres.ts';
-import { dataFolder, type Ended, endAll, run, start } from './program.ts';
+import { inProcess } from './in-process.ts';
+import { dataFolder, type Ended, endAll, start } from './program.ts';
 
 const receipts = (from: number, to: number): string =>
   Array.from({ length: to - from }, (_, index) =>
@@ -38,7 +39,7 @@ describe('prov-ledger backup and restore', function () {
     await restored[Symbol.asyncDispose]();
   });
   const cli = (url: string, over: object, ...args: readonly string[]): Promise<Ended> =>
-    run('cli.ts', args, { env: { DATABASE_URL: url, PROV_LEDGER_DATA_DIR: dataDir, ...over } });
+    inProcess(args, { env: { DATABASE_URL: url, PROV_LEDGER_DATA_DIR: dataDir, ...over } });
   const ok = async (url: string, ...args: readonly string[]) => {
     const ended = await cli(url, {}, ...args, '--json');
     expect(ended.code, `${args.join(' ')}: ${ended.stdout} ${ended.stderr}`).to.equal(0);

@@ -5,6 +5,7 @@ import { gzipSync } from 'node:zlib';
 import { expect } from 'chai';
 import { connect } from '#streams/postgres/connect.ts';
 import { type FreshDatabase, freshDatabase } from '#test/support/postgres.ts';
+import { inProcess } from './in-process.ts';
 import { dataFolder, type Ended, endAll, run, start } from './program.ts';
 
 const receipt = (id: string, over: object = {}): string =>
@@ -36,7 +37,7 @@ describe('prov-ledger as a user runs it', function () {
     rmSync(dirname(dataDir), { recursive: true });
     await database[Symbol.asyncDispose]();
   });
-  const cli = async (...args: readonly string[]): Promise<Ended> => await run('cli.ts', args, { env });
+  const cli = async (...args: readonly string[]): Promise<Ended> => await inProcess(args, { env });
   const ok = async (...args: readonly string[]): Promise<Ended> => {
     const ended = await cli(...args);
     expect(ended.code, `${args.join(' ')}: ${ended.stderr}`).to.equal(0);
@@ -119,7 +120,7 @@ describe('prov-ledger as a user runs it', function () {
     );
     expect(given.code, given.stderr).to.equal(0);
     expect(given.stdout + given.stderr).to.not.include('sixteen or more');
-    const bad = await run('cli.ts', ['analyst', 'create', 'acme', '--password-stdin'], {
+    const bad = await inProcess(['analyst', 'create', 'acme', '--password-stdin'], {
       env,
       input: 'short\n',
     });

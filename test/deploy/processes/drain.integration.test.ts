@@ -6,7 +6,8 @@ import { dirname } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { expect } from 'chai';
 import { type FreshDatabase, freshDatabase } from '#test/support/postgres.ts';
-import { dataFolder, endAll, run, start } from './program.ts';
+import { inProcess } from './in-process.ts';
+import { dataFolder, endAll, start } from './program.ts';
 
 describe('prov-ledger serve, told to stop', function () {
   this.timeout(300_000);
@@ -23,8 +24,8 @@ describe('prov-ledger serve, told to stop', function () {
       PROV_LEDGER_DRAIN_SECONDS: '2',
     };
     for (const args of [['migrate'], ['tenant', 'create', 'acme']])
-      expect((await run('cli.ts', args, { env })).code, args.join(' ')).to.equal(0);
-    token = (await run('cli.ts', ['token', 'create', 'acme'], { env })).stdout.trim();
+      expect((await inProcess(args, { env })).code, args.join(' ')).to.equal(0);
+    token = (await inProcess(['token', 'create', 'acme'], { env })).stdout.trim();
   });
   after(async () => {
     await endAll();

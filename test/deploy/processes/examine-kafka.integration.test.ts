@@ -9,8 +9,9 @@ import { EVENTS_TOPIC } from '#streams/kafka/relay.ts';
 import { connect, type Pool } from '#streams/postgres/connect.ts';
 import { oneDatabase } from '#streams/postgres/databases.ts';
 import { makeAnew, withAdmin } from '#test/support/topics.ts';
+import { inProcess } from './in-process.ts';
 import { type KafkaSite, kafkaSite } from './kafka-site.ts';
-import { endAll, run, start } from './program.ts';
+import { endAll, start } from './program.ts';
 
 const RECEIPTS = 'provenance.receipts.v1';
 
@@ -109,7 +110,7 @@ describe('prov-ledger doctor, of Kafka and the registry', function () {
       PROV_LEDGER_KAFKA_BROKERS: '127.0.0.1:1',
       PROV_LEDGER_REGISTRY_URL: 'http://127.0.0.1:1/apis/ccompat/v7',
     };
-    const { code, stdout } = await run('cli.ts', ['doctor', '--json'], { env: { ...site.env, ...away } });
+    const { code, stdout } = await inProcess(['doctor', '--json'], { env: { ...site.env, ...away } });
     expect(code).to.equal(1);
     const { ok, findings } = JSON.parse(stdout) as { ok: boolean; findings: readonly Finding[] };
     expect(ok).to.equal(false);

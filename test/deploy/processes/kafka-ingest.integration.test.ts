@@ -8,8 +8,9 @@ import { type KafkaConnection, kafkaConnection } from '#streams/kafka/connect.ts
 import { wireSchemas } from '#streams/kafka/registry.ts';
 import { connect } from '#streams/postgres/connect.ts';
 import { aReceipt, receiptValue } from '#test/support/transport.ts';
+import { inProcess } from './in-process.ts';
 import { type KafkaSite, kafkaSite } from './kafka-site.ts';
-import { type Ended, type Program, run, start } from './program.ts';
+import { type Ended, type Program, start } from './program.ts';
 
 describe('prov-ledger kafka-ingest', function () {
   this.timeout(180_000);
@@ -34,7 +35,7 @@ describe('prov-ledger kafka-ingest', function () {
     await site?.[Symbol.asyncDispose]();
   });
 
-  const cli = (...args: readonly string[]): Promise<Ended> => run('cli.ts', args, { env: site.env });
+  const cli = (...args: readonly string[]): Promise<Ended> => inProcess(args, { env: site.env });
   const json = async <T>(...args: readonly string[]): Promise<T> => {
     const { code, stdout, stderr } = await cli(...args, '--json');
     expect(code, stderr).to.equal(0);
@@ -241,7 +242,7 @@ describe('prov-ledger kafka-ingest', function () {
   it('does not begin without what it needs, and says what', async () => {
     const without = async (name: string): Promise<Ended> => {
       const rest = Object.fromEntries(Object.entries(site.env).filter(([given]) => given !== name));
-      return await run('cli.ts', ['kafka-ingest'], { env: rest });
+      return await inProcess(['kafka-ingest'], { env: rest });
     };
     expect(await without('PROV_LEDGER_KAFKA_BROKERS')).to.include({ code: 2 });
     const { code, stderr } = await without('PROV_LEDGER_REGISTRY_URL');

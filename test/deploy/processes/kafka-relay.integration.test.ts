@@ -8,8 +8,8 @@ import { wireSchemas } from '#streams/kafka/registry.ts';
 import { connect } from '#streams/postgres/connect.ts';
 import type { Head } from '#streams/stream.ts';
 import { expectRelayed, factsOnTopic } from '#test/support/ledger-topic.ts';
+import { inProcess } from './in-process.ts';
 import { figureOf, type KafkaSite, kafkaSite } from './kafka-site.ts';
-import { run } from './program.ts';
 
 describe('prov-ledger kafka-relay', function () {
   this.timeout(240_000);
@@ -37,7 +37,7 @@ describe('prov-ledger kafka-relay', function () {
     );
     writeFileSync(file, lines.join(''));
     const first = await site.begin('kafka-relay');
-    const ingesting = run('cli.ts', ['ingest', file, '--tenant', 'acme'], { env: site.env });
+    const ingesting = inProcess(['ingest', file, '--tenant', 'acme'], { env: site.env });
     while (!((await figureOf(first.url, 'ledger_relay_facts_total')) > 500)) await pause(20);
     first.program.child.kill('SIGKILL');
     expect((await ingesting).code).to.equal(0);
@@ -66,7 +66,7 @@ describe('prov-ledger kafka-relay', function () {
 
   it('says in a line what is missing', async () => {
     const { PROV_LEDGER_KAFKA_BROKERS: _, ...without } = site.env;
-    const { code, stderr } = await run('cli.ts', ['kafka-relay'], { env: without });
+    const { code, stderr } = await inProcess(['kafka-relay'], { env: without });
     expect(code).to.equal(2);
     expect(stderr).to.contain('set PROV_LEDGER_KAFKA_BROKERS');
   });

@@ -5,7 +5,8 @@ import { dirname } from 'node:path';
 import { expect } from 'chai';
 import { type KafkaPair, kafkaPair } from '#test/support/kafka.ts';
 import { type FreshDatabase, freshDatabase } from '#test/support/postgres.ts';
-import { dataFolder, endAll, type Program, run, start } from './program.ts';
+import { inProcess } from './in-process.ts';
+import { dataFolder, endAll, type Program, start } from './program.ts';
 
 export interface KafkaSite extends AsyncDisposable {
   readonly pair: KafkaPair;
@@ -40,7 +41,7 @@ export const kafkaSite = async (
     ...more,
   };
   const cli = async (...args: readonly string[]): Promise<string> => {
-    const { code, stdout, stderr } = await run('cli.ts', args, { env });
+    const { code, stdout, stderr } = await inProcess(args, { env });
     expect(code, `${args.join(' ')}: ${stderr}`).to.equal(0);
     return stdout;
   };

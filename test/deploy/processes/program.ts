@@ -35,16 +35,19 @@ export const endAll = async (): Promise<void> => {
   }
 };
 
-/** `script` is one of deploy/processes. */
-export const start = (script: string, args: readonly string[], { env, input }: ProgramOptions): Program => {
-  const inherited = Object.fromEntries(
+/** The environment, without the ledger that somebody has configured in it. */
+export const inherited = (): NodeJS.ProcessEnv =>
+  Object.fromEntries(
     Object.entries(process.env).filter(
       ([name]) => name !== 'DATABASE_URL' && !name.startsWith('PROV_LEDGER_'),
     ),
   );
+
+/** `script` is one of deploy/processes. */
+export const start = (script: string, args: readonly string[], { env, input }: ProgramOptions): Program => {
   const child = spawn(process.execPath, [join(PROJECT, 'deploy/processes', script), ...args], {
     cwd: PROJECT,
-    env: { ...inherited, ...env },
+    env: { ...inherited(), ...env },
     stdio: ['pipe', 'pipe', 'pipe'],
   });
   let stdout = '';

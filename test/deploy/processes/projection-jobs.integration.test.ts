@@ -8,7 +8,8 @@ import { expect } from 'chai';
 import { type Client, connect, type Pool } from '#streams/postgres/connect.ts';
 import { type FreshDatabase, freshDatabase } from '#test/support/postgres.ts';
 import { blocksOf, page } from '../../docs/pages.ts';
-import { dataFolder, endAll, type Program, run, start } from './program.ts';
+import { inProcess } from './in-process.ts';
+import { dataFolder, endAll, type Program, start } from './program.ts';
 
 interface Service {
   readonly program: Program;
@@ -52,8 +53,8 @@ describe('work on read models over HTTP', function () {
     const file = join(folder, 'receipts.ndjson');
     writeFileSync(file, `${receipts.join('\n')}\n`);
     for (const args of [['migrate'], ['tenant', 'create', 'acme'], ['ingest', file, '--tenant', 'acme']])
-      expect((await run('cli.ts', args, { env })).code, args.join(' ')).to.equal(0);
-    const created = await run('cli.ts', ['operator', 'create', '--label', 'Ada'], { env });
+      expect((await inProcess(args, { env })).code, args.join(' ')).to.equal(0);
+    const created = await inProcess(['operator', 'create', '--label', 'Ada'], { env });
     expect(created.code, created.stderr).to.equal(0);
     operator = created.stdout.trim();
     [here, there] = await Promise.all([serve(), serve()]);

@@ -4,7 +4,8 @@ import { dirname, join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { expect } from 'chai';
 import { type FreshDatabase, freshDatabase } from '#test/support/postgres.ts';
-import { dataFolder, endAll, type Program, run, start } from './program.ts';
+import { inProcess } from './in-process.ts';
+import { dataFolder, endAll, type Program, start } from './program.ts';
 
 describe('prov-ledger projector-worker', function () {
   this.timeout(180_000);
@@ -29,7 +30,7 @@ describe('prov-ledger projector-worker', function () {
   });
 
   const cli = async (...args: readonly string[]): Promise<string> => {
-    const { code, stdout, stderr } = await run('cli.ts', args, { env });
+    const { code, stdout, stderr } = await inProcess(args, { env });
     expect(code, `${args.join(' ')}: ${stderr}`).to.equal(0);
     return stdout;
   };

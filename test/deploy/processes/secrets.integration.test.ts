@@ -6,7 +6,8 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { expect } from 'chai';
 import { connect } from '#streams/postgres/connect.ts';
 import { type FreshDatabase, freshDatabase } from '#test/support/postgres.ts';
-import { dataFolder, endAll, run, start } from './program.ts';
+import { inProcess } from './in-process.ts';
+import { dataFolder, endAll, start } from './program.ts';
 
 const CANARY = 'canary-7f3a-payload';
 
@@ -63,8 +64,8 @@ describe('what a service writes', function () {
       PROV_LEDGER_LOG_LEVEL: 'debug',
     };
     for (const args of [['migrate'], ['tenant', 'create', 'acme']])
-      expect((await run('cli.ts', args, { env })).code, args.join(' ')).to.equal(0);
-    const token = (await run('cli.ts', ['token', 'create', 'acme'], { env })).stdout.trim();
+      expect((await inProcess(args, { env })).code, args.join(' ')).to.equal(0);
+    const token = (await inProcess(['token', 'create', 'acme'], { env })).stdout.trim();
     const program = start('cli.ts', ['serve'], { env });
     const [, url = ''] = await program.says(/listening on (http:\S+)/);
     await trouble(url, token);

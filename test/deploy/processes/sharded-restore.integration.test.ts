@@ -16,7 +16,8 @@ import { appendReceipts } from '#test/projectors/ledger-facts.ts';
 import { expectLedgerSound } from '#test/support/ledger-sound.ts';
 import { type FreshDatabase, freshDatabase } from '#test/support/postgres.ts';
 import { type ShardedLedger, shardedLedger } from '#test/support/sharded-ledger.ts';
-import { endAll, run } from './program.ts';
+import { inProcess } from './in-process.ts';
+import { endAll } from './program.ts';
 
 const acme = tenantId('acme');
 const globex = tenantId('globex');
@@ -71,7 +72,7 @@ describe('a ledger on two servers comes back', function () {
 
   const exported = async (tenant: TenantId): Promise<string> => {
     const file = join(folder, `${tenant}.ndjson`);
-    const { code, stderr } = await run('cli.ts', ['export', tenant, '--out', file], {
+    const { code, stderr } = await inProcess(['export', tenant, '--out', file], {
       env: {
         DATABASE_URL: sharded.home,
         PROV_LEDGER_SHARDS: `east=${sharded.east}`,
@@ -103,13 +104,16 @@ describe('a ledger on two servers comes back', function () {
   it('as a copy on one server, which has all of it', async () => {
     const to = await database();
     await migrateDatabase(to);
-    const copied = await copy(sharded.configuration, {
-      from: 'postgres',
-      to,
-      keys: sharded.ledger.jwks(),
-      signal: NEVER,
-      onProgress: () => undefined,
-    });
+    const copied = await copy(
+      { configuration: sharded.configuration, env: {} },
+      {
+        from: 'postgres',
+        to,
+        keys: sharded.ledger.jwks(),
+        signal: NEVER,
+        onProgress: () => undefined,
+      },
+    );
     expect(copied?.heads).to.deep.equal(await headsNow());
     const { heads, globexIsOn } = await soundHeads({ ...sharded.configuration, databaseUrl: to, shards: [] });
     expect(globexIsOn).to.equal('home');
