@@ -1,7 +1,5 @@
 // The way from a drift alarm to a restored write path as an SRE goes it, with commands alone, on real processes: a
 // service that attests, a PostgreSQL and a Neo4j. The service may be killed after every step.
-import { readdirSync, readlinkSync } from 'node:fs';
-import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { expect } from 'chai';
 import { connectGraph, type Graph } from '#projectors/neo4j/connect.ts';
@@ -9,7 +7,8 @@ import { removeNodes } from '#projectors/neo4j/rebuild.ts';
 import type { Recorded } from '#schemas/event.ts';
 import { type TenantId, tenantId } from '#schemas/ids.ts';
 import { decodeFact } from '#schemas/index.ts';
-import { type Ended, start } from '#test/deploy/processes/program.ts';
+import { inProcess } from '#test/deploy/processes/in-process.ts';
+import type { Ended } from '#test/deploy/processes/program.ts';
 import type { Service, Settings, Site } from './site.ts';
 
 export const ACME: TenantId = tenantId('acme');
@@ -34,16 +33,6 @@ export interface DriftLoop extends AsyncDisposable {
 
 const PATIENCE_MS = 120_000;
 const COMMAND_MS = 90_000;
-
-/** What a process has open, as the kernel names it. */
-const openFiles = (pid: number | undefined): readonly string[] => {
-  const folder = `/proc/${pid}/fd`;
-  try {
-    return readdirSync(folder).map((fd) => `${fd} ${readlinkSync(join(folder, fd))}`);
-  } catch {
-    return [];
-  }
-};
 
 const describing = (recorded: Recorded): string => {
   const { type, data } = decodeFact(recorded);
@@ -90,21 +79,12 @@ export const openDriftLoop = async (
       const { type } = (await response.json()) as { readonly type?: string };
       return { status: response.status, type };
     },
-    cli: async (...args) => {
-      const program = start('cli.ts', args, { env: { ...site.environment, ...settings } });
-      // A command that hangs fails its test, and not all that come after it, and says what it held on to.
-      let held: readonly string[] = [];
-      const killing = setTimeout(() => {
-        held = openFiles(program.child.pid);
-        program.child.kill('SIGKILL');
-      }, COMMAND_MS);
-      const { code, stdout, stderr } = await program.ended.finally(() => clearTimeout(killing));
-      return {
-        code,
-        stdout,
-        stderr: held.length > 0 ? `${stderr}hung after "${stdout}" with ${held.join(', ')}` : stderr,
-      };
-    },
+    cli: async (...args) =>
+      await Promise.race([
+        inProcess(args, { env: { ...site.environment, ...settings } }),
+        // A command that hangs fails its test, and not all that come after it.
+        pause(COMMAND_MS, undefined, { ref: false }).then(() => expect.fail(`hung: ${args.join(' ')}`)),
+      ]),
     until: async (what, holds) => {
       const end = performance.now() + PATIENCE_MS;
       while (!(await holds())) {
