@@ -8,12 +8,12 @@ import type { Instant } from '#schemas/ids.ts';
 import { type Configuration, readConfiguration, type SettingInEffect } from '../configuration.ts';
 import { defaultDataDir } from '../embedded/server.ts';
 import { prometheusOf } from '../prometheus-settings.ts';
-import { migrateDatabase, openDatabase } from './database.ts';
 import { givenModule } from './given-module.ts';
+import { migrateDatabase, openDatabase } from './ledger/database.ts';
+import { prepareShards } from './ledger/shards.ts';
+import { commandError, openKeys, openLedger } from './ledger/wire.ts';
 import { begun, type Serving, serve } from './serving.ts';
-import { prepareShards } from './shards.ts';
 import { version } from './version.ts';
-import { commandError, openKeys, openLedger } from './wire.ts';
 
 export interface Surroundings extends Pick<World, 'argv' | 'stdin' | 'stdout' | 'stderr' | 'signal'> {
   /** Holds the configuration. */
@@ -40,7 +40,7 @@ const worldOf = (surroundings: Surroundings): World => {
     migrate: async () => await orCommandError(migrate(configured())),
     keys: async () => await orCommandError(openKeys(configured())),
     scratch: async () => {
-      const { scratchLedger } = await import('./scratch.ts');
+      const { scratchLedger } = await import('./ledger/scratch.ts');
       return await scratchLedger(configured());
     },
     again: async (args, environment) => {
@@ -54,7 +54,7 @@ const worldOf = (surroundings: Surroundings): World => {
       throw new CliError('usage', 'no-prometheus', 'there is no Prometheus: set PROV_LEDGER_PROMETHEUS_URL');
     },
     examine: async function* () {
-      const { examine } = await import('./examine.ts');
+      const { examine } = await import('./doctor/examine.ts');
       yield* examine(readConfiguration(env, defaultDataDir));
     },
     ...roles(() => ({ configuration: configured(), env, stderr })),
@@ -97,26 +97,26 @@ const roles = (
     return await begun(serving(), startProjectorWorker);
   },
   kafkaIngest: async () => {
-    const { startKafkaIngest } = await import('./kafka-ingest.ts');
+    const { startKafkaIngest } = await import('./kafka/ingest.ts');
     return await begun(serving(), startKafkaIngest);
   },
   kafkaRelay: async () => {
-    const { startKafkaRelay } = await import('./kafka-relay.ts');
+    const { startKafkaRelay } = await import('./kafka/relay.ts');
     return await startKafkaRelay(serving());
   },
 });
 
 const ofKafka = (configured: () => Configuration): Pick<World, 'topics' | 'registry' | 'devKafka'> => ({
   topics: async () => {
-    const { configuredTopics } = await import('./kafka-parts.ts');
+    const { configuredTopics } = await import('./kafka/parts.ts');
     return await configuredTopics(configured());
   },
   registry: async () => {
-    const { configuredRegistry } = await import('./kafka-parts.ts');
+    const { configuredRegistry } = await import('./kafka/parts.ts');
     return configuredRegistry(configured());
   },
   devKafka: async (request) => {
-    const { developersKafka } = await import('./kafka-parts.ts');
+    const { developersKafka } = await import('./kafka/parts.ts');
     return await developersKafka(configured(), request);
   },
 });
@@ -127,19 +127,19 @@ const carrying = (
   env: NodeJS.ProcessEnv,
 ): Pick<World, 'backup' | 'restore' | 'copy' | 'bring'> => ({
   backup: async (request) => {
-    const { backUp } = await import('./backup.ts');
+    const { backUp } = await import('./carry/backup.ts');
     return await backUp(configured(), request);
   },
   restore: async (request) => {
-    const { restore } = await import('./backup.ts');
+    const { restore } = await import('./carry/backup.ts');
     return await restore(configured(), request);
   },
   copy: async (request) => {
-    const { copy } = await import('./copy.ts');
+    const { copy } = await import('./carry/copy.ts');
     return await copy({ configuration: configured(), env }, request);
   },
   bring: async (request) => {
-    const { bring } = await import('./bring.ts');
+    const { bring } = await import('./carry/bring.ts');
     return await bring(configured(), request);
   },
 });

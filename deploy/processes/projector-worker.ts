@@ -5,14 +5,14 @@ import type { Figure } from '#gateway/http/metrics.ts';
 import { createOperators } from '#gateway/http/operators.ts';
 import { projectors } from '#projectors/index.ts';
 import { errorFields } from '../telemetry/logs.ts';
-import { drainable } from './draining.ts';
-import type { KafkaFollowing } from './kafka-worker.ts';
-import { listenOnce } from './listening.ts';
-import { observe } from './observed.ts';
-import { toldTo } from './projecting.ts';
-import { readiness } from './readiness.ts';
+import type { KafkaFollowing } from './kafka/worker.ts';
+import type { ProjectHooks } from './ledger/wire.ts';
+import { drainable } from './running/draining.ts';
+import { listenOnce } from './running/listening.ts';
+import { observe } from './running/observed.ts';
+import { toldTo } from './running/projecting.ts';
+import { readiness } from './running/readiness.ts';
 import type { ServingParts } from './serving.ts';
-import type { ProjectHooks } from './wire.ts';
 
 /** Starts on an open ledger, which it does not close. */
 export const startProjectorWorker = async ({
@@ -78,7 +78,7 @@ const followed = async ({
 }: ServingParts): Promise<KafkaFollowing | undefined> => {
   if (configuration.workerFeed === 'postgres') return undefined;
   // Loaded only here: its driver is a third of what the program would read at its start.
-  const { followKafka } = await import('./kafka-worker.ts');
+  const { followKafka } = await import('./kafka/worker.ts');
   return followKafka({ configuration, ledger, log });
 };
 

@@ -29,20 +29,20 @@ import { errorFields, type Log } from '../telemetry/logs.ts';
 import { type SagaInstruments, sagaInstruments } from '../telemetry/saga-instruments.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
 import { readTls, type TlsFiles, tlsFilesOf, watchTls } from '../tls-files.ts';
-import { type AlarmKeeper, keepAlarms } from './alarm-keeper.ts';
-import type { GraphKeeper } from './graph-keeper.ts';
-import { closedWhileLost } from './heads-keeper.ts';
-import { intakeBeside } from './intake-beside.ts';
-import { listenTwice } from './listening.ts';
-import { type Observed, observe } from './observed.ts';
-import { toldTo } from './projecting.ts';
-import { reactTo } from './reacting.ts';
-import { readiness } from './readiness.ts';
-import { startReport } from './start-report.ts';
-import { keepTimers } from './timer-keeper.ts';
+import { intakeBeside } from './kafka/intake-beside.ts';
+import { type AlarmKeeper, keepAlarms } from './keepers/alarm-keeper.ts';
+import type { GraphKeeper } from './keepers/graph-keeper.ts';
+import { closedWhileLost } from './keepers/heads-keeper.ts';
+import { keepTimers } from './keepers/timer-keeper.ts';
+import type { WiredLedger } from './ledger/wire.ts';
+import { listenTwice } from './running/listening.ts';
+import { type Observed, observe } from './running/observed.ts';
+import { toldTo } from './running/projecting.ts';
+import { reactTo } from './running/reacting.ts';
+import { readiness } from './running/readiness.ts';
+import { startReport } from './running/start-report.ts';
+import { withoutHurry } from './running/without-hurry.ts';
 import { version } from './version.ts';
-import type { WiredLedger } from './wire.ts';
-import { withoutHurry } from './without-hurry.ts';
 
 /** What the embedded server does by itself, for whoever watches. */
 export const logServerEvent = (log: Log, event: ServerEvent): void => {
@@ -249,7 +249,7 @@ const graphOf = async (
 ): Promise<GraphKeeper> => {
   if (!ledger.graph) return NO_GRAPH;
   // Loaded where there is one: Neo4j's driver is a third of what a service reads at its start.
-  const { keepGraph } = await import('./graph-keeper.ts');
+  const { keepGraph } = await import('./keepers/graph-keeper.ts');
   const graph = await ledger.graph();
   return keepGraph({ ledger, graph, log, project: withoutProjectors !== true, attestSeconds, namesMax });
 };

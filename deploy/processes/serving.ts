@@ -3,8 +3,8 @@ import type { RunningService, RunningWorker, ServeOptions } from '#gateway/cli/w
 import type { Configuration } from '../configuration.ts';
 import type { LogStream } from '../telemetry/logs.ts';
 import type { Telemetry } from '../telemetry/telemetry.ts';
+import { commandError, openLedger, type WiredLedger } from './ledger/wire.ts';
 import { version } from './version.ts';
-import { commandError, openLedger, type WiredLedger } from './wire.ts';
 
 export interface Serving {
   readonly configuration: Configuration;

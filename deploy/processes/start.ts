@@ -6,14 +6,14 @@ import { type Configuration, readConfiguration } from '../configuration.ts';
 import { defaultDataDir } from '../embedded/server.ts';
 import { tryLock } from '../lock.mjs';
 import { openTelemetry } from '../telemetry/telemetry.ts';
-import { migrateDatabase, openDatabase } from './database.ts';
-import { runDemo } from './demo.ts';
-import { ensureFirstFacts } from './first-facts.ts';
+import { runDemo } from './demo/demo.ts';
+import { ensureFirstFacts } from './demo/first-facts.ts';
+import { figures, invitation, type Started } from './demo/tour.ts';
+import { migrateDatabase, openDatabase } from './ledger/database.ts';
+import { commandError, wireLedger } from './ledger/wire.ts';
 import { logServerEvent, startService } from './service.ts';
 import { stopSignal } from './stop-signal.ts';
-import { figures, invitation, type Started } from './tour.ts';
 import { version } from './version.ts';
-import { commandError, wireLedger } from './wire.ts';
 
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
 

@@ -4,7 +4,7 @@ import { rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { expect } from 'chai';
-import { migrateDatabase } from '#deploy/processes/database.ts';
+import { migrateDatabase } from '#deploy/processes/ledger/database.ts';
 import { type LocalKeys, localKeys } from '#proofs/keys/local.ts';
 import { tenantId } from '#schemas/ids.ts';
 import { EVENTS_TOPIC, relayLedger } from '#streams/kafka/relay.ts';

@@ -1,6 +1,6 @@
 // docs/operations/drift.md, step by step, on real processes, with the service killed after every step.
 import { expect } from 'chai';
-import { openReceiver, type Receiver } from '#test/deploy/processes/alarm-site.ts';
+import { openReceiver, type Receiver } from '#test/deploy/processes/keepers/alarm-site.ts';
 import { testNeo4j } from '#test/support/neo4j.ts';
 import { type DriftLoop, expectOneWayBack, openDriftLoop } from './drift-loop.ts';
 import { openSite, type Site } from './site.ts';

@@ -10,7 +10,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { runCommand } from '#commands/run.ts';
 import { type TenantCommand, tenants as tenantsDecider } from '#commands/tenants.ts';
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '#deploy/embedded/server.ts';
-import { migrateDatabase } from '#deploy/processes/database.ts';
+import { migrateDatabase } from '#deploy/processes/ledger/database.ts';
 import { newToken, SCOPES } from '#gateway/http/tokens.ts';
 import { type LocalKeys, localKeys } from '#proofs/keys/local.ts';
 import { type Instant, type TenantId, tenantId } from '#schemas/ids.ts';

@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { startDevNeo4j } from '#deploy/dev/neo4j.ts';
 import { graphParts } from '#deploy/dev/parts.ts';
-import { keepGraph } from '#deploy/processes/graph-keeper.ts';
+import { keepGraph } from '#deploy/processes/keepers/graph-keeper.ts';
 import { importReceipts } from '#gateway/ingest/import.ts';
 import { projectors } from '#projectors/index.ts';
 import { connectGraph } from '#projectors/neo4j/connect.ts';

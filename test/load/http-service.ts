@@ -3,9 +3,9 @@
 // event store. Tells its parent its URL, and how much memory it has when asked.
 import { getPostgreSQLEventStore } from '@event-driven-io/emmett-postgresql';
 import { readConfiguration } from '#deploy/configuration.ts';
+import { type WiredLedger, wireLedger } from '#deploy/processes/ledger/wire.ts';
 import { startService } from '#deploy/processes/service.ts';
 import { version } from '#deploy/processes/version.ts';
-import { type WiredLedger, wireLedger } from '#deploy/processes/wire.ts';
 import { openTelemetry } from '#deploy/telemetry/telemetry.ts';
 import { GENESIS_HASH } from '#proofs/chain.ts';
 import type { BatchProof } from '#proofs/checkpoint.ts';

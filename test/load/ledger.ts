@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { runCommand } from '#commands/run.ts';
 import { tenants } from '#commands/tenants.ts';
-import { MIGRATIONS } from '#deploy/processes/database.ts';
+import { MIGRATIONS } from '#deploy/processes/ledger/database.ts';
 import { projectors } from '#projectors/index.ts';
 import { ensureReadModels } from '#projectors/postgres/read-models.ts';
 import { postgresRowSink } from '#projectors/postgres/sink.ts';

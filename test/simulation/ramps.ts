@@ -3,7 +3,7 @@
 import { expect } from 'chai';
 import { type FlagCommand, flags } from '#commands/flags.ts';
 import { runCommand } from '#commands/run.ts';
-import { fireDue } from '#deploy/processes/timer-keeper.ts';
+import { fireDue } from '#deploy/processes/keepers/timer-keeper.ts';
 import type { Chance } from '#schemas/fixture.ts';
 import { type Instant, instant, instantText } from '#schemas/ids.ts';
 import type { LedgerEvent } from '#schemas/index.ts';

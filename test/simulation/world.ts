@@ -3,7 +3,7 @@
 import { expect } from 'chai';
 import { runCommand } from '#commands/run.ts';
 import { tenants } from '#commands/tenants.ts';
-import { dispatcher } from '#deploy/processes/dispatch.ts';
+import { dispatcher } from '#deploy/processes/ledger/dispatch.ts';
 import { noTrees, type Trees } from '#projectors/attestation/attest.ts';
 import { chanceOf } from '#replay-harness/fixtures/chance.ts';
 import { allSagas } from '#sagas/index.ts';

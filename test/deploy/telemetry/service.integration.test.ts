@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { expect } from 'chai';
 import { readConfiguration } from '#deploy/configuration.ts';
-import { followKafka } from '#deploy/processes/kafka-worker.ts';
+import { followKafka } from '#deploy/processes/kafka/worker.ts';
 import { messageFigures } from '#deploy/telemetry/message-figures.ts';
 import { relayInstruments } from '#deploy/telemetry/relay-instruments.ts';
 import { gatewayMetrics } from '#gateway/http/metrics.ts';

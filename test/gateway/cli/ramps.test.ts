@@ -1,6 +1,6 @@
 import { expect } from 'chai';
-import { dispatcher } from '#deploy/processes/dispatch.ts';
-import { fireDue } from '#deploy/processes/timer-keeper.ts';
+import { fireDue } from '#deploy/processes/keepers/timer-keeper.ts';
+import { dispatcher } from '#deploy/processes/ledger/dispatch.ts';
 import type { World } from '#gateway/cli/world.ts';
 import { PrometheusFault } from '#gateway/flags/prometheus.ts';
 import { allSagas } from '#sagas/index.ts';

@@ -4,7 +4,7 @@ import { expect } from 'chai';
 import { runCommand } from '#commands/run.ts';
 import { tenants } from '#commands/tenants.ts';
 import { timers } from '#commands/timers.ts';
-import { fireDue } from '#deploy/processes/timer-keeper.ts';
+import { fireDue } from '#deploy/processes/keepers/timer-keeper.ts';
 import { projectors } from '#projectors/index.ts';
 import { dueTimers } from '#projectors/postgres/due-timers.ts';
 import { postgresRowSink } from '#projectors/postgres/sink.ts';

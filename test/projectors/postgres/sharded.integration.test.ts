@@ -1,7 +1,7 @@
 // Read models and sagas of a ledger on two databases: they are at home, and their facts are on both.
 import { setTimeout as pause } from 'node:timers/promises';
 import { expect } from 'chai';
-import type { WiredLedger } from '#deploy/processes/wire.ts';
+import type { WiredLedger } from '#deploy/processes/ledger/wire.ts';
 import { projectors } from '#projectors/index.ts';
 import { projectionLag } from '#projectors/postgres/lag.ts';
 import { rebuild } from '#projectors/postgres/rebuild/rebuild.ts';

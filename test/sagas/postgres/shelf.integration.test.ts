@@ -3,7 +3,7 @@ import { expect } from 'chai';
 import { attestations } from '#commands/attestations.ts';
 import { runCommand } from '#commands/run.ts';
 import { tenants } from '#commands/tenants.ts';
-import { dispatcher } from '#deploy/processes/dispatch.ts';
+import { dispatcher } from '#deploy/processes/ledger/dispatch.ts';
 import { readGate } from '#gateway/tenancy/write-gate.ts';
 import { allSagas } from '#sagas/index.ts';
 import { sagaLag } from '#sagas/postgres/lag.ts';

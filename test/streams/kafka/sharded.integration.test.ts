@@ -1,7 +1,7 @@
 // Messages into a ledger on two servers and its facts out again, over a real broker, while a tenant moves to and fro.
 import { setTimeout as pause } from 'node:timers/promises';
 import { expect } from 'chai';
-import { startMessageIntake } from '#deploy/processes/message-intake.ts';
+import { startMessageIntake } from '#deploy/processes/kafka/message-intake.ts';
 import { type TenantId, tenantId } from '#schemas/ids.ts';
 import { type Subject, subjectOf } from '#schemas/registry/subjects.ts';
 import { topicsAdmin } from '#streams/kafka/admin.ts';

@@ -4,7 +4,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { expect } from 'chai';
 import { type GateCommand, gates } from '#commands/gates.ts';
 import { runCommand } from '#commands/run.ts';
-import type { WiredLedger } from '#deploy/processes/wire.ts';
+import type { WiredLedger } from '#deploy/processes/ledger/wire.ts';
 import { conflictRecord } from '#gateway/kafka/records.ts';
 import { messageGates } from '#gateway/tenancy/write-gate.ts';
 import { type Instant, type TenantId, tenantId } from '#schemas/ids.ts';
