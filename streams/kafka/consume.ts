@@ -33,8 +33,7 @@ export const consumeMessages = async (options: ConsumeOptions): Promise<Consumpt
     heartbeatInterval: Math.floor(sessionTimeoutMs / 10),
     maxWaitTimeInMs: 200,
     allowAutoTopicCreation: false,
-    // Whatever made the driver give up, this process goes on: the positions are in the store.
-    retry: { initialRetryTime: 100, maxRetryTime: 2_000, restartOnFailure: async () => true },
+    retry: { initialRetryTime: 100, maxRetryTime: 2_000 },
   });
   const state: Consuming = {
     ...options,

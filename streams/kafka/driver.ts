@@ -1,6 +1,6 @@
 // The driver's clients, with an end to every wait: by itself the driver tries a broker that does not answer for five
 // minutes. What has not answered in time counts as away: its caller takes another client (decision 0058).
-import type { Kafka } from 'kafkajs';
+import type { Consumer, ConsumerConfig, Kafka } from 'kafkajs';
 import { inTime, LATE } from '#streams/in-time.ts';
 import { KafkaError } from './errors.ts';
 
@@ -16,9 +16,29 @@ export interface Patience {
 /** Whatever its clients promise is kept or refused in time, with `KafkaError` `unavailable`. */
 export const boundedDriver = (kafka: Driver, patience: Patience = {}): Driver => ({
   producer: (config) => bounded(kafka.producer(config), patience),
-  consumer: (config) => bounded(kafka.consumer(config), patience),
+  consumer: (config) => leaving(config, (its) => bounded(kafka.consumer(its), patience)),
   admin: (config) => bounded(kafka.admin(config), patience),
 });
+
+/**
+ * One that begins again after whatever made the driver give up, until it is told to leave. By itself the driver also does
+ * when that word came in the midst of a failure: then a member stays in the group that nobody knows of and nobody ends.
+ */
+const leaving = (
+  config: ConsumerConfig | undefined,
+  make: (config: ConsumerConfig) => Consumer,
+): Consumer => {
+  let left = false;
+  const restartOnFailure = async (): Promise<boolean> => !left;
+  const consumer = make({ ...(config as ConsumerConfig), retry: { ...config?.retry, restartOnFailure } });
+  return {
+    ...consumer,
+    disconnect: async () => {
+      left = true;
+      await consumer.disconnect();
+    },
+  };
+};
 
 /** The driver's clients are plain objects of functions. */
 const bounded = <C extends object>(client: C, { answerMs = 120_000, leaveMs = 30_000 }: Patience): C => {

@@ -59,7 +59,7 @@ export const joinShare = async (options: ShareOptions): Promise<Share> => {
     heartbeatInterval: Math.floor(sessionTimeoutMs / 10),
     maxWaitTimeInMs: 200,
     allowAutoTopicCreation: false,
-    retry: { initialRetryTime: 100, maxRetryTime: 2_000, restartOnFailure: async () => true },
+    retry: { initialRetryTime: 100, maxRetryTime: 2_000 },
   });
   const gathering: Gathering = {
     offers: [],

@@ -43,7 +43,7 @@ const CONSUMER = () => ({
   sessionTimeout: SESSION_MS,
   maxWaitTimeInMs: 200,
   allowAutoTopicCreation: false,
-  retry: { initialRetryTime: 100, maxRetryTime: 2_000, restartOnFailure: async () => true },
+  retry: { initialRetryTime: 100, maxRetryTime: 2_000 },
 });
 
 interface Reading {

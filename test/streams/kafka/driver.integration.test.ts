@@ -1,4 +1,5 @@
 import { connect as connectSocket } from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
 import { expect } from 'chai';
 import { Kafka, logLevel } from 'kafkajs';
 import { boundedDriver } from '#streams/kafka/driver.ts';
@@ -71,5 +72,37 @@ describe('streams/kafka/driver', function () {
     expect(connected).to.equal(1);
     expect(answer).to.include({ topicName: topic, errorCode: 0 });
     expect(kafkaError(refusal)).to.include({ code: 'no-such-topic' });
+  });
+
+  it('begins again after a failure, and not once it was told to leave, also in the midst of one', async () => {
+    const kafka = boundedDriver(new Kafka({ brokers: [pair.broker], logLevel: logLevel.NOTHING }));
+    const admin = kafka.admin();
+    const producer = kafka.producer({ allowAutoTopicCreation: false });
+    const groupId = `${topic}.leaving`;
+    const consumer = kafka.consumer({ groupId, retry: { retries: 0, initialRetryTime: 100 } });
+    const joins: string[] = [];
+    const crashes: boolean[] = [];
+    consumer.on(consumer.events.GROUP_JOIN, ({ payload }) => void joins.push(payload.memberId));
+    consumer.on(consumer.events.CRASH, ({ payload }) => void crashes.push(payload.restart));
+    await Promise.all([admin.connect(), producer.connect(), consumer.connect()]);
+    await producer.send({ topic, messages: [{ key: 'acme', value: 'four' }] });
+    await consumer.subscribe({ topics: [topic], fromBeginning: true });
+    const left = Promise.withResolvers<void>();
+    await consumer.run({
+      eachBatch: async () => {
+        // The second time: a failure is under way when somebody says that it is enough.
+        if (crashes.length > 0) left.resolve(consumer.disconnect());
+        throw new Error('cannot be taken');
+      },
+    });
+    await left.promise;
+    const joined = joins.length;
+    await pause(1_500);
+    const { groups } = await admin.describeGroups([groupId]);
+    await Promise.all([admin.disconnect(), producer.disconnect(), consumer.disconnect()]);
+    expect(crashes).to.deep.equal([true, false]);
+    expect(joined).to.equal(2);
+    expect(joins).to.have.length(joined);
+    expect(groups[0]?.members).to.deep.equal([]);
   });
 });
