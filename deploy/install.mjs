@@ -100,14 +100,28 @@ function runNpm(project) {
   console.error('prov-ledger: installing packages (first start, or the list of packages changed)');
   // A production setting or a user's `omit` would leave out the Node and the PostgreSQL that everything runs on.
   const flags = ['--include=optional', '--include=dev', '--no-audit', '--no-fund', '--loglevel=error'];
-  // `ci` also refuses a lock file that lacks the optional packages of other platforms (written where the registry had
-  // none of them); `install --no-save` takes what the lock file names, adds this platform's, and writes nothing back.
-  if (!npm(project, ['ci', ...flags], 'ignore') && !npm(project, ['install', '--no-save', ...flags], 2)) {
-    throw new LaunchError(FAILED);
-  }
+  // `ci` refuses a lock file that lacks the optional packages of other platforms (written where the registry had none of
+  // them); `install --no-save` takes what the lock file names, adds this platform's, and writes nothing back.
+  const done =
+    (namesAllPlatforms(project) && npm(project, ['ci', ...flags], 'ignore')) ||
+    npm(project, ['install', '--no-save', ...flags], 2);
+  if (!done) throw new LaunchError(FAILED);
   const stamp = join(project, 'node_modules', STAMP);
   writeFileSync(`${stamp}.draft`, wantedStamp(project));
   renameSync(`${stamp}.draft`, stamp);
+}
+
+function namesAllPlatforms(project) {
+  try {
+    const { packages } = readJson(project, 'package-lock.json');
+    const named = new Set(Object.keys(packages).map((path) => path.split('node_modules/').at(-1)));
+    return Object.values(packages).every(({ optionalDependencies = {} }) =>
+      Object.keys(optionalDependencies).every((name) => named.has(name)),
+    );
+  } catch {
+    // No lock file, or none that can be read: npm says what it thinks of it.
+    return true;
+  }
 }
 
 function npm(project, args, output) {

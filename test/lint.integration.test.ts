@@ -10,7 +10,7 @@ import { expect } from 'chai';
 const PROJECT = fileURLToPath(new URL('..', import.meta.url));
 
 describe('tool settings', function () {
-  this.timeout(30_000);
+  this.timeout(120_000);
   let folder: string;
 
   beforeEach(() => {

@@ -130,6 +130,17 @@ describe('deploy/launch', function () {
     expect(failed.err.trim().split('\n').at(-1)).to.match(/^prov-ledger: npm could not install the packages/);
   });
 
+  it('does not ask for what npm refuses: a lock file that lacks the packages of other platforms', async () => {
+    const thing = {
+      ...LOCK.packages['node_modules/thing'],
+      optionalDependencies: { 'thing-elsewhere': '1.0.0' },
+    };
+    const packages = { ...LOCK.packages, 'node_modules/thing': thing };
+    writeFileSync(join(project, 'package-lock.json'), JSON.stringify({ packages }));
+    expect((await run(['show.ts'])).code).to.equal(0);
+    expect(npmCalls()).to.deep.equal(['install']);
+  });
+
   it('says in one line that npm is missing', async () => {
     const failed = await run(['show.ts'], { path: join(folder, 'empty') });
     expect(failed.code).to.equal(1);

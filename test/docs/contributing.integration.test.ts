@@ -36,7 +36,7 @@ const patched = (source: string, { text, label }: Block): string => {
 };
 
 describe('CONTRIBUTING.md: adding a domain', function () {
-  this.timeout(120_000);
+  this.timeout(300_000);
   const blocks = blocksOf(page('CONTRIBUTING.md')).filter(({ label }) => label !== '');
   const files = blocks.filter(({ language }) => language !== 'diff');
   let copy: string;
@@ -111,7 +111,13 @@ describe('CONTRIBUTING.md: adding a domain', function () {
   });
 
   it('has the types right', async () => {
-    const { code, said } = await run('typescript/bin/tsc', []);
+    // What the guide's files reach: all of the tree is checked by itself.
+    const touched = blocks.map(({ label }) => label).filter((label) => label.endsWith('.ts'));
+    writeFileSync(
+      join(copy, 'tsconfig.guide.json'),
+      JSON.stringify({ extends: './tsconfig.json', include: [], files: touched }),
+    );
+    const { code, said } = await run('typescript/bin/tsc', ['--project', 'tsconfig.guide.json']);
     expect(said).to.not.include('objections');
     expect(code, said).to.equal(0);
   });

@@ -13,13 +13,10 @@ import { startDevPair } from '#deploy/dev/pair.ts';
 import { messageReader } from '#gateway/kafka/read-message.ts';
 import { conflictRecord } from '#gateway/kafka/records.ts';
 import { messageGates } from '#gateway/tenancy/write-gate.ts';
-import { PROJECTION_MIGRATIONS } from '#projectors/postgres/read-models.ts';
 import type { Instant } from '#schemas/ids.ts';
 import { consumeMessages } from '#streams/kafka/consume.ts';
-import { LEDGER_MIGRATIONS, migrate } from '#streams/postgres/migrate.ts';
 import { appendTogether } from '#streams/postgres/together.ts';
 import { postgresIntake } from '#streams/postgres/transport/intake.ts';
-import { TRANSPORT_MIGRATIONS } from '#streams/postgres/transport/migrations.ts';
 import { stopTestServers } from '#test/support/postgres.ts';
 import { type BenchResult, benchArguments, median, report } from './harness.ts';
 import { type Latency, measureLatency } from './kafka-latency.ts';
@@ -72,7 +69,6 @@ const ingested = async (
 
 const ledgerForMessages = async (): Promise<BenchLedger> => {
   const ledger = await benchLedger();
-  await migrate(ledger.owner, [LEDGER_MIGRATIONS, PROJECTION_MIGRATIONS, TRANSPORT_MIGRATIONS]);
   for (const tenant of TENANTS) await createTenant(ledger, tenant);
   return ledger;
 };
