@@ -22,7 +22,8 @@ export const boundedDriver = (kafka: Driver, patience: Patience = {}): Driver =>
 
 /**
  * One that begins again after whatever made the driver give up, until it is told to leave. By itself the driver also does
- * when that word came in the midst of a failure: then a member stays in the group that nobody knows of and nobody ends.
+ * when that word came in the midst of a failure, and goes on joining when it came while it joined: then a consumer stays
+ * that nobody knows of and nobody ends.
  */
 const leaving = (
   config: ConsumerConfig | undefined,
@@ -31,6 +32,10 @@ const leaving = (
   let left = false;
   const restartOnFailure = async (): Promise<boolean> => !left;
   const consumer = make({ ...(config as ConsumerConfig), retry: { ...config?.retry, restartOnFailure } });
+  consumer.on(consumer.events.GROUP_JOIN, () => {
+    // Heard in the midst of joining, which this ends.
+    if (left) throw new Error('it was told to leave while it joined');
+  });
   return {
     ...consumer,
     disconnect: async () => {

@@ -8,6 +8,9 @@ import { type TcpProxy, tcpProxy } from '#test/faults/tcp-proxy.ts';
 import { type KafkaPair, kafkaPair } from '#test/support/kafka.ts';
 import { type LedgerTopics, ledgerTopics } from '#test/support/ledger-topic.ts';
 
+const openSockets = (): number =>
+  process.getActiveResourcesInfo().filter((what) => what === 'TCPSocketWrap').length;
+
 describe('streams/kafka/driver', function () {
   this.timeout(60_000);
   let pair: KafkaPair;
@@ -104,5 +107,25 @@ describe('streams/kafka/driver', function () {
     expect(joined).to.equal(2);
     expect(joins).to.have.length(joined);
     expect(groups[0]?.members).to.deep.equal([]);
+  });
+
+  it('leaves for good, also while it is still joining', async () => {
+    const kafka = boundedDriver(new Kafka({ brokers: [pair.broker], logLevel: logLevel.NOTHING }));
+    const before = openSockets();
+    const moments = Array.from({ length: 60 }, (_, at) => at * 2);
+    await Promise.all(
+      moments.map(async (ms) => {
+        const consumer = kafka.consumer({ groupId: `${topic}.joining-${ms}` });
+        await consumer.connect();
+        await consumer.subscribe({ topics: [topic] });
+        const running = consumer.run({ eachBatch: async () => undefined }).catch(() => undefined);
+        await pause(ms);
+        await consumer.disconnect();
+        await running;
+      }),
+    );
+    // Whoever stayed would take a connection anew, and fetch.
+    await pause(1_500);
+    expect(openSockets()).to.equal(before);
   });
 });
