@@ -126,6 +126,6 @@ describe('streams/kafka/driver', function () {
     );
     // Whoever stayed would take a connection anew, and fetch.
     await pause(1_500);
-    expect(openSockets()).to.equal(before);
+    expect(openSockets()).to.be.at.most(before);
   });
 });
