@@ -97,7 +97,7 @@ function programFile(project, program) {
 // kafkajs 2.2.4 sets a timer into the past whenever nothing waits for its broker, of which Node tells every user once.
 const QUIET = ['--disable-warning=TimeoutNegativeWarning'];
 
-const PACKAGE_OF = { biome: '@biomejs/biome', tsc: 'typescript' };
+const PACKAGE_OF = { biome: '@biomejs/biome', buf: '@bufbuild/buf', tsc: 'typescript' };
 
 const FORWARDED = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT'];
 

@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { delimiter, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { create, toBinary } from '@bufbuild/protobuf';
 import { FieldDescriptorProto_LabelSchema, FieldDescriptorProto_TypeSchema } from '@bufbuild/protobuf/wkt';
 import { expect } from 'chai';
@@ -111,22 +112,22 @@ describe('schemas/envelope', () => {
     this.timeout(30_000);
     const out = mkdtempSync(join(tmpdir(), 'prov-ledger-proto-'));
     try {
-      const bin = new URL('node_modules/.bin/', ROOT).pathname;
-      const template = JSON.stringify({
-        version: 'v2',
-        plugins: [
-          {
-            local: `${bin}protoc-gen-es`,
-            out,
-            opt: ['target=ts', 'import_extension=ts', 'erasable_syntax=true'],
-          },
-        ],
-      });
-      execFileSync(`${bin}buf`, ['generate', 'schemas', '--template', template], {
+      const bin = fileURLToPath(new URL('node_modules/.bin', ROOT));
+      // As `npm run gen:proto` does, into another folder.
+      const command = [
+        'deploy/launch.mjs',
+        'buf',
+        'generate',
+        'schemas',
+        '--template',
+        'schemas/buf.gen.yaml',
+      ];
+      execFileSync(process.execPath, [...command, '--output', out], {
         cwd: ROOT,
         stdio: 'pipe',
+        env: { ...process.env, PATH: [bin, process.env['PATH']].join(delimiter) },
       });
-      expect(readFileSync(join(out, 'receipts_pb.ts'), 'utf8')).to.equal(
+      expect(readFileSync(join(out, 'schemas/registry/receipts_pb.ts'), 'utf8')).to.equal(
         readFileSync(new URL('schemas/registry/receipts_pb.ts', ROOT), 'utf8'),
       );
     } finally {
