@@ -137,14 +137,16 @@ describe('projector workers', function () {
 
   it('keep a step of one that was left out from changing anything', async () => {
     const { pool } = past;
-    const [asleep, awake] = ['asleep', 'awake'].map((name) => ({ worker: name, leaseMs: 200 }));
+    // A step that does nothing for as long as the lease is ended by the server: on a full machine 200 ms are soon over.
+    const leaseMs = 1_500;
+    const [asleep, awake] = ['asleep', 'awake'].map((name) => ({ worker: name, leaseMs }));
     if (!asleep || !awake) throw new Error('unreachable');
     const held = await settleSlots(pool, asleep);
     expect(held.size).to.equal(SLOTS);
     const fenced = (known = held): Promise<boolean> =>
       transaction(pool, (client) => slotFence(asleep, () => known)(client, [ACME]));
     expect(await fenced()).to.equal(true);
-    await pause(300);
+    await pause(leaseMs + 100);
     // Late, but nobody was waiting: what it holds is still its own.
     expect(await fenced()).to.equal(true);
     expect((await settleSlots(pool, awake)).size).to.equal(SLOTS);
