@@ -14,6 +14,7 @@ import { EVENTS_TOPIC, HEADS_TOPIC } from '#streams/kafka/relay.ts';
 import { declared } from '#streams/kafka/topics.ts';
 import type { Head } from '#streams/stream.ts';
 import type { KafkaPair } from './kafka.ts';
+import { ownPrefix } from './topics.ts';
 
 export interface LedgerTopics {
   readonly connection: KafkaConnection;
@@ -27,7 +28,7 @@ export const applyTopics = async (connection: KafkaConnection): Promise<void> =>
 
 /** Topics of their own name, and every schema published. */
 export const ledgerTopics = async ({ broker, registryUrl }: KafkaPair): Promise<LedgerTopics> => {
-  const connection = kafkaConnection({ brokers: [broker], topicPrefix: `${randomUUID().slice(0, 8)}.` });
+  const connection = kafkaConnection({ brokers: [broker], topicPrefix: ownPrefix() });
   await applyTopics(connection);
   const schemas = wireSchemas({ url: registryUrl });
   for (const subject of subjects()) await schemas.publish(subject);

@@ -1,9 +1,13 @@
 // What operators and retention do to topics, by accident or not. Topics are named as they are declared.
+import { randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Admin } from 'kafkajs';
 import { topicsAdmin } from '#streams/kafka/admin.ts';
 import type { KafkaConnection } from '#streams/kafka/connect.ts';
 import { declared } from '#streams/kafka/topics.ts';
+
+/** Topics of one's own on a broker that others use too, and that was used before. */
+export const ownPrefix = (): string => `${randomUUID().slice(0, 8)}.`;
 
 export const withAdmin = async <T>(
   { kafka }: KafkaConnection,

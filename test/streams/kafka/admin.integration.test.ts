@@ -4,6 +4,7 @@ import { topicsAdmin } from '#streams/kafka/admin.ts';
 import { kafkaConnection } from '#streams/kafka/connect.ts';
 import { type TopicDeclaration, topicSettings, topics } from '#streams/kafka/topics.ts';
 import { type KafkaPair, kafkaPair } from '#test/support/kafka.ts';
+import { ownPrefix } from '#test/support/topics.ts';
 
 describe('streams/kafka/admin', () => {
   let pair: KafkaPair;
@@ -12,7 +13,7 @@ describe('streams/kafka/admin', () => {
   });
 
   it('makes what is missing, once, and sets what differs', async () => {
-    const connection = kafkaConnection({ brokers: [pair.broker], topicPrefix: 'admin-test.' });
+    const connection = kafkaConnection({ brokers: [pair.broker], topicPrefix: ownPrefix() });
     await using admin = await topicsAdmin(connection);
     expect((await admin.diff()).map(({ kind }) => kind)).to.deep.equal(topics.map(() => 'missing'));
     expect(await admin.apply()).to.have.length(topics.length);
@@ -37,7 +38,7 @@ describe('streams/kafka/admin', () => {
   });
 
   it('shows another number of partitions, and leaves it: keys would move', async () => {
-    const connection = kafkaConnection({ brokers: [pair.broker], topicPrefix: 'fewer.' });
+    const connection = kafkaConnection({ brokers: [pair.broker], topicPrefix: ownPrefix() });
     const fewer = topics.slice(0, 1).map((topic) => ({ ...topic, partitions: 2 }));
     await using made = await topicsAdmin(connection, { topics: fewer });
     await made.apply();

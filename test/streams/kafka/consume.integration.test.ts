@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import { expect } from 'chai';
 import type { Producer } from 'kafkajs';
@@ -16,7 +15,7 @@ import { readFlow, readPartitions } from '#streams/postgres/transport/flow.ts';
 import type { Reader } from '#streams/postgres/transport/message.ts';
 import { type KafkaPair, kafkaPair } from '#test/support/kafka.ts';
 import { expectLedgerSound } from '#test/support/ledger-sound.ts';
-import { makeAnew, removeWhatIsThere } from '#test/support/topics.ts';
+import { makeAnew, ownPrefix, removeWhatIsThere } from '#test/support/topics.ts';
 import { aReceipt, receiptValue, type TransportLedger, transportLedger } from '#test/support/transport.ts';
 
 const acme = tenantId('acme');
@@ -37,7 +36,7 @@ describe('streams/kafka/consume', function () {
   });
 
   beforeEach(async () => {
-    connection = kafkaConnection({ brokers: [pair.broker], topicPrefix: `${randomUUID().slice(0, 8)}.` });
+    connection = kafkaConnection({ brokers: [pair.broker], topicPrefix: ownPrefix() });
     topic = connection.topic(RECEIPTS);
     await using admin = await topicsAdmin(connection, {
       topics: [RECEIPTS, `${RECEIPTS}.dlq`].map(declared),
