@@ -18,7 +18,7 @@ public final class Neo4jServer {
                 .setConfig(GraphDatabaseSettings.auth_enabled, false)
                 .setConfig(GraphDatabaseSettings.pagecache_memory, ByteUnit.mebiBytes(64))
                 .setConfig(GraphDatabaseSettings.preallocate_logical_logs, false)
-                // A small graph is always much larger than a moment ago: every plan would be made anew each ten seconds.
+                // A few writes change a small graph's statistics enough for every plan to be made anew, each ten seconds.
                 .setConfig(GraphDatabaseSettings.cypher_min_replan_interval, Duration.ofMinutes(1))
                 .setConfig(GraphDatabaseSettings.check_point_interval_time, Duration.ofMinutes(5))
                 .build();

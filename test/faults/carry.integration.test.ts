@@ -24,7 +24,7 @@ import { type FreshDatabase, freshDatabase } from '#test/support/postgres.ts';
 import { createTenant } from '#test/support/transport.ts';
 
 const TENANTS = ['acme', 'birch'].map(tenantId);
-const FACTS = 2_000;
+const FACTS = 4_000;
 const APPENDED_AT_ONCE = 1_000;
 /** Parts of all facts in the target, at which the process is killed; at the first it has its schema, and nothing else. */
 const KILLED_AT = [0, 0.25, 0.5, 0.8];

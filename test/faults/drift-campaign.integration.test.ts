@@ -9,7 +9,7 @@ import { openSite, type Site } from './site.ts';
 const harmed = ['acme', 'birch'].map(tenantId);
 
 /** So that a slow machine comes to something between them. */
-const KILLS = 2;
+const KILLS = 4;
 
 describe('drift at many places at once', function () {
   this.timeout(600_000);

@@ -12,6 +12,7 @@ import { declared } from '#streams/kafka/topics.ts';
 import { binaryWriter } from '#streams/postgres/binary.ts';
 import { type Pool, withClient } from '#streams/postgres/connect.ts';
 import { copyIn } from '#streams/postgres/copy.ts';
+import { ownPrefix } from '#test/support/topics.ts';
 import { receiptTexts } from './receipts.ts';
 
 export const RECEIPTS_TOPIC = 'provenance.receipts.v1';
@@ -39,7 +40,7 @@ export const filledTopic = async (
   { broker, registryUrl }: { readonly broker: string; readonly registryUrl: string },
   messages: number,
 ): Promise<Filled> => {
-  const connection = kafkaConnection({ brokers: [broker], topicPrefix: `${randomUUID().slice(0, 8)}.` });
+  const connection = kafkaConnection({ brokers: [broker], topicPrefix: ownPrefix() });
   const schemas = wireSchemas({ url: registryUrl });
   for (const subject of subjects()) await schemas.publish(subject);
   await using admin = await topicsAdmin(connection, {

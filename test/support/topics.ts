@@ -1,4 +1,5 @@
-// What operators and retention do to topics, by accident or not. Topics are named as they are declared.
+// Topics of tests: names of their own, and what operators and retention do to them, by accident or not. Topics are named
+// as they are declared.
 import { randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Admin } from 'kafkajs';

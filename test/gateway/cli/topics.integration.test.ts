@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { expect } from 'chai';
 import type { World } from '#gateway/cli/world.ts';
 import { topicsAdmin } from '#streams/kafka/admin.ts';
@@ -6,6 +5,7 @@ import { type KafkaConnection, kafkaConnection } from '#streams/kafka/connect.ts
 import { type TopicDeclaration, topics } from '#streams/kafka/topics.ts';
 import { type KafkaPair, kafkaPair } from '#test/support/kafka.ts';
 import { memoryLedger } from '#test/support/memory-ledger.ts';
+import { ownPrefix } from '#test/support/topics.ts';
 import { runIn } from './world.ts';
 
 describe('prov-ledger topics', function () {
@@ -14,7 +14,7 @@ describe('prov-ledger topics', function () {
   let connection: KafkaConnection;
   before(async function () {
     pair = await kafkaPair(this);
-    connection = kafkaConnection({ brokers: [pair.broker], topicPrefix: `${randomUUID().slice(0, 8)}.` });
+    connection = kafkaConnection({ brokers: [pair.broker], topicPrefix: ownPrefix() });
   });
 
   const run = async (argv: readonly string[], declared: readonly TopicDeclaration[] = topics) => {

@@ -1,6 +1,5 @@
 // Receipts over Kafka with a real broker and registry: the intake of the ledger takes what the SDK sends.
 import { spawn } from 'node:child_process';
-import { randomUUID } from 'node:crypto';
 import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -22,6 +21,7 @@ import { wireSchemas } from '#streams/kafka/registry.ts';
 import { declared } from '#streams/kafka/topics.ts';
 import { readPartitions } from '#streams/postgres/transport/flow.ts';
 import { type KafkaPair, kafkaPair } from '#test/support/kafka.ts';
+import { ownPrefix } from '#test/support/topics.ts';
 import { type TransportLedger, transportLedger } from '#test/support/transport.ts';
 import { blocksOf, page } from '../../docs/pages.ts';
 import { builtPackage, PROJECT } from './package.ts';
@@ -44,7 +44,7 @@ describe('gateway/sdk/kafka', function () {
     await wireSchemas({ url: pair.registryUrl }).publish(subjectOf('receipts.ReceiptRecorded') as Subject);
   });
   beforeEach(async () => {
-    connection = kafkaConnection({ brokers: [pair.broker], topicPrefix: `${randomUUID().slice(0, 8)}.` });
+    connection = kafkaConnection({ brokers: [pair.broker], topicPrefix: ownPrefix() });
     topic = connection.topic('provenance.receipts.v1');
     await using admin = await topicsAdmin(connection, { topics: [declared('provenance.receipts.v1')] });
     await admin.apply();

@@ -1,10 +1,10 @@
 // A ledger of its own and the real cluster, as the project's processes are told of them.
-import { randomUUID } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { expect } from 'chai';
 import { type KafkaPair, kafkaPair } from '#test/support/kafka.ts';
 import { type FreshDatabase, freshDatabase } from '#test/support/postgres.ts';
+import { ownPrefix } from '#test/support/topics.ts';
 import { inProcess } from '../in-process.ts';
 import { dataFolder, endAll, type Program, start } from '../program.ts';
 
@@ -29,7 +29,7 @@ export const kafkaSite = async (
   const pair = await kafkaPair(test);
   const database = await freshDatabase();
   const dataDir = dataFolder();
-  const prefix = `${randomUUID().slice(0, 8)}.`;
+  const prefix = ownPrefix();
   const env = {
     DATABASE_URL: database.url,
     PROV_LEDGER_DATA_DIR: dataDir,
